@@ -2,94 +2,18 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import sys
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.shim_box import DEADLINE, Box, open_box, read_all
 from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
-from wherry.core.tasks.runtimes import RuntimeTable
-from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
-from wherry.core.tasks.tasks import NewTask, Task
-from wherry.errors import InvalidArgument, NotFound, Unavailable
-from wherry.oci.mount import Mount
+from wherry.errors import InvalidArgument, NotFound
 
 DATA = Path(__file__).parent.parent / "data"
-DEADLINE = 60
-
-
-@dataclass
-class Ended:
-    out: str
-    err: str
-    code: int
-
-
-@dataclass
-class Box:
-    """One engine's tasks, and a folder whose ``lower`` is the image of each container made."""
-
-    tasks: ShimTasks
-    folder: Path
-    state: Path
-    made: list[Task] = field(default_factory=list)
-
-    def spec(self, container_id: str, args: tuple[str, ...], changes: dict[str, Any]) -> dict[str, Any]:
-        process = {"args": ["/guest.wasm", *args], "cwd": "/", "user": {"uid": 0, "gid": 0}}
-        namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount", "network", "cgroup")]
-        document = {
-            "ociVersion": "1.1.0",
-            "process": process | changes.pop("process", {}),
-            "root": {"path": "rootfs"} | changes.pop("root", {}),
-            "linux": {"cgroupsPath": f"/wherrytest/{container_id}", "namespaces": namespaces}
-            | changes.pop("linux", {}),
-        }
-        return document | changes
-
-    def rootfs(self, container_id: str) -> list[Mount]:
-        upper, work = self.folder / container_id / "upper", self.folder / container_id / "work"
-        for path in (upper, work):
-            path.mkdir(parents=True)
-        options = (f"lowerdir={self.folder / 'lower'}", f"upperdir={upper}", f"workdir={work}")
-        return [Mount("overlay", "overlay", options)]
-
-    async def create(self, *args: str, stdin: bool = False, terminal: bool = False, **changes: Any) -> Task:
-        container_id = uuid.uuid4().hex
-        io = make_fifos(str(self.state / "io" / container_id), stdin=stdin, terminal=terminal)
-        if terminal:
-            changes["process"] = {"terminal": True, "consoleSize": {"height": 24, "width": 80}}
-        spec = self.spec(container_id, args, changes)
-        mounts = self.rootfs(container_id)
-        task = await self.tasks.create(NewTask(container_id, "io.containerd.wherry.v1", spec, mounts, io))
-        self.made.append(task)
-        return task
-
-    async def run(self, *args: str, **changes: Any) -> Ended:
-        task = await self.create(*args, **changes)
-        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-            out = group.create_task(read_all(task.io.stdout))
-            err = group.create_task(read_all(task.io.stderr))
-            await task.start()
-            status = await task.wait()
-        return Ended(out.result().decode(), err.result().decode(), status.code)
-
-
-async def read_all(path: str) -> bytes:
-    reader = FifoReader(path)
-    try:
-        parts = []
-        while data := await reader.read():
-            parts.append(data)
-        return b"".join(parts)
-    finally:
-        reader.close()
 
 
 @pytest.fixture(scope="module")
@@ -104,27 +28,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    state = Path("/tmp") / f"wt-{uuid.uuid4().hex[:8]}"
-    state.mkdir(mode=0o700)
-    (tmp_path / "lower").mkdir()
-    shutil.copy(guest, tmp_path / "lower/guest.wasm")
-    path = [os.path.dirname(sys.executable), *os.environ["PATH"].split(":")]
-    environ = {"PATH": ":".join(path), "WHERRY_CACHE": str(compiled)}
-    tasks = await ShimTasks.open(
-        TasksConfig(str(state), RuntimeTable(path), environ, namespace="wherrytest", publisher="/bin/true")
-    )
-    made = Box(tasks, tmp_path, state)
-    yield made
-    for task in made.made:
-        try:
-            if (await task.state()).status in ("running", "paused"):
-                await task.kill(signal.SIGKILL)
-                await task.wait()
-            await task.delete()
-        except (NotFound, Unavailable):  # deleted, or dead with its shim
-            continue
-    await tasks.close()
-    shutil.rmtree(state)
+    async with open_box(guest, compiled, tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("code", [0, 1, 126, 134, 137, 255])
