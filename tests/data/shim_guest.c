@@ -59,6 +59,13 @@ int main(int argc, char **argv) {
             kept = block;
         }
     }
+    if (!strcmp(mode, "fill")) {
+        static char block[1 << 20];
+        int fd = open(argv[2], O_WRONLY | O_CREAT, 0600);
+        while (write(fd, block, sizeof block) > 0) depth++;
+        printf("no more after %d MB\n", depth);
+        return 4;
+    }
     if (!strcmp(mode, "tty")) {
         char line[64];
         printf("tty %d %d\n", isatty(0), isatty(1));

@@ -93,9 +93,16 @@ async def test_writes_stay_in_the_containers_own_layer(box: Box) -> None:
     assert (box.folder / box.made[0].container_id / "upper/x").read_text() == "written\n"
 
 
-async def test_a_guest_over_its_memory_limit_is_killed_and_that_is_told(box: Box) -> None:
+async def test_a_guests_memory_ends_below_its_containers_limit(box: Box) -> None:
+    ended = await box.run("eat", linux={"resources": {"memory": {"limit": 48 << 20}}, "cgroupsPath": "/wherrytest/eat"})
+    assert (ended.code, ended.out[:13]) == (3, "no more after")
+
+
+async def test_a_container_over_its_memory_limit_is_killed_and_that_is_told(box: Box) -> None:
     events = box.tasks.events()
-    ended = await box.run("eat", linux={"resources": {"memory": {"limit": 48 << 20}}, "cgroupsPath": "/wherrytest/oom"})
+    scratch = {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["size=1g"]}
+    limits = {"resources": {"memory": {"limit": 48 << 20}}, "cgroupsPath": "/wherrytest/oom"}
+    ended = await box.run("fill", "/scratch/x", mounts=[scratch], linux=limits)
     assert ended.code == 137
     topics = []
     async with asyncio.timeout(DEADLINE):

@@ -35,7 +35,7 @@ class Volume(Record):
 
 class Sandbox(Record):
     """Everything around a guest that its spec decides. ``flags`` are CLONE_NEW* bits; ``network`` a namespace's path
-    to join, or ""."""
+    to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]
@@ -44,6 +44,7 @@ class Sandbox(Record):
     hostname: str
     flags: int
     network: str
+    memory: int = 0
 
 
 class Command(Record):

@@ -55,12 +55,14 @@ class Cradle(Record):
 
 
 class Birth(Record):
-    """What it becomes: its place, its command, its program, its stdio, and the cgroup.procs files to join."""
+    """What it becomes: its place, its command, its program, its stdio, the file that its meter counts in, and the
+    cgroup.procs files to join."""
 
     sandbox: Sandbox
     command: Command
     program: Program
     stdio: tuple[int, int, int]
+    meter: int
     join: tuple[int, ...] = ()
 
 
@@ -100,6 +102,7 @@ def wait_to_live_beside(cradle: Cradle, line: int, receive: Callable[[int], Birt
         if birth is None:
             os._exit(0)
         _take_stdio(birth)
+        _share_meter(birth)
         doing.step = "join cgroups"
         _join_cgroups(birth.join)
         doing.step = "set resource limits"
@@ -136,6 +139,7 @@ def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
     sandbox, command = birth.sandbox, birth.command
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         ("take stdio", lambda: _take_stdio(birth)),
+        ("share the meter", lambda: _share_meter(birth)),
         ("join cgroups", lambda: _join_cgroups(birth.join)),
         ("join the network", lambda: _join_network(sandbox)),
         ("mount the rootfs", lambda: _mount_rootfs(sandbox)),
@@ -208,6 +212,11 @@ def _take_stdio(birth: Birth) -> None:
         os.close(fd)
     if birth.command.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _share_meter(birth: Birth) -> None:
+    birth.program.meter.share(birth.meter)
+    os.close(birth.meter)
 
 
 def _join_cgroups(files: tuple[int, ...]) -> None:
@@ -297,6 +306,7 @@ def _guest_config(sandbox: Sandbox, command: Command) -> GuestConfig:
         environ=tuple(os.fsencode(word) for word in command.env),
         preopens=tuple(preopens),
         entry=command.entry,
+        memory_limit=sandbox.memory or None,
         cwd=command.cwd,
     )
 

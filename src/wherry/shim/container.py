@@ -10,14 +10,17 @@ from wherry.shim.birth import Sandbox
 from wherry.shim.listener import Call
 from wherry.shim.process import PAUSED, STOPPED, Process
 from wherry.shim.stdio import Paths
+from wherry.shim.usage import Sum
 from wherry.wire import metrics
 from wherry.wire import task as api
+from wherry.wire.usage import Usage
 from wherry.wire.wellknown import Timestamp
 
 
 @dataclass(slots=True)
 class Container:
-    """One task. ``leader`` is None until it is cloned (its module may be compiling)."""
+    """One task. ``leader`` is None until it is cloned (its module may be compiling); ``fuel`` is what each of its
+    guests may use, 0 without bounds; ``used`` is what those used that are gone."""
 
     id: str
     bundle: str
@@ -25,6 +28,8 @@ class Container:
     cgroups_path: str
     limits: cgroups.Limits
     cgroup: cgroups.Cgroup
+    fuel: int = 0
+    used: Sum = field(default_factory=Sum)
     io: dict[str, Paths] = field(default_factory=dict)
     leader: Process | None = None
     execs: dict[str, Process] = field(default_factory=dict)
@@ -77,6 +82,11 @@ class Container:
         self.cgroup.folders.update(changed.folders)
         self.limits = limits
 
+    def usage(self) -> Usage:
+        """What its guests used so far."""
+        processes = (self.leader, *self.execs.values())
+        return self.used.usage([process.page for process in processes if process is not None], self.fuel)
+
     def metrics(self) -> metrics.Metrics:
         """What Stats answers: the cgroup's figures, or the processes' own where nothing counts them."""
         pids = self.pids()
@@ -90,6 +100,7 @@ class Container:
                 rss=resident,
                 usage=metrics.MemoryEntry(usage=resident if memory is None else memory, limit=self.limits.memory or 0),
             ),
+            wasm=self.usage(),
         )
 
 

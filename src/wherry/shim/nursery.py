@@ -18,6 +18,7 @@ from wherry.shim.birth import Command, Sandbox, pack
 from wherry.shim.process import Process, reap_later
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
+from wherry.shim.usage import Page
 from wherry.shim.zygote import MESSAGE_LIMIT, Conception, Zygote
 
 _JOINED = (
@@ -33,13 +34,15 @@ _REFILL_AFTER = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Newborn:
-    """A process to be: its place, its command, its compiled module, its stdio, and who hears of it."""
+    """A process to be: its place, its command, its compiled module, its stdio, the page of
+    its meter, and who hears of it."""
 
     name: str
     sandbox: Sandbox
     command: Command
     module: str
     stdio: Stdio
+    page: Page
     on_ready: Callable[[Process, WherryError | None], None]
     on_exit: Callable[[Process], None]
 
@@ -149,7 +152,7 @@ class Nursery:
         if len(message) > MESSAGE_LIMIT:
             raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
         try:
-            zygote.send(lines.birth, message, [*new.stdio.child_fds, *join])
+            zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *join])
         except OSError:
             return False
         return True
@@ -161,6 +164,7 @@ class Nursery:
             self._reactor,
             name=new.name,
             stdio=new.stdio,
+            page=new.page,
             report_fd=lines.report,
             start_fd=lines.start,
             on_ready=new.on_ready,

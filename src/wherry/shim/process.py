@@ -14,6 +14,7 @@ from wherry.errors import FailedPrecondition, Internal, NotFound, Unavailable, W
 from wherry.shim import heard
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
+from wherry.shim.usage import Page
 from wherry.wire import task as api
 
 CREATED, RUNNING, PAUSED, STOPPED = api.CREATED, api.RUNNING, api.PAUSED, api.STOPPED
@@ -48,6 +49,7 @@ class Process:
         *,
         name: str,
         stdio: Stdio,
+        page: Page,
         report_fd: int,
         start_fd: int,
         on_ready: Callable[["Process", WherryError | None], None],
@@ -55,6 +57,7 @@ class Process:
     ) -> None:
         self.name = name
         self.stdio = stdio
+        self.page = page
         self.pid = 0
         self.state = CREATED
         self.exit: Exit | None = None
@@ -185,6 +188,11 @@ class Process:
             self.stdio.ended()
             if not self._has_failed:  # else it never was, for anybody who asks
                 self._on_exit(self)
+
+    def let_go(self) -> None:
+        """Nobody asks about it any more."""
+        self.stdio.release()
+        self.page.close()
 
     def _release(self) -> None:
         self._reactor.remove(self._report_fd)

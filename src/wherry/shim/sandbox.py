@@ -23,6 +23,7 @@ _NAMESPACES = {
 }
 # A guest has no system calls of its own: kernel filesystems would only be a way to look at the machine.
 _KERNEL_FILESYSTEMS = frozenset(("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "devtmpfs"))
+_PROCESS_MEMORY = 2 << 20
 _KERNEL_FOLDERS = ("/dev", "/proc", "/sys")
 
 
@@ -42,7 +43,14 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
         hostname=spec.hostname if flags & clone.CLONE_NEWUTS else "",
         flags=flags,
         network=network,
+        memory=linear_memory(_positive(spec.linux.resources.memory_limit)),
     )
+
+
+def linear_memory(limit: int | None) -> int:
+    """The most linear memory of a guest in a container of ``limit`` bytes, 0 without bounds: what its process needs
+    beside it is left out, so that a guest finds its memory at an end before the kernel kills it."""
+    return max(limit - _PROCESS_MEMORY, limit // 2) if limit else 0
 
 
 def plan_command(process: Process) -> Command:

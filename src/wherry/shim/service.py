@@ -34,6 +34,7 @@ from wherry.shim.process import CREATED, PAUSED, RUNNING, Process
 from wherry.shim.publisher import Publisher
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Paths, Stdio
+from wherry.shim.usage import Page
 from wherry.wire import events, metrics
 from wherry.wire import task as api
 from wherry.wire.protobuf import Message
@@ -177,11 +178,13 @@ class TaskService:
         def exited(process: Process) -> None:
             self._exited(container, "", process)
 
-        new = Newborn(container.id, plan, command, module, stdio, ready, exited)
+        page = Page()
+        new = Newborn(container.id, plan, command, module, stdio, page, ready, exited)
         try:
             container.leader = self._nursery.spawn(new, container.cgroup)
         except WherryError:
             stdio.release()
+            page.close()
             raise
 
     def _clone_anew(
@@ -194,7 +197,7 @@ class TaskService:
         error: WherryError,
     ) -> None:
         if container.leader is not None:
-            container.leader.stdio.release()
+            container.leader.let_go()
         if isinstance(error, DataLoss):
             self._modules.forget(module)
         self._find_and_clone(call, container, command, path, again=True)
@@ -204,7 +207,7 @@ class TaskService:
         if self.containers.get(container.id) is container:
             del self.containers[container.id]
         if container.leader is not None:
-            container.leader.stdio.release()
+            container.leader.let_go()
         self._remove_cgroup(container.cgroup, _CGROUP_TRIES)
 
     def _remove_cgroup(self, cgroup: cgroups.Cgroup, tries: int) -> None:
@@ -232,8 +235,9 @@ class TaskService:
             if exit_.status == 128 + signal.SIGKILL and container.cgroup.oom_kills():
                 self._publish(events.TaskOOM(container_id=container.id))
         at = Timestamp.from_ns(exit_.at)
+        usage = container.usage() if not exec_id else None
         for call in container.waiters.pop(exec_id, []):
-            call.reply(api.WaitResponse(exit_status=exit_.status, exited_at=at))
+            call.reply(api.WaitResponse(exit_status=exit_.status, exited_at=at, usage=usage))
         self._publish(
             events.TaskExit(
                 container_id=container.id,
@@ -251,7 +255,9 @@ class TaskService:
         container = self._container(request.id)
         process = container.process(request.exec_id)
         if process.exit is not None:
-            return api.WaitResponse(exit_status=process.exit.status, exited_at=Timestamp.from_ns(process.exit.at))
+            at = Timestamp.from_ns(process.exit.at)
+            usage = container.usage() if not request.exec_id else None
+            return api.WaitResponse(exit_status=process.exit.status, exited_at=at, usage=usage)
         container.waiters.setdefault(request.exec_id, []).append(call)
         return None
 
@@ -283,7 +289,8 @@ class TaskService:
         if exec_id:
             container.execs.pop(exec_id, None)
             container.io.pop(exec_id, None)
-            process.stdio.release()
+            container.used.bury(process.page)
+            process.let_go()
         else:
             self.containers.pop(container.id, None)
             process.when_reaped(lambda: self._forget(container))
@@ -325,7 +332,7 @@ class TaskService:
             if error is not None:
                 container.execs.pop(exec_id, None)
                 container.io.pop(exec_id, None)
-                process.stdio.release()
+                process.let_go()
                 call.fail(error)
                 return
             self._publish(events.TaskExecAdded(container_id=container.id, exec_id=exec_id))
@@ -335,11 +342,13 @@ class TaskService:
             if exec_id in container.execs:
                 self._exited(container, exec_id, process)
 
-        new = Newborn(exec_id, container.sandbox, command, module, stdio, ready, exited)
+        page = Page()
+        new = Newborn(exec_id, container.sandbox, command, module, stdio, page, ready, exited)
         try:
             container.execs[exec_id] = self._nursery.spawn_beside(new, leader, container.cgroup)
         except WherryError:
             stdio.release()
+            page.close()
             raise
 
     # Stdio, freezing, figures

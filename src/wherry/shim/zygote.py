@@ -186,8 +186,8 @@ class _Zygote:
         if not message:
             return None
         sandbox, command, module = unpack(message)
-        stdin, stdout, stderr, *join = descriptors
-        return Birth(sandbox, command, self._load(module), (stdin, stdout, stderr), tuple(join))
+        stdin, stdout, stderr, meter, *join = descriptors
+        return Birth(sandbox, command, self._load(module), (stdin, stdout, stderr), meter, tuple(join))
 
 
 def _do_nothing() -> None:

@@ -12,6 +12,7 @@ from struct import Struct, pack_into
 from wherry.errors import Internal
 from wherry.wasm.binding import Callback, Library
 from wherry.wasm.imports import HOST, HostFunction
+from wherry.wasm.meter import FUNCTIONS
 from wherry.wasm.wasi.errno import Trap, WasiError, from_linux
 from wherry.wasm.wasi.host import Host
 
@@ -29,14 +30,18 @@ def address_space() -> memoryview:
     return memoryview((ctypes.c_ubyte * _SPACE_SIZE).from_address(0)).cast("B")
 
 
-def callback(library: Library, host: Host, function: HostFunction, space: memoryview) -> Any:
-    """``function`` as a C function that works on ``host``. Keep the result as long as it may be called."""
+def callback(
+    library: Library, host: Host, function: HostFunction, space: memoryview, counts: memoryview, word: int
+) -> Any:
+    """``function`` as a C function that works on ``host`` and counts its calls in ``counts[word]``. Keep the result as
+    long as it may be called."""
     arguments = Struct("<" + "".join(_SLOTS[letter] for letter in function.params)).unpack_from
     answer = Struct("<I").pack_into
     call = function.call
 
     def run(_env: int, caller: int, values: int, _count: int) -> int | None:
         try:
+            counts[word] += 1
             host.caller = caller
             answer(space, values, call(host, *arguments(space, values)))
         except WasiError as error:
@@ -59,13 +64,15 @@ def new_trap(library: Library, message: str) -> int:
     return trap
 
 
-def new_linker(library: Library, engine: int, host: Host, space: memoryview) -> tuple[int, list[Any]]:
-    """A linker with all of the host's functions, and what must be kept alive with it."""
+def new_linker(
+    library: Library, engine: int, host: Host, space: memoryview, counts: memoryview
+) -> tuple[int, list[Any]]:
+    """A linker with all of the host's functions, and what must be kept alive with it. ``counts``: a meter's words."""
     linker: int = library.linker_new(engine)
     kept: list[Any] = []
-    for (module, name), function in HOST.items():
+    for word, ((module, name), function) in enumerate(HOST.items(), FUNCTIONS):
         function_type = _function_type(library, function)
-        entry = callback(library, host, function, space)
+        entry = callback(library, host, function, space, counts, word)
         names = module.encode(), name.encode()
         error = library.linker_define_func_unchecked(
             linker, names[0], len(names[0]), names[1], len(names[1]), function_type, entry, None, None

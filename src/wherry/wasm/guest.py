@@ -13,6 +13,7 @@ from wherry.errors import Internal, InvalidArgument, ResourceExhausted
 from wherry.record import Record
 from wherry.wasm.binding import EXTERN_FUNC, EXTERN_MEMORY, VAL_SIZE, Extern, Instance, val_i32
 from wherry.wasm.loaded import Program
+from wherry.wasm.meter import MEMORY
 from wherry.wasm.wasi import resolve
 from wherry.wasm.wasi.errno import WasiError
 from wherry.wasm.wasi.memory import Memory
@@ -67,6 +68,7 @@ class Guest:
         """Make the store. ``on_exit`` gets the code of ``proc_exit`` (0-255): it reports and ends the process."""
         self._program = program
         self._config = config
+        self._on_exit = on_exit
         self._library = library = program.library
         self._store: int = library.store_new(program.engine, None, None)
         self._context: int = library.store_context(self._store)
@@ -81,7 +83,7 @@ class Guest:
         host.memory = Memory(self._locate)
         host.args = config.args
         host.environ = _environ(config)
-        host.exit = on_exit
+        host.exit = self._exit
         host.table, self._stderr = _table(config, stdio_fds)
 
     def instantiate(self) -> None:
@@ -108,6 +110,11 @@ class Guest:
 
     def run(self) -> int:
         """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is returned."""
+        code = self._run()
+        self._count_memory()
+        return code
+
+    def _run(self) -> int:
         if not self._failure and self._config.entry not in ("_start", "_initialize"):
             # A library's constructors: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
             self._call(b"_initialize", 0)
@@ -125,6 +132,13 @@ class Guest:
             return 0
         size: int = self._library.memory_data_size(self._context, self._memory.item())
         return size
+
+    def _exit(self, code: int) -> NoReturn:
+        self._count_memory()
+        self._on_exit(code)
+
+    def _count_memory(self) -> None:
+        self._program.meter.words[MEMORY] = self.linear_memory()
 
     def close(self) -> None:
         """Free the store. A process that ends need not."""
@@ -157,6 +171,7 @@ class Guest:
         item = self._memory.item()
         base: int = self._library.memory_data(self._context, item) or 0
         size: int = self._library.memory_data_size(self._context, item)
+        self._program.meter.words[MEMORY] = size
         return self._program.space[base : base + size]
 
     def _callers_memory(self) -> Extern | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
+from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
 TYPE_CHECKING = False  # see record.py
@@ -16,7 +17,8 @@ class Program:
     """A loaded module with its imports bound to ``host``: cheap to instantiate in any forked child.
 
     ``info`` is what inspection told when it was compiled (`ModuleInfo.to_json`); ``space`` is the view that guests'
-    memories are slices of. The rest are libwasmtime's handles; the module's are freed with the last reference to this.
+    memories are slices of; ``meter`` counts what the guest does. The rest are libwasmtime's handles; the module's
+    are freed with the last reference to this.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class Program:
         engine: int,
         host: Host,
         space: memoryview,
+        meter: Meter,
         module: int,
         instance_pre: int,
         info: Mapping[str, Any],
@@ -33,6 +36,7 @@ class Program:
         self.engine = engine
         self.host = host
         self.space = space
+        self.meter = meter
         self.instance_pre = instance_pre
         self.info = info
         self._module = module

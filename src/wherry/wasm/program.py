@@ -16,6 +16,7 @@ from wherry.wasm.callbacks import address_space, new_linker
 from wherry.wasm.engine import new_engine
 from wherry.wasm.guest import rehearse, warm
 from wherry.wasm.loaded import Program
+from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 from wherry.wasm.wasi.memory import Memory
 
@@ -38,7 +39,10 @@ class Runtime:
         self._engine = new_engine(self._library, compiling=False)
         self._space = address_space()
         self._host = Host(Memory(lambda: memoryview(bytearray())))
-        self._linker, self._callbacks = new_linker(self._library, self._engine, self._host, self._space)
+        self._meter = Meter(self._space)
+        self._linker, self._callbacks = new_linker(
+            self._library, self._engine, self._host, self._space, self._meter.words
+        )
         self._programs: dict[tuple[str, int, int], Program] = {}
 
     def load(self, compiled_path: str) -> Program:
@@ -75,7 +79,16 @@ class Runtime:
             raise InvalidArgument(_import_message(self._library.take_error(error)))
         assert module.value is not None
         assert instance_pre.value is not None
-        return Program(self._library, self._engine, self._host, self._space, module.value, instance_pre.value, info)
+        return Program(
+            self._library,
+            self._engine,
+            self._host,
+            self._space,
+            self._meter,
+            module.value,
+            instance_pre.value,
+            info,
+        )
 
     def warm(self, compiled_path: str) -> None:
         """Run the built-in warm-up guest a few times against /dev/null, so that forked children find all paths warm

@@ -7,7 +7,9 @@ Source: https://github.com/containerd/cgroups cgroup1/stats/metrics.proto, cgrou
 
 from __future__ import annotations
 
+from wherry.wire import usage
 from wherry.wire.protobuf import Message, message, messages, string, uint64, uint64s
+from wherry.wire.usage import Usage
 
 V1_TYPE_URL = "io.containerd.cgroups.v1.Metrics"
 V2_TYPE_URL = "io.containerd.cgroups.v2.Metrics"
@@ -116,13 +118,14 @@ class BlkIOStat(Message):
 
 
 class Metrics(Message):
-    """io.containerd.cgroups.v1.Metrics."""
+    """io.containerd.cgroups.v1.Metrics; ``wasm`` is wherry's shim's own."""
 
     pids: PidsStat | None = message(2, PidsStat)
     cpu: CPUStat | None = message(3, CPUStat)
     memory: MemoryStat | None = message(4, MemoryStat)
     blkio: BlkIOStat | None = message(5, BlkIOStat)
     memory_oom_control: MemoryOomControl | None = message(9, MemoryOomControl)
+    wasm: Usage | None = message(usage.FIELD, Usage)
 
 
 class CPUStat2(Message):

@@ -6,7 +6,9 @@ v3 of 2.x has the same messages under another name). Imported by the shim.
 
 from __future__ import annotations
 
+from wherry.wire import usage
 from wherry.wire.protobuf import Message, boolean, message, messages, string, string_map, strings, uint32
+from wherry.wire.usage import Usage
 from wherry.wire.wellknown import Any, Empty, Timestamp
 
 TYPE_CHECKING = False
@@ -159,8 +161,11 @@ class UpdateTaskRequest(Message):
 
 
 class WaitResponse(Message):
+    """``usage`` is wherry's shim's own."""
+
     exit_status: int = uint32(1)
     exited_at: Timestamp | None = message(2, Timestamp)
+    usage: Usage | None = message(usage.FIELD, Usage)
 
 
 class StatsResponse(Message):

@@ -10,6 +10,7 @@ from wherry.shim import report
 from wherry.shim.process import STOPPED, Process
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Paths, Stdio
+from wherry.shim.usage import Page
 
 
 def watched(says: bytes) -> tuple[Process, list[str], int]:
@@ -36,6 +37,7 @@ def watched(says: bytes) -> tuple[Process, list[str], int]:
         reactor,
         name="child",
         stdio=Stdio(reactor, Paths("", "", "", False)),
+        page=Page(),
         report_fd=reading,
         start_fd=start,
         on_ready=ready,
@@ -43,6 +45,7 @@ def watched(says: bytes) -> tuple[Process, list[str], int]:
     )
     process.stdio.after_clone()
     process.when_reaped(reactor.stop)
+    process.when_reaped(process.page.close)
     reactor.later(20, lambda: os.kill(pid, signal.SIGUSR1))
     if len(says) > 4096:
         reactor.later(0.2, lambda: process.kill(signal.SIGTERM))

@@ -1,0 +1,64 @@
+"""The server's side of guests' meters: a page for each process, and what those of a task come to.
+
+What a page says is the child's word, and only ever shown: nothing is decided by it.
+"""
+
+import contextlib
+import os
+
+from wherry.wasm import meter
+from wherry.wasm.imports import HOST
+from wherry.wasm.wasi import preview1
+from wherry.wire.usage import Calls, Usage
+
+_NAMES = tuple(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST)
+_NOTHING = meter.Counted(0, 0, (0,) * len(_NAMES))
+
+
+class Page:
+    """A page of counters: a file without a name, mapped by the process it is given to."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("wherry-meter", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, meter.SIZE)
+
+    def read(self) -> meter.Counted:
+        """What is counted so far; nothing once it is closed."""
+        if self.fd < 0:
+            return _NOTHING
+        return meter.read(os.pread(self.fd, meter.SIZE, 0), len(_NAMES))
+
+    def close(self) -> None:
+        """Let go of it. May be called again."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def together(one: meter.Counted, other: meter.Counted) -> meter.Counted:
+    """What two processes of a task used: the larger memory, and the sum of all else."""
+    calls = tuple(a + b for a, b in zip(one.calls, other.calls, strict=True))
+    return meter.Counted(max(one.memory, other.memory), one.fuel + other.fuel, calls)
+
+
+class Sum:
+    """What a task's processes used, those that are gone included."""
+
+    def __init__(self) -> None:
+        self._gone = _NOTHING
+
+    def bury(self, page: Page) -> None:
+        """Its process is gone: keep what it used, and let go of the page."""
+        self._gone = together(self._gone, page.read())
+        page.close()
+
+    def usage(self, pages: "list[Page]", fuel_limit: int) -> Usage:
+        """The sum of those that are gone and of ``pages``."""
+        total = self._gone
+        for page in pages:
+            total = together(total, page.read())
+        calls = tuple(
+            Calls(function=name, count=count) for name, count in zip(_NAMES, total.calls, strict=True) if count
+        )
+        return Usage(linear_memory=total.memory, fuel=total.fuel, fuel_limit=fuel_limit, calls=calls)

@@ -1,0 +1,67 @@
+"""What is counted of a guest: words of 64 bits in one page, which its process shares with whoever made it.
+
+The page lies at the same address in the zygote and all its children, so that the host's functions, made before any
+guest is known, find their words there. Until `Meter.share` it is memory of this process alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from struct import Struct
+
+from wherry.record import Record
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIZE = 4096
+"""Bytes of the page."""
+MEMORY, FUEL = range(2)
+"""Words: the most linear memory there was, in bytes; units of fuel used."""
+FUNCTIONS = 8
+"""The first word of the functions' calls: one for each of imports.HOST, in its order."""
+_WORDS = Struct(f"={SIZE // 8}Q")
+
+_PROT_READ_WRITE = 3
+_MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_mmap = _libc.mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+
+
+class Meter:
+    """The page, as an array of words."""
+
+    def __init__(self, space: memoryview) -> None:
+        """``space`` is a view of all of the process's memory, by address."""
+        self._address = _map(None, _MAP_PRIVATE | _MAP_ANONYMOUS, -1)
+        self.words = space[self._address : self._address + SIZE].cast("Q")
+
+    def share(self, fd: int) -> None:
+        """From now on count in the file ``fd``, of `SIZE` bytes. It can be closed then."""
+        _map(self._address, _MAP_SHARED | _MAP_FIXED, fd)
+
+
+def _map(address: int | None, flags: int, fd: int) -> int:
+    found: int = _mmap(address, SIZE, _PROT_READ_WRITE, flags, fd, 0)
+    if found == _FAILED:
+        raise OSError(ctypes.get_errno(), "cannot map the page of counters")
+    return found
+
+
+class Counted(Record):
+    """What a page tells: ``memory`` in bytes, ``fuel`` in units, ``calls`` by function, in imports.HOST's order."""
+
+    memory: int
+    fuel: int
+    calls: tuple[int, ...]
+
+
+def read(page: bytes, functions: int) -> Counted:
+    """The page of a process whose host has that many ``functions``. A page that is too short counts as empty."""
+    words: Sequence[int] = _WORDS.unpack(page) if len(page) == SIZE else (0,) * (SIZE // 8)
+    return Counted(words[MEMORY], words[FUEL], tuple(words[FUNCTIONS : FUNCTIONS + functions]))
