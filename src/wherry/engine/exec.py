@@ -11,10 +11,10 @@ from wherry.core.tasks.fifos import make_fifos
 from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
-from wherry.engine.containers.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.containers.launch import exit_code_of, find_user, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.request import merged_environment
+from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.run import GRACE, Nowhere, Run
 from wherry.engine.spec.process import exec_process
 from wherry.engine.streams import Streams

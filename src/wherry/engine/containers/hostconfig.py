@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from wherry.engine.containers.document import (
+from wherry.engine.document import (
     Form,
     checked,
     is_flag,

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from wherry.engine.containers.document import (
+from wherry.engine.containers.hostconfig import host_config
+from wherry.engine.document import (
     Form,
     checked,
     is_command,
@@ -15,7 +16,6 @@ from wherry.engine.containers.document import (
     is_text_map,
     is_texts,
 )
-from wherry.engine.containers.hostconfig import host_config
 from wherry.errors import InvalidArgument
 from wherry.oci.image import RunConfig
 
