@@ -18,7 +18,8 @@ EXTENSION: Final = "docker"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Docker's ``State``. Times in nanoseconds since the epoch, 0 is never. ``pid`` is 0 unless it runs."""
+    """Docker's ``State``. Times in nanoseconds since the epoch, 0 is never. ``pid`` is 0 unless it runs;
+    ``usage`` is what its last run used (see usage.py)."""
 
     status: Status = "created"
     pid: int = 0
@@ -27,6 +28,7 @@ class State:
     oom_killed: bool = False
     started_at: int = 0
     finished_at: int = 0
+    usage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ class ShimProcess:
                     raise
                 break  # another shim answers at the address now: ours was dead, and is being buried
             else:
-                return ExitStatus(answer.exit_status, seconds(answer.exited_at))
+                usage = answer.usage.to_dict() if answer.usage else None
+                return ExitStatus(answer.exit_status, seconds(answer.exited_at), usage)
         ended = await asyncio.shield(gone)
         return ExitStatus(KILLED, ended.exited_at) if self._exec_id else ended
 

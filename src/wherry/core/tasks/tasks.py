@@ -21,10 +21,12 @@ class TaskIO:
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """``code`` 0-255, 128+n for death by signal n; ``exited_at`` in seconds since the epoch."""
+    """``code`` 0-255, 128+n for death by signal n; ``exited_at`` in seconds since the epoch. ``usage`` is what
+    the guests of a WASM task used, by the names of wire/usage.py, where the shim tells it: in `Task.wait`."""
 
     code: int
     exited_at: float
+    usage: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class Task(Process, Protocol):
     async def resume(self) -> None: ...
 
     async def stats(self) -> Mapping[str, Any]:
-        """Figures of the task's cgroup, by the names of containerd's io.containerd.cgroups.v1.Metrics."""
+        """Figures of the task's cgroup, by the names of containerd's io.containerd.cgroups.v1.Metrics; under ``wasm``
+        those of wire/usage.py, where the shim tells them."""
 
     async def update(self, resources: Mapping[str, Any]) -> None:
         """Apply the OCI spec's ``linux.resources``."""

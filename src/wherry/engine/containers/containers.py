@@ -26,6 +26,7 @@ from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
+from wherry.engine.containers.usage import usage
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, RunnableImages
 from wherry.engine.states import RUNNING
@@ -205,9 +206,17 @@ class Containers:
             driver=self.services.snapshots.name,
             layers=layers,
         )
+        if record.kind == "wasm":
+            document.setdefault("Wasm", {})["Usage"] = await self._usage(live)
         if size:
             document["SizeRw"] = document["SizeRootFs"] = await self._size(record)
         return document
+
+    async def _usage(self, live: Live) -> Json:
+        if live.task is not None:
+            with contextlib.suppress(WherryError):  # it is just ending
+                return usage((await live.task.stats()).get("wasm"))
+        return dict(live.record.state.usage)
 
     async def wait(self, ref: str, condition: str = "not-running") -> Awaitable[Json]:
         """Registers now; awaiting what it returns gives ``{"StatusCode": n}`` with ``"Error"`` where there is one."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from wherry.engine.containers.usage import usage
 from wherry.engine.record import Record
 from wherry.engine.times import ZERO, rfc3339
 
@@ -31,6 +32,7 @@ def stats(record: Record, figures: Mapping[str, Any], now: int, system_ns: int, 
         "precpu_stats": before["cpu_stats"] if before else _cpu({}, 0),
         "memory_stats": _memory(memory),
         "networks": {},
+        **({"Wasm": {"Usage": usage(_of(figures, "wasm"))}} if record.kind == "wasm" else {}),
     }
 
 

@@ -20,6 +20,7 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
+from wherry.engine.containers.usage import usage
 from wherry.engine.record import Record
 from wherry.engine.restart import BackOff
 from wherry.engine.run import GRACE, Run
@@ -95,7 +96,7 @@ class Supervisor:
             if task is None:
                 _, task = await self._create(live)
             running = record.with_state(
-                status=status, pid=task.pid, started_at=self._clock(), exit_code=0, error="", oom_killed=False
+                status=status, pid=task.pid, started_at=self._clock(), exit_code=0, error="", oom_killed=False, usage={}
             )
             await self._run(live, replace(running, stopped_by_user=False), run, task)
         except WherryError as error:
@@ -203,6 +204,7 @@ class Supervisor:
             exit_code=ended.code,
             finished_at=finished,
             oom_killed=live.oom.is_set(),
+            usage=usage(ended.usage),
         )
         await self._logbook.close(record.id)
         await self._registry.note(live, replace(saved, restarts=saved.restarts + (1 if again else 0)))

@@ -1,0 +1,86 @@
+"""What a WASM container used, as the docker CLI shows it, and fuel, which ends it."""
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wasmtime
+
+from tests.integration.conftest import DEADLINE, Daemon, Docker, until
+
+COUNTING = """(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func (export "_start") (local $n i32)
+    (loop $again
+      (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 0)))
+      (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5))))
+    (drop (call $random (i32.const 0) (i32.const 8)))
+    (drop (memory.grow (i32.const 3)))))"""
+
+
+@pytest.fixture(scope="module")
+def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory, guest_wasm: Path) -> Iterator[str]:
+    """Modules that count, and the guest of the other tests; afterwards no container is left."""
+    folder = tmp_path_factory.mktemp("context")
+    (folder / "counting.wasm").write_bytes(wasmtime.wat2wasm(COUNTING))
+    shutil.copy(guest_wasm, folder / "guest.wasm")
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY counting.wasm guest.wasm /\nENTRYPOINT ["/guest.wasm"]\n')
+    docker("build", "-q", "-t", "metered", folder)
+    yield "metered"
+    for container in docker("ps", "-aq").split():
+        docker("rm", "-f", container)
+
+
+def usage(docker: Docker, container: str) -> dict[str, Any]:
+    found = json.loads(docker("inspect", container))[0]["Wasm"]["Usage"]
+    assert isinstance(found, dict)
+    return found
+
+
+def sample(daemon: Daemon, container: str) -> dict[str, Any]:
+    """One line of `docker stats`, whole."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(DEADLINE)
+        line.connect(str(daemon.socket))
+        path = f"/v1.43/containers/{container}/stats?stream=0&one-shot=1"
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while data := line.recv(65536):
+            answer += data
+    body = answer.partition(b"\r\n\r\n")[2]
+    found = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_calls_and_memory_of_one_that_has_ended(docker: Docker, image: str) -> None:
+    docker("run", "--name", "ended", "--entrypoint", "/counting.wasm", image)
+    assert usage(docker, "ended") == {
+        "LinearMemoryPeak": 5 << 16,
+        "Calls": {"clock_time_get": 5, "random_get": 1},
+    }
+    docker("start", "-a", "ended")
+    assert usage(docker, "ended")["Calls"] == {"clock_time_get": 5, "random_get": 1}
+
+
+def test_calls_of_one_that_runs_and_what_an_exec_adds(docker: Docker, image: str) -> None:
+    docker("run", "-d", "--name", "runs", image, "sleep")
+    assert "clock_time_get" not in until(lambda: usage(docker, "runs")["Calls"], "it has called something")
+    docker("exec", "runs", "/counting.wasm")
+    assert usage(docker, "runs")["Calls"]["clock_time_get"] == 5
+    docker("kill", "runs")
+    assert usage(docker, "runs")["Calls"]["clock_time_get"] == 5
+
+
+def test_stats_tell_it_too(docker: Docker, image: str) -> None:
+    docker("run", "-d", "--name", "stats", image, "sleep")
+    until(lambda: usage(docker, "stats")["Calls"], "it has called something")
+    told = sample(docker.daemon, "stats")
+    assert told["Wasm"]["Usage"] == usage(docker, "stats")
+    assert told["pids_stats"]["current"] == 1
