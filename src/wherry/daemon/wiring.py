@@ -54,7 +54,9 @@ async def services(config: DaemonConfig, environ: Mapping[str, str]) -> AsyncIte
 
 def _services(config: DaemonConfig, database: Database, tasks: ShimTasks, path: list[str]) -> EngineServices:
     root = config.root
-    engine = EngineConfig(root=root, state=config.state, default_platform=Platform.host(), rootless=config.rootless)
+    engine = EngineConfig(
+        root=root, state=config.state, default_platform=Platform.host(), rootless=config.rootless, path=path
+    )
     spool.sweep(temporary_folder(engine))
     content = LocalContentStore(os.path.join(root, "content"))
     images = SqliteImageStore(database, lambda names: stage_index(content.root, names))

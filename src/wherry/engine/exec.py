@@ -11,11 +11,13 @@ from wherry.core.tasks.fifos import make_fifos
 from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
+from wherry.engine.containers.ground import ground
 from wherry.engine.containers.launch import exit_code_of, find_user, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.request import merged_environment
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.run import GRACE, Nowhere, Run
+from wherry.engine.spec.linux import held_capabilities
 from wherry.engine.spec.process import exec_process
 from wherry.engine.streams import Streams
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
@@ -158,14 +160,20 @@ class Execs:
     def _document(self, found: _Exec, start: ExecStart) -> Json:
         record, config = found.live.record, found.config
         layers = self._services.snapshots.layers(record.id)
-        user = find_user(config["User"] or record.config["User"], record.host_config["GroupAdd"] or (), layers)
+        linux = record.kind == "linux"
+        name = config["User"] or record.config["User"]
+        user = find_user(name, record.host_config["GroupAdd"] or (), layers, always=linux)
         merged = {
             **config,
             "Env": merged_environment(config["Env"], record.config["Env"]),
             "WorkingDir": config["WorkingDir"] or record.config["WorkingDir"],
             "Hostname": record.config["Hostname"],
         }
-        return exec_process(merged, record.host_config, user, start.size)
+        held = None
+        if linux:
+            there = ground(record.host_config, self._services.config)
+            held = held_capabilities(record.host_config, there, privileged=config["Privileged"])
+        return exec_process(merged, record.host_config, user, start.size, held)
 
     async def _watch(self, found: _Exec, process: Process, run: Run) -> None:
         live = found.live

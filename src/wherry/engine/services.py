@@ -4,7 +4,7 @@
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class EngineConfig:
 
     ``cgroup_parent`` is the cgroup that containers' cgroups are made under. ``log_driver`` and ``log_options`` are
     what a container gets that names none. ``runtimes`` maps a runtime's name to the shim binary the user configured.
+    ``path`` are the folders that programs of the host are looked for in.
     """
 
     root: str
@@ -37,6 +38,7 @@ class EngineConfig:
     log_options: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
     rootless: bool = False
+    path: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from wherry.wire.wellknown import Any
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("containerd-shim-runc-v2", "containerd-shim-wherry-v1", "containerd-shim-spin-v2", "own-shim", "crun"):
+    shims = ("containerd-shim-runc-v2", "containerd-shim-wherry-v1", "containerd-shim-spin-v2", "own-shim")
+    for name in (*shims, "runc", "crun"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     (tmp_path / "containerd-shim-plain-v1").write_text("not executable")
@@ -69,6 +70,11 @@ def test_known_runtimes(folder: Path) -> None:
     assert "gone" not in known
     (folder / "crun").unlink()
     assert "crun" not in RuntimeTable([str(folder)]).known()
+    (folder / "runc").unlink()
+    assert not {"runc", RUNC} & set(RuntimeTable([str(folder)]).known())
+    for name, package in (("runc", "runc"), (RUNC, "runc"), ("crun", "crun")):
+        with pytest.raises(FailedPrecondition, match=f"{package} is not on PATH: install Debian's {package}"):
+            RuntimeTable([str(folder)]).resolve(name)
     assert RuntimeTable([]).known() == []
 
 

@@ -12,7 +12,6 @@ from wherry.engine.containers.hostconfig import host_config, update_of
 from wherry.engine.containers.request import merged, merged_environment, parse
 from wherry.engine.containers.warnings import warnings
 from wherry.engine.record import Record, from_container, to_container
-from wherry.engine.spec.linux import linux_spec
 from wherry.engine.spec.mounts import mount_points
 from wherry.engine.spec.process import User, capabilities, environment, rlimits
 from wherry.engine.spec.resources import resources
@@ -113,7 +112,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_what_is_not_offered_yet_is_said() -> None:
-    for host in ({"Privileged": True}, {"VolumesFrom": ["x"]}, {"PidMode": "container:x"}):
+    for host in ({"Links": ["x"]}, {"VolumesFrom": ["x"]}, {"PidMode": "container:x"}):
         with pytest.raises(Unimplemented):
             host_config(host)
 
@@ -219,17 +218,6 @@ def test_the_wasm_spec() -> None:
     assert {"type": "network"} not in shared["linux"]["namespaces"]
 
 
-def test_the_linux_spec() -> None:
-    spec = linux_spec(record(), args=["/e"], user=User(), cgroup="/c", annotations={})
-    assert [mount["destination"] for mount in spec["mounts"]][:2] == ["/proc", "/dev"]
-    assert "/proc/kcore" in spec["linux"]["maskedPaths"]
-    assert spec["process"]["capabilities"]["effective"] == spec["process"]["capabilities"]["bounding"]
-    assert len(spec["process"]["capabilities"]["bounding"]) == 14
-    assert "CAP_SYS_ADMIN" not in spec["process"]["capabilities"]["bounding"]
-    other = linux_spec(record(), args=["/e"], user=User(1000, 1000), cgroup="/c", annotations={})
-    assert other["process"]["capabilities"]["effective"] == []
-
-
 def test_capabilities_and_limits() -> None:
     assert "CAP_SYS_ADMIN" in capabilities(["sys_admin"], [])
     assert capabilities(["CHOWN"], ["ALL"]) == ("CAP_CHOWN",)
@@ -274,7 +262,7 @@ def test_no_users() -> None:
     ("host", "config", "told"),
     [
         ({"PortBindings": {"80/tcp": []}}, {}, "Published ports"),
-        ({"Init": True}, {}, "--init"),
+        ({"Privileged": True}, {}, "--privileged"),
         ({"Dns": ["1.1.1.1"]}, {}, "--dns"),
         ({"DnsSearch": ["x"]}, {}, "--dns"),
         ({"ExtraHosts": ["a:1.2.3.4"]}, {}, "--add-host"),

@@ -26,10 +26,14 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 _PACKAGES: Final[Mapping[str, str]] = {
     "containerd-shim-runc-v2": "install Debian's containerd and runc",
+    "runc": "install Debian's runc",
+    "crun": "install Debian's crun",
     "containerd-shim-wherry-v1": "it comes with wherry: run wherryd from the environment wherry was installed in",
 }
 _CRUN: Final = Any(type_url=RUNC_OPTIONS_TYPE_URL, value=RuncOptions(binary_name="crun").encode()).encode()
 _OPTIONS: Final[Mapping[str, bytes]] = {"crun": _CRUN}
+# The program that a shim has the work done by: without it every start would fail, in the shim's words.
+_WORKERS: Final[Mapping[str, str]] = {"runc": "runc", RUNC: "runc", "crun": "crun"}
 # Shims known to serve all tasks of a namespace from one process: asking them to `start` again is not needed.
 _GROUPED: Final = frozenset({WHERRY})
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
@@ -68,7 +72,10 @@ class RuntimeTable:
         if binary is None:
             known = ", ".join(self.known())
             raise InvalidArgument(f"unknown or invalid runtime name: {name[:120]} (known: {known})")
-        return Runtime(name, self._find(name, binary), _OPTIONS.get(name, b""), full in _GROUPED)
+        found = self._find(name, binary)
+        if worker := _WORKERS.get(name):
+            self._find(name, worker)
+        return Runtime(name, found, _OPTIONS.get(name, b""), full in _GROUPED)
 
     def known(self) -> Sequence[str]:
         """Names of the runtimes that can be launched now, sorted."""
@@ -77,7 +84,7 @@ class RuntimeTable:
 
     def _is_there(self, name: str) -> bool:
         binary = self.configured.get(name) or binary_name(ALIASES.get(name, name)) or ""
-        helper = name if name == "crun" and name not in self.configured else ""
+        helper = "" if name in self.configured else _WORKERS.get(name, "")
         return self._search(binary) is not None and (not helper or self._search(helper) is not None)
 
     def _find(self, name: str, binary: str) -> str:

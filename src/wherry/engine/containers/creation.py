@@ -15,11 +15,13 @@ from wherry.engine.containers.launch import Laid, Launcher, Plan, find_module, f
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.request import CreateRequest, merged, parse
-from wherry.engine.containers.warnings import warnings
+from wherry.engine.containers.warnings import foreign_platform, warnings
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
+from wherry.engine.spec.devices import wanted as wanted_devices
 from wherry.engine.spec.mounts import mount_points
 from wherry.engine.spec.process import capabilities, rlimits
+from wherry.engine.spec.security import security
 from wherry.errors import InvalidArgument, NotFound, WherryError
 
 _MAGIC = 4
@@ -69,7 +71,8 @@ class Creation:
             self._tell(record, "create")
             if made.uncompiled and await self._compile(record, made.uncompiled) and ahead:
                 self._ahead.begin(live, None)
-        return {"Id": record.id, "Warnings": warnings(record, request.config)}
+        foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
+        return {"Id": record.id, "Warnings": [*foreign, *warnings(record, request.config)]}
 
     async def _keep(self, live: Live, snapshot: LaidSnapshot) -> None:
         """Write it all down, while the runtime makes the task already. Without a record there is nothing."""
@@ -115,6 +118,8 @@ class Creation:
         self._services.logs.check(host["LogConfig"]["Type"], host["LogConfig"]["Config"])
         rlimits(host["Ulimits"] or ())
         capabilities(host["CapAdd"] or (), host["CapDrop"] or ())
+        security(host["SecurityOpt"] or ())
+        wanted_devices(host)
         return Record(
             id=container_id,
             name=name,

@@ -87,7 +87,6 @@ _LEAST_MEMORY: Final = 512 << 10
 _NOT_YET: Final[dict[str, str]] = {
     "VolumesFrom": "--volumes-from",
     "Links": "--link",
-    "Privileged": "--privileged",
     "VolumeDriver": "--volume-driver",
 }
 
@@ -172,5 +171,17 @@ def _check_modes(host: Mapping[str, Any]) -> None:
     for field in ("NetworkMode", "IpcMode", "PidMode", "UTSMode"):
         if host[field].startswith("container:"):
             raise Unimplemented(f"{field} container:NAME is not offered yet: use host, none or leave it out")
+    for field, (known, told) in _MODES.items():
+        if host[field] not in known:
+            raise InvalidArgument(f"invalid {told}: {host[field][:120]}")
     if host["NetworkMode"] not in ("default", "none", "host", "bridge"):
         raise InvalidArgument(f"network {host['NetworkMode'][:120]} not found (known: bridge, host, none)")
+
+
+_MODES: Final = {
+    "IpcMode": (("", "none", "private", "shareable", "host"), "IPC mode"),
+    "PidMode": (("", "host"), "PID mode"),
+    "UTSMode": (("", "host"), "UTS mode"),
+    "UsernsMode": (("", "host"), "userns mode"),
+    "CgroupnsMode": (("", "private", "host"), "cgroup namespace mode"),
+}

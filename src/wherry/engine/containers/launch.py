@@ -9,26 +9,31 @@ import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from wherry.core.tasks.fifos import make_fifos, remove_fifos
 from wherry.core.tasks.tasks import NewTask, StagedTask, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
+from wherry.engine.containers.ground import ground
 from wherry.engine.record import Record
 from wherry.engine.run import Run
 from wherry.engine.services import EngineServices
-from wherry.engine.spec.linux import linux_spec
+from wherry.engine.spec.linux import Ground, linux_spec
 from wherry.engine.spec.process import PATH, User
 from wherry.engine.spec.user import resolve_user
 from wherry.engine.spec.wasm import wasm_spec
 from wherry.engine.streams import Sink
-from wherry.errors import InvalidArgument, NotFound, WherryError
+from wherry.errors import Internal, InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
 from wherry.oci.mount import Mount
 
 _LARGEST_PASSWD: Final = 4 << 20
 _PATIENCE: Final = 10
+
+_RUNTIME_SAYS: Final = "OCI runtime"
+"""What runc's and crun's own words begin with; docker puts some before."""
 
 NOT_FOUND: Final = 127
 NOT_RUNNABLE: Final = 126
@@ -37,12 +42,14 @@ FAILED: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the disk told of a container about to start. ``module`` is the host path of a WASM container's entry."""
+    """What the disk told of a container about to start. ``module`` is the host path of a WASM container's entry,
+    ``ground`` what the machine adds to a Linux one."""
 
     mounts: Sequence[Mount]
     user: User
     args: tuple[str, ...]
     module: str = ""
+    ground: Ground | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +106,11 @@ class Launcher:
         try:
             run.open(laid.io, sink, background)
             return await laid.task.create()
-        except BaseException:
+        except BaseException as error:
             run.withdraw()
             await self.discard(laid)
+            if isinstance(error, Internal) and str(error).startswith(_RUNTIME_SAYS):
+                raise Internal(f"failed to create task for container: failed to create shim task: {error}") from None
             raise
 
     async def discard(self, laid: Laid) -> None:
@@ -123,7 +132,7 @@ class Launcher:
         await asyncio.to_thread(run.remove)
 
     def _new_task(self, record: Record, plan: Plan, io: TaskIO) -> NewTask:
-        make = wasm_spec if record.kind == "wasm" else linux_spec
+        make = wasm_spec if plan.ground is None else partial(linux_spec, ground=plan.ground)
         parent = record.host_config["CgroupParent"] or self._services.config.cgroup_parent
         spec = make(
             record, args=plan.args, user=plan.user, cgroup=posixpath.join("/", parent, record.id), annotations={}
@@ -133,13 +142,15 @@ class Launcher:
     def _look(self, record: Record) -> Plan:
         snapshots = self._services.snapshots
         mounts, layers = snapshots.mounts(record.id), snapshots.layers(record.id)
-        user = find_user(record.config["User"], record.host_config["GroupAdd"] or (), layers)
+        linux = record.kind == "linux"
+        user = find_user(record.config["User"], record.host_config["GroupAdd"] or (), layers, always=linux)
         args, module = record.args, ""
         if record.kind == "wasm":
             path, module = find_module(record, layers)
             args = (path, *args[1:])
         check_binds(record)
-        return Plan(mounts, user, args, module)
+        found = ground(record.host_config, self._services.config) if linux else None
+        return Plan(mounts, user, args, module, found)
 
 
 def io_folder(state: str, container_id: str) -> str:
@@ -194,9 +205,10 @@ def in_container(record: Record, layers: Sequence[str], path: str) -> str:
     return stacked.resolve(layers, path)
 
 
-def find_user(text: str, groups: Sequence[str], layers: Sequence[str]) -> User:
-    """``--user`` by the rootfs's own files; they are read only when it takes them."""
-    if not text and not groups:
+def find_user(text: str, groups: Sequence[str], layers: Sequence[str], *, always: bool = False) -> User:
+    """``--user`` by the rootfs's own files; they are read only when it takes them, or ``always``: they tell root's home
+    and groups too."""
+    if not text and not groups and not always:
         return User()
     return resolve_user(text, _text(layers, "/etc/passwd"), _text(layers, "/etc/group"), groups)
 

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from wherry.engine.record import Record
+from wherry.oci.platform import Platform
 
 # Fields of HostConfig, the options that set them, and why they change nothing.
 _NOT_YET: Final = (
     (("PortBindings", "PublishAllPorts"), "Published ports are not served yet: use --network host"),
-    (("Init",), "--init is not offered yet: the container's own program is its first process"),
     (("Dns", "DnsOptions", "DnsSearch"), "--dns has no effect yet: a container has no network, or the host's"),
     (("ExtraHosts",), "--add-host has no effect yet: no /etc/hosts is written"),
-    (("Devices", "DeviceCgroupRules", "DeviceRequests"), "--device has no effect yet: devices are not passed on"),
 )
 _NOT_FOR_WASM: Final = (
+    (("Privileged",), "--privileged has no effect on a WASM container: its sandbox is always on"),
+    (("Devices", "DeviceCgroupRules"), "--device has no effect on a WASM container: it has no /dev"),
     (("Sysctls",), "--sysctl has no effect on a WASM container: nothing in it can read them"),
     (("ShmSize",), "--shm-size has no effect on a WASM container: it has no /dev/shm"),
     (("CpusetCpus", "CpusetMems"), "--cpuset-cpus has no effect on a WASM container: use --cpus"),
@@ -41,6 +42,15 @@ def warnings(record: Record, asked: Mapping[str, Any]) -> list[str]:
     if (asked["Healthcheck"] or {}).get("Test") not in (None, [], ["NONE"]):
         found.append("Health checks are not run yet: --health-cmd has no effect")
     return found
+
+
+def foreign_platform(image: Platform, host: Platform) -> list[str]:
+    """What docker says when nobody named a platform and the image is for another processor; it may run all the same,
+    by binfmt_misc."""
+    if image.is_wasm or host.matches(image):
+        return []
+    mismatch = f"The requested image's platform ({image}) does not match the detected host platform ({host})"
+    return [f"{mismatch} and no specific platform was requested"]
 
 
 def _is_set(name: str, value: Any) -> bool:

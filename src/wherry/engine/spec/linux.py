@@ -1,17 +1,21 @@
-"""The runtime spec that runc is given: docker's defaults, as far as a static binary needs them. Pure.
+"""The runtime spec that runc is given, with docker's defaults. Pure: what the machine adds is a parameter.
 
-Seccomp's profile, AppArmor and devices come with the whole of Linux containers.
 Sources: OCI runtime-spec v1.1, config-linux.md; docker's documented defaults for masked and read-only paths.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.engine.record import Record
+from wherry.engine.spec.devices import device_rules, device_spec
 from wherry.engine.spec.mounts import to_spec
-from wherry.engine.spec.process import User, process
+from wherry.engine.spec.process import User, capabilities, every_capability, process
 from wherry.engine.spec.resources import resources
+from wherry.engine.spec.seccomp import custom_profile, default_profile
+from wherry.engine.spec.security import UNCONFINED, Security, security
 from wherry.engine.spec.wasm import namespaces
+from wherry.linux.devices import DeviceNode
 
 MASKED: Final = (
     "/proc/acpi",
@@ -29,70 +33,136 @@ MASKED: Final = (
 )
 READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+INIT: Final = "/sbin/docker-init"
+"""Where --init puts the host's init in the container."""
+
 _NOTHING_RUNS: Final = ("nosuid", "noexec", "nodev")
 
-# type, major, minor, access
-_DEVICES: Final = (
-    ("c", 1, 3, "rwm"),
-    ("c", 1, 5, "rwm"),
-    ("c", 1, 7, "rwm"),
-    ("c", 1, 8, "rwm"),
-    ("c", 1, 9, "rwm"),
-    ("c", 5, 0, "rwm"),
-    ("c", 5, 2, "rwm"),
-    ("c", 136, None, "rwm"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the machine adds. ``devices`` are those the container asks for, by their paths in it, with their access
+    (r, w, m); ``capabilities`` the most it can be given; ``init`` the host's path of its init, "" for none."""
+
+    architecture: str = "amd64"
+    kernel: tuple[int, int] = (0, 0)
+    capabilities: tuple[str, ...] = every_capability()
+    devices: tuple[tuple[DeviceNode, str], ...] = ()
+    init: str = ""
+    apparmor: bool = False
 
 
 def linux_spec(
-    record: Record, *, args: Sequence[str], user: User, cgroup: str, annotations: Mapping[str, str]
+    record: Record, *, args: Sequence[str], user: User, cgroup: str, annotations: Mapping[str, str], ground: Ground
 ) -> dict[str, Any]:
-    """A container as docker makes it, its network namespace empty but for what others set up in it."""
+    """A container as docker makes it. InvalidArgument: its seccomp profile is none."""
     host, config = record.host_config, record.config
-    masked = host["MaskedPaths"] if host["MaskedPaths"] is not None else MASKED
-    read_only = host["ReadonlyPaths"] if host["ReadonlyPaths"] is not None else READ_ONLY
+    words = (INIT, "--", *args) if ground.init else args
+    held = held_capabilities(host, ground)
     spec: dict[str, Any] = {
-        "ociVersion": "1.1.0",
-        "process": process(args, config, host, user, config["Hostname"]),
+        "ociVersion": "1.0.2",
+        "process": process(words, config, host, user, config["Hostname"], held),
         "root": {"path": "rootfs", "readonly": host["ReadonlyRootfs"]},
         "hostname": config["Hostname"],
-        "mounts": [*_system_mounts(host), *to_spec(record.mounts)],
+        "mounts": [*_system_mounts(record), *_init_mount(ground), *to_spec(record.mounts)],
         "annotations": {**host["Annotations"], **annotations},
-        "linux": {
-            "namespaces": [{"type": kind} for kind in namespaces(host)],
-            "resources": {**resources(host), "devices": _device_rules()},
-            "cgroupsPath": cgroup,
-            "maskedPaths": list(masked),
-            "readonlyPaths": list(read_only),
-        },
+        "linux": _linux(record, held, cgroup, ground),
     }
-    if host["Sysctls"]:
-        spec["linux"]["sysctl"] = dict(host["Sysctls"])
     if host["UTSMode"] == "host":
         # runc refuses to name a host that is not the container's own.
         del spec["hostname"]
+    profile = security(host["SecurityOpt"] or ()).apparmor
+    if ground.apparmor and profile not in ("", UNCONFINED):
+        spec["process"]["apparmorProfile"] = profile
     return spec
 
 
-def _system_mounts(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
-        return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+def held_capabilities(host: Mapping[str, Any], ground: Ground, *, privileged: bool = False) -> tuple[str, ...]:
+    """What a process of the container holds; all, if it or the container is privileged."""
+    if privileged or host["Privileged"]:
+        names = every_capability()
+    else:
+        names = capabilities(host["CapAdd"] or (), host["CapDrop"] or ())
+    return tuple(name for name in names if name in ground.capabilities)
 
-    shm_size = host["ShmSize"] or 64 << 20
+
+def _linux(record: Record, held: tuple[str, ...], cgroup: str, ground: Ground) -> dict[str, Any]:
+    host, privileged = record.host_config, record.host_config["Privileged"]
+    rules = device_rules(host, ground.devices, everything=privileged)
+    linux: dict[str, Any] = {
+        "namespaces": [{"type": kind} for kind in namespaces(host)],
+        "resources": {**resources(host), "devices": rules},
+        "cgroupsPath": cgroup,
+        "devices": device_spec([node for node, _ in ground.devices]),
+        "maskedPaths": _paths(host["MaskedPaths"], () if privileged else MASKED),
+        "readonlyPaths": _paths(host["ReadonlyPaths"], () if privileged else READ_ONLY),
+        "sysctl": _sysctls(record),
+    }
+    profile = _seccomp(security(host["SecurityOpt"] or ()), held, ground, privileged=privileged)
+    if profile is not None:
+        linux["seccomp"] = profile
+    return {key: value for key, value in linux.items() if value}
+
+
+def _paths(own: Sequence[str] | None, usual: Sequence[str]) -> list[str]:
+    return list(usual if own is None else own)
+
+
+def _sysctls(record: Record) -> dict[str, str]:
+    """The kernel's word for a host's domain is a sysctl of the UTS namespace."""
+    host, domain = record.host_config, record.config["Domainname"]
+    named = {"kernel.domainname": domain} if domain and host["UTSMode"] != "host" else {}
+    return {**named, **(host["Sysctls"] or {})}
+
+
+def _seccomp(options: Security, held: Sequence[str], ground: Ground, *, privileged: bool) -> dict[str, Any] | None:
+    if options.seccomp == UNCONFINED or (privileged and not options.seccomp):
+        return None
+    if options.seccomp:
+        return custom_profile(options.seccomp, ground.architecture, held, ground.kernel)
+    return default_profile(ground.architecture, held)
+
+
+def _init_mount(ground: Ground) -> list[dict[str, Any]]:
+    return [_mount(INIT, "bind", ground.init, "bind", "ro")] if ground.init else []
+
+
+def _system_mounts(record: Record) -> list[dict[str, Any]]:
+    """What every container has but where the user mounts something of their own, there or above."""
+    own = {point.destination for point in record.mounts}
     return [
-        mount("/proc", "proc", "proc", *_NOTHING_RUNS),
-        mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
-        mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
-        mount("/sys", "sysfs", "sysfs", *_NOTHING_RUNS, "ro"),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", *_NOTHING_RUNS, "ro"),
-        mount("/dev/mqueue", "mqueue", "mqueue", *_NOTHING_RUNS),
-        mount("/dev/shm", "tmpfs", "shm", *_NOTHING_RUNS, "mode=1777", f"size={shm_size}"),
+        mount
+        for mount in _usual_mounts(record.host_config)
+        if not own & {mount["destination"], mount["destination"].rpartition("/")[0]}
     ]
 
 
-def _device_rules() -> list[dict[str, Any]]:
-    rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
-    for kind, major, minor, access in _DEVICES:
-        rule = {"allow": True, "type": kind, "major": major, "access": access}
-        rules.append(rule if minor is None else {**rule, "minor": minor})
-    return rules
+def _usual_mounts(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    open_ = host["Privileged"]
+    sys_mode = "rw" if open_ else "ro"
+    cgroup_mode = "rw" if open_ or security(host["SecurityOpt"] or ()).writable_cgroups else "ro"
+    return [
+        _mount("/proc", "proc", "proc", *_NOTHING_RUNS),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount(
+            "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+        ),
+        _mount("/sys", "sysfs", "sysfs", *_NOTHING_RUNS, sys_mode),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", *_NOTHING_RUNS, cgroup_mode),
+        *_ipc_mounts(host),
+    ]
+
+
+def _ipc_mounts(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    # Mounted anew it shows the queues of the namespace that the container is in, the host's too.
+    mqueue = _mount("/dev/mqueue", "mqueue", "mqueue", *_NOTHING_RUNS)
+    if host["IpcMode"] == "host":
+        return [mqueue, _mount("/dev/shm", "bind", "/dev/shm", "rbind", *_NOTHING_RUNS)]
+    if host["IpcMode"] == "none":
+        return [mqueue]
+    size = host["ShmSize"] or 64 << 20
+    return [mqueue, _mount("/dev/shm", "tmpfs", "shm", *_NOTHING_RUNS, "mode=1777", f"size={size}")]
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}

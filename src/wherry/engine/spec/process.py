@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wherry.engine.spec.security import security
 from wherry.errors import InvalidArgument
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -93,9 +94,17 @@ class User:
 
 
 def process(
-    args: Sequence[str], config: Mapping[str, Any], host: Mapping[str, Any], user: User, hostname: str
+    args: Sequence[str],
+    config: Mapping[str, Any],
+    host: Mapping[str, Any],
+    user: User,
+    hostname: str,
+    held: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
-    """The main process of a container. InvalidArgument: an unknown capability or limit."""
+    """The main process of a container. ``held`` are its capabilities where `capabilities` does not tell.
+
+    InvalidArgument: an unknown capability or limit.
+    """
     height, width = host["ConsoleSize"]
     document: dict[str, Any] = {
         "terminal": config["Tty"],
@@ -104,8 +113,8 @@ def process(
         "env": environment(config["Env"], tty=config["Tty"], hostname=hostname, home=user.home),
         "cwd": config["WorkingDir"] or "/",
         "rlimits": rlimits(host["Ulimits"] or ()),
-        "noNewPrivileges": _no_new_privileges(host["SecurityOpt"] or ()),
-        "capabilities": _capability_sets(capabilities(host["CapAdd"] or (), host["CapDrop"] or ()), root=user.uid == 0),
+        "noNewPrivileges": security(host["SecurityOpt"] or ()).no_new_privileges,
+        "capabilities": _capability_sets(_held(host) if held is None else held, root=user.uid == 0),
         "oomScoreAdj": host["OomScoreAdj"],
     }
     if config["Tty"] and width and height:
@@ -114,12 +123,16 @@ def process(
 
 
 def exec_process(
-    config: Mapping[str, Any], host: Mapping[str, Any], user: User, size: tuple[int, int] | None
+    config: Mapping[str, Any],
+    host: Mapping[str, Any],
+    user: User,
+    size: tuple[int, int] | None,
+    held: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     """A process added to a container: ``config`` is the exec's, completed with the container's environment, folder and
-    hostname; ``size`` (height, width) is its terminal's, in cells."""
+    hostname; ``size`` (height, width) is its terminal's, in cells; ``held`` as `process` has it."""
     limits = {**host, "ConsoleSize": list(size) if size else [0, 0]}
-    return process(config["Cmd"], config, limits, user, config["Hostname"])
+    return process(config["Cmd"], config, limits, user, config["Hostname"], held)
 
 
 def environment(own: Sequence[str], *, tty: bool, hostname: str, home: str) -> list[str]:
@@ -138,6 +151,15 @@ def capabilities(add: Sequence[str], drop: Sequence[str]) -> tuple[str, ...]:
     return (*kept, *(name for name in added if name != "ALL" and name not in kept))
 
 
+def every_capability() -> tuple[str, ...]:
+    """All that there are: what --privileged grants."""
+    return (*DEFAULT_CAPABILITIES, *_MORE_CAPABILITIES)
+
+
+def _held(host: Mapping[str, Any]) -> tuple[str, ...]:
+    return capabilities(host["CapAdd"] or (), host["CapDrop"] or ())
+
+
 def _capability_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
     result = []
     for name in names:
@@ -153,14 +175,6 @@ def _capability_sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]
     """Only root has them from the start; to others they are a bound on what a setuid program could get."""
     held = list(names) if root else []
     return {"bounding": list(names), "effective": held, "permitted": held}
-
-
-def _no_new_privileges(options: Sequence[str]) -> bool:
-    for option in options:
-        key, _, value = option.replace("=", ":", 1).partition(":")
-        if key == "no-new-privileges":
-            return value in ("", "true")
-    return False
 
 
 def rlimits(ulimits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
