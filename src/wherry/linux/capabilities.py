@@ -1,4 +1,7 @@
-"""Capabilities of the calling process. Source: https://man7.org/linux/man-pages/man7/capabilities.7.html"""
+"""Capabilities and keys of the calling process.
+
+Sources: https://man7.org/linux/man-pages/man7/capabilities.7.html and session-keyring.7.html
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 class _Header(ctypes.Structure):
@@ -50,3 +54,11 @@ def set_effective(names: Iterable[str]) -> None:
     low, high = mask & 0xFFFFFFFF, mask >> 32
     data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
     syscall("capset", ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(data))
+
+
+def leave_session_keyring() -> None:
+    """Take a new, empty session keyring instead of the one inherited, where the kernel has keys and a quota for it."""
+    try:
+        syscall("keyctl", ctypes.c_int(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    except OSError:
+        return

@@ -13,6 +13,7 @@ MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
+_MS_PRIVATE = 0x40000
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -33,8 +34,9 @@ def open_tree(path: str, *, recursive: bool) -> int:
 
 
 def set_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
-    """Add MOUNT_ATTR_* to the mount that ``fd`` is the root of."""
-    attr = _MountAttr(attr_set=attributes)
+    """Add MOUNT_ATTR_* to the mount that ``fd`` is the root of, and part it from its peers: what is mounted below those
+    later would come without the attributes."""
+    attr = _MountAttr(attr_set=attributes, propagation=_MS_PRIVATE)
     flags = ctypes.c_uint(_AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0))
     size = ctypes.c_size_t(ctypes.sizeof(attr))
     syscall("mount_setattr", ctypes.c_int(fd), ctypes.c_char_p(b""), flags, ctypes.byref(attr), size)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _CANNOT_RUN = 126
+_NO_CORE = 1
+"""Bytes: less than a core has, and unlike 0 it keeps the kernel from a core_pattern that is a program, too: core(5)."""
+_HARDENED = trees.MOUNT_ATTR_NOSUID | trees.MOUNT_ATTR_NODEV
+"""What no mount of a guest goes without."""
 
 
 def prepare() -> None:
@@ -34,9 +38,12 @@ def prepare() -> None:
     The ending signals get their handlers and are blocked here, so that they cannot take server or zygote and with them
     all containers along; a child has but to unblock them. SIGPIPE stays ignored, as Python has it (the guest gets
     EPIPE); faults belong to wasmtime's own handlers. Capabilities that no guest may ever have leave the bounding set.
+    Keys of whoever started this stay behind, and nobody dumps core into a program of the host's.
     """
     if os.geteuid() == 0:
         capabilities.drop_bounding(KEPT_CAPABILITIES)
+    capabilities.leave_session_keyring()
+    resource.setrlimit(resource.RLIMIT_CORE, (_NO_CORE, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     clone.block_only(*signals.ENDING)
     clone.exit_on(*signals.ENDING)
 
@@ -253,14 +260,13 @@ def _enter_rootfs(sandbox: Sandbox, command: Command) -> None:
         _mount_volume(volume, tree)
     if command.cwd != "/":
         os.makedirs(command.cwd, exist_ok=True)
-    if sandbox.readonly:
-        root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-        trees.set_attributes(root, trees.MOUNT_ATTR_RDONLY, recursive=False)
-        os.close(root)
+    # An image may bring device nodes: by them root in a container would have the host's disks.
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    trees.set_attributes(root, _HARDENED | (trees.MOUNT_ATTR_RDONLY if sandbox.readonly else 0), recursive=False)
+    os.close(root)
 
 
 def _mount_volume(volume: Volume, tree: int) -> None:
-    hardened = trees.MOUNT_ATTR_NOSUID | trees.MOUNT_ATTR_NODEV
     if tree < 0:
         os.makedirs(volume.target, exist_ok=True)
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC | (mounts.MS_RDONLY if volume.readonly else 0)
@@ -271,7 +277,7 @@ def _mount_volume(volume: Volume, tree: int) -> None:
     else:
         os.makedirs(posixpath.dirname(volume.target), exist_ok=True)
         os.close(os.open(volume.target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    trees.set_attributes(tree, hardened | (trees.MOUNT_ATTR_RDONLY if volume.readonly else 0), recursive=True)
+    trees.set_attributes(tree, _HARDENED | (trees.MOUNT_ATTR_RDONLY if volume.readonly else 0), recursive=True)
     trees.attach(tree, volume.target)
     os.close(tree)
 

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 
 from wherry.linux import bpf
 
+_RENAME_WHITEOUT = 4  # makes a device node; linux/fs.h
+
 ALLOWED = frozenset(
     """
     read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close fstat newfstatat statx lseek munmap
     mremap madvise brk rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack dup dup2 dup3 poll ppoll select pselect6
     nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday getpid gettid getppid getuid geteuid getgid
-    getegid getrandom openat openat2 open access getdents64 readlinkat unlinkat renameat renameat2 linkat symlinkat
+    getegid getrandom openat openat2 open access getdents64 readlinkat unlinkat renameat linkat symlinkat
     mkdirat utimensat ftruncate fallocate fadvise64 fsync fdatasync fstatfs faccessat faccessat2 exit exit_group futex
     sched_yield sched_getaffinity set_robust_list rseq restart_syscall timerfd_create timerfd_settime timerfd_gettime
     epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 pipe2 close_range getrusage times uname sysinfo membarrier
@@ -30,6 +32,7 @@ CONDITIONS: Mapping[str, bpf.Condition] = {
     "fcntl": bpf.OneOf(
         1, (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
     ),
+    "renameat2": bpf.NoneOfBits(4, _RENAME_WHITEOUT),
     "ioctl": bpf.OneOf(1, (termios.FIONREAD, termios.FIONBIO, termios.TCGETS, termios.TIOCGWINSZ)),
 }
 

@@ -1,0 +1,51 @@
+"""A build of the child for these tests alone: where the guest would be made, hostile Python runs instead.
+
+All before it is the shim as it is shipped: its server, its zygote, its spare, and each step of shutting the sandbox.
+Only the name `Guest` in child.py is bound to something else, in a server that this test starts by a script of its own.
+The shipped code has no switch for it.
+"""
+
+import os
+import sys
+
+import attempts
+import table
+
+from wherry.linux import seccomp
+from wherry.shim import child
+
+
+class Hostile:
+    """Stands where the guest stands: its arguments are what to do."""
+
+    runs_at_instantiation = False
+
+    def __init__(self, _program, config, _end):
+        self._words = [os.fsdecode(word) for word in config.args[1:]]
+
+    def instantiate(self):
+        pass
+
+    def run(self):
+        what, *words = self._words
+        if what == "native":
+            attempts.other_architecture(None)
+            return 0
+        if what == "bomb":
+            os.write(1, f"bomb\t{attempts.forks(None)}\n".encode())
+            return 0
+        if what == "wait":
+            os.read(0, 1)
+            return 0
+        context = attempts.Context(words)
+        for name, attempt, whole, bare in table.ATTEMPTS:
+            expected = whole if what == "whole" else bare
+            answer = attempts.outcome(attempt, context) if expected or attempt is attempts.descriptors else ""
+            os.write(1, f"{name}\t{answer}\n".encode())
+        return 0
+
+
+child.Guest = Hostile
+if "bare" in sys.argv[-1:]:
+    sys.argv.pop()
+    seccomp.install = lambda _program: None
