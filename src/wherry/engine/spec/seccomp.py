@@ -162,7 +162,9 @@ def custom_profile(
     if wanted:
         result["architectures"] = wanted
     here = (architecture, frozenset(capabilities), kernel)
-    result["syscalls"] = [rule for entry in profile.get("syscalls") or () for rule in _rules(entry, here)]
+    result["syscalls"] = [
+        rule for entry in _listed(profile.get("syscalls"), "syscalls") for rule in _rules(entry, here)
+    ]
     return result
 
 
@@ -180,8 +182,6 @@ def _decoded(text: str) -> dict[str, Any]:
         raise _wrong("an object is wanted")
     if not _is_action(profile.get("defaultAction")):
         raise _wrong("defaultAction must be one of SCMP_ACT_*")
-    if not isinstance(profile.get("syscalls") or [], list):
-        raise _wrong("syscalls must be a list")
     return profile
 
 
@@ -195,7 +195,7 @@ def _is_action(value: Any) -> bool:
 
 def _architectures(profile: Mapping[str, Any], architecture: str) -> list[str]:
     own = _ARCHITECTURES.get(architecture, ("",))[0]
-    for entry in profile.get("archMap") or ():
+    for entry in _listed(profile.get("archMap"), "archMap"):
         if isinstance(entry, Mapping) and entry.get("architecture") == own:
             return [own, *_texts(entry.get("subArchitectures"), "subArchitectures")]
     return _texts(profile.get("architectures"), "architectures")
@@ -211,12 +211,8 @@ def _rules(entry: Any, here: _Here) -> Iterator[dict[str, Any]]:
     if not _holds(entry.get("includes") or {}, here) or _excluded(entry.get("excludes") or {}, here):
         return
     kept = {key: entry[key] for key in ("errnoRet",) if entry.get(key) is not None}
-    yield {
-        "names": names,
-        "action": entry["action"],
-        **kept,
-        "args": [_checked(item) for item in entry.get("args") or ()],
-    }
+    arguments = [_checked(item) for item in _listed(entry.get("args"), "args")]
+    yield {"names": names, "action": entry["action"], **kept, "args": arguments}
 
 
 def _checked(item: Any) -> dict[str, Any]:
@@ -253,7 +249,14 @@ def _conditions(conditions: Any) -> tuple[list[str], list[str], tuple[int, int] 
     return _texts(conditions.get("arches"), "arches"), _texts(conditions.get("caps"), "caps"), least
 
 
+def _listed(value: Any, what: str) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise _wrong(f"{what} must be a list")
+    return value or []
+
+
 def _texts(value: Any, what: str) -> list[str]:
-    if not isinstance(value or [], list) or not all(isinstance(item, str) for item in value or ()):
+    texts = _listed(value, what)
+    if not all(isinstance(item, str) for item in texts):
         raise _wrong(f"{what} must be a list of texts")
-    return list(value or ())
+    return texts
