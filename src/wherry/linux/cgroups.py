@@ -5,17 +5,22 @@ controller there). A version 1 hierarchy is joined only for a limit, since movin
 Source: https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/
 """
 
-import contextlib
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from wherry.record import Record
+from wherry.suppress import suppress
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 _V1_CONTROLLERS = ("memory", "cpu", "pids", "cpuset", "blkio")
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchies:
+class Hierarchies(Record):
     """Where the machine has cgroups mounted: ``unified`` is version 2's folder or "", ``v1`` by controller."""
 
     unified: str
@@ -23,8 +28,7 @@ class Hierarchies:
     v1: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """None is unlimited. ``memory`` in bytes; ``quota`` in microseconds of CPU per ``period``; ``shares`` as v1's."""
 
     memory: int | None = None
@@ -43,12 +47,14 @@ class Limits:
         return frozenset(name for name, needed in wanted.items() if needed)
 
 
-@dataclass(slots=True)
 class Cgroup:
-    """One container's cgroups: folders by hierarchy ("" is the unified one)."""
+    """One container's cgroups: folders by hierarchy ("" is the unified one), and which controllers are missing."""
 
-    folders: dict[str, str]
-    missing: frozenset[str] = field(default_factory=frozenset)
+    __slots__ = ("folders", "missing")
+
+    def __init__(self, folders: dict[str, str], missing: frozenset[str] = frozenset()) -> None:
+        self.folders = folders
+        self.missing = missing
 
     @property
     def unified(self) -> str:
@@ -116,7 +122,7 @@ class Cgroup:
     def pids(self) -> list[int]:
         """The processes inside, as the caller's pid namespace numbers them."""
         for folder in self.folders.values():
-            with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs") as file:
+            with suppress(OSError), open(f"{folder}/cgroup.procs") as file:
                 return [int(line) for line in file]
         return []
 
@@ -157,7 +163,7 @@ def discover() -> Hierarchies:
     with open("/proc/self/mountinfo") as file:
         found = find(file)
     controllers: frozenset[str] = frozenset()
-    with contextlib.suppress(OSError), open(f"{found.unified}/cgroup.controllers") as file:
+    with suppress(OSError), open(f"{found.unified}/cgroup.controllers") as file:
         controllers = frozenset(file.read().split())
     return Hierarchies(found.unified, controllers, found.v1)
 
@@ -192,7 +198,7 @@ def _make(top: str, relative: str, enable: frozenset[str]) -> str:
             for controller in enable:
                 _write(f"{here}/cgroup.subtree_control", f"+{controller}")
             here = f"{here}/{part}"
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 os.mkdir(here)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -211,14 +217,14 @@ def _write(path: str, value: str) -> None:
 
 def _number(path: str | None) -> int | None:
     if path:
-        with contextlib.suppress(OSError, ValueError), open(path) as file:
+        with suppress(OSError, ValueError), open(path) as file:
             return int(file.read())
     return None
 
 
 def _keyed(path: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    with contextlib.suppress(OSError), open(path) as file:
+    with suppress(OSError), open(path) as file:
         for line in file:
             key, _, value = line.partition(" ")
             if value.strip().isdigit():

@@ -1,11 +1,16 @@
 """Looking a path up in stacked folders, as overlayfs would show it, without mounting anything."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
 from wherry.errors import InvalidArgument, NotFound
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MOST_LINKS = 40
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")

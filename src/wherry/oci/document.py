@@ -3,13 +3,18 @@
 Go programs write absent values as ``null`` as often as they leave them out, so ``null`` always reads as absent.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
 
 from wherry.errors import InvalidArgument
 
-T = TypeVar("T")
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 DOCUMENT_LIMIT = 8 << 20
 """Bytes that a manifest, index or config may have; containerd refuses larger ones too."""
@@ -61,7 +66,7 @@ class Reader:
         self._faults: list[str] = []
         self._asked: set[str] = set()
         self._value: Mapping[str, Any] = {}
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             self._value = value
         else:
             self._faults.append(f"an object is wanted, not {_kind(value)}")
@@ -127,7 +132,7 @@ class Reader:
 
     def string_map(self, key: str) -> dict[str, str]:
         """An object of strings."""
-        value: Mapping[str, Any] = self._take(key, Mapping, {}, "an object", required=False)
+        value: Mapping[str, Any] = self._take(key, dict, {}, "an object", required=False)
         if not all(isinstance(item, str) for item in value.values()):
             self._faults.append(f"{key} must hold strings only")
             return {}
@@ -135,11 +140,11 @@ class Reader:
 
     def key_set(self, key: str) -> tuple[str, ...]:
         """The keys of an object whose values say nothing (Go's ``map[string]struct{}``), sorted."""
-        return tuple(sorted(self._take(key, Mapping, {}, "an object", required=False)))
+        return tuple(sorted(self._take(key, dict, {}, "an object", required=False)))
 
-    def child(self, key: str) -> "Reader":
+    def child(self, key: str) -> Reader:
         """A reader of the object under ``key`` (empty if absent); its faults are this document's."""
-        child = Reader(self._take(key, Mapping, {}, "an object", required=False), key)
+        child = Reader(self._take(key, dict, {}, "an object", required=False), key)
         child._faults = self._faults
         return child
 

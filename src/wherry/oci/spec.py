@@ -5,29 +5,35 @@ in ``extra`` (at its own level) and written back. Hooks are kept, never run, by 
 Source: https://github.com/opencontainers/runtime-spec/blob/v1.1.0/config.md and config-linux.md
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
+
+from types import MappingProxyType
 
 from wherry.oci.document import Reader, decode, encode, present
+from wherry.record import Record
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 VERSION = "1.1.0"
 SPEC_LIMIT = 8 << 20
 """Bytes that a ``config.json`` may have."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Record):
     """Who the process is; ``umask`` None leaves the runtime's. ``username`` is for Windows only, kept in ``extra``."""
 
     uid: int = 0
     gid: int = 0
     additional_gids: tuple[int, ...] = ()
     umask: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "User":
+    def from_json(cls, value: Any) -> User:
         reader = Reader(value, "user")
         found = cls(
             uid=reader.integer("uid", high=2**32 - 1),
@@ -46,8 +52,7 @@ class User:
         return document | present(additionalGids=self.additional_gids) | dict(self.extra)
 
 
-@dataclass(frozen=True, slots=True)
-class Rlimit:
+class Rlimit(Record):
     """``type`` is a name such as RLIMIT_NOFILE; RLIM_INFINITY is 2**64 - 1."""
 
     type: str
@@ -55,7 +60,7 @@ class Rlimit:
     hard: int
 
     @classmethod
-    def from_json(cls, value: Any) -> "Rlimit":
+    def from_json(cls, value: Any) -> Rlimit:
         reader = Reader(value, "rlimit")
         found = cls(
             type=reader.string("type", required=True),
@@ -69,8 +74,7 @@ class Rlimit:
         return {"type": self.type, "hard": self.hard, "soft": self.soft}
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Record):
     """The program. ``console_size`` is (height, width) in cells; ``capabilities`` maps a set's name to its members."""
 
     args: tuple[str, ...] = ()
@@ -78,15 +82,15 @@ class Process:
     cwd: str = "/"
     terminal: bool = False
     console_size: tuple[int, int] | None = None
-    user: User = field(default_factory=User)
-    capabilities: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    user: User = User()
+    capabilities: Mapping[str, tuple[str, ...]] = _NONE
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "Process":
+    def from_json(cls, value: Any) -> Process:
         """InvalidArgument lists all that is wrong with it."""
         reader = Reader(value, "process")
         found = cls(
@@ -136,15 +140,14 @@ def _capabilities(value: Any) -> dict[str, tuple[str, ...]]:
     return {name: members for name, members in found.items() if members}
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Record):
     """The rootfs: ``path`` is relative to the bundle, or absolute."""
 
     path: str = "rootfs"
     readonly: bool = False
 
     @classmethod
-    def from_json(cls, value: Any) -> "Root":
+    def from_json(cls, value: Any) -> Root:
         reader = Reader(value, "root")
         found = cls(path=reader.string("path", required=True), readonly=reader.boolean("readonly"))
         reader.finish()
@@ -154,18 +157,17 @@ class Root:
         return {"path": self.path} | present(readonly=self.readonly)
 
 
-@dataclass(frozen=True, slots=True)
-class SpecMount:
+class SpecMount(Record):
     """One entry of ``mounts``; ``options`` are mount(8)'s words. ``destination`` is absolute in the container."""
 
     destination: str
     type: str = ""
     source: str = ""
     options: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "SpecMount":
+    def from_json(cls, value: Any) -> SpecMount:
         reader = Reader(value, "mount")
         found = cls(
             destination=reader.string("destination", required=True),
@@ -187,15 +189,14 @@ class SpecMount:
         return next((word == "ro" for word in reversed(self.options) if word in ("ro", "rw")), False)
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Record):
     """``type`` is pid, network, mount, ipc, uts, user, cgroup or time; without a ``path`` it is made anew."""
 
     type: str
     path: str = ""
 
     @classmethod
-    def from_json(cls, value: Any) -> "Namespace":
+    def from_json(cls, value: Any) -> Namespace:
         reader = Reader(value, "namespace")
         found = cls(type=reader.string("type", required=True), path=reader.string("path"))
         reader.finish()
@@ -205,8 +206,7 @@ class Namespace:
         return {"type": self.type} | present(path=self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class IdMapping:
+class IdMapping(Record):
     """A line of a uid_map or gid_map."""
 
     container_id: int
@@ -214,7 +214,7 @@ class IdMapping:
     size: int
 
     @classmethod
-    def from_json(cls, value: Any) -> "IdMapping":
+    def from_json(cls, value: Any) -> IdMapping:
         reader = Reader(value, "id mapping")
         keys = ("containerID", "hostID", "size")
         found = cls(*(reader.integer(key, required=True, high=2**32 - 1) for key in keys))
@@ -225,8 +225,7 @@ class IdMapping:
         return {"containerID": self.container_id, "hostID": self.host_id, "size": self.size}
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Record):
     """Cgroup limits; None is not set. Memory in bytes (-1 unlimited), quota and period in microseconds."""
 
     memory_limit: int | None = None
@@ -238,10 +237,10 @@ class Resources:
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids_limit: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "Resources":
+    def from_json(cls, value: Any) -> Resources:
         """InvalidArgument lists all that is wrong with it. Also reads the ``resources`` of a task's Update."""
         reader = Reader(value, "resources")
         memory = reader.child("memory")
@@ -273,22 +272,21 @@ class Resources:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class Linux:
+class Linux(Record):
     """The ``linux`` object. Seccomp, devices and so on stay in ``extra``: only runc reads them."""
 
     namespaces: tuple[Namespace, ...] = ()
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = Resources()
     cgroups_path: str = ""
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
-    sysctl: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sysctl: Mapping[str, str] = _NONE
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "Linux":
+    def from_json(cls, value: Any) -> Linux:
         """InvalidArgument lists all that is wrong with it."""
         reader = Reader(value, "linux")
         found = cls(
@@ -323,22 +321,21 @@ class Linux:
         return next((namespace for namespace in self.namespaces if namespace.type == kind), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Record):
     """The whole ``config.json``."""
 
-    process: Process = field(default_factory=Process)
-    root: Root = field(default_factory=Root)
+    process: Process = Process()
+    root: Root = Root()
     hostname: str = ""
     domainname: str = ""
     mounts: tuple[SpecMount, ...] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    linux: Linux = field(default_factory=Linux)
+    annotations: Mapping[str, str] = _NONE
+    linux: Linux = Linux()
     version: str = VERSION
-    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = _NONE
 
     @classmethod
-    def from_json(cls, value: Any) -> "Spec":
+    def from_json(cls, value: Any) -> Spec:
         """InvalidArgument lists all that is wrong with it."""
         reader = Reader(value, "runtime spec")
         found = cls(
@@ -356,7 +353,7 @@ class Spec:
         return found
 
     @classmethod
-    def parse(cls, data: bytes) -> "Spec":
+    def parse(cls, data: bytes) -> Spec:
         """Read the file's bytes. InvalidArgument."""
         return cls.from_json(decode(data, "runtime spec", limit=SPEC_LIMIT))
 

@@ -1,13 +1,18 @@
 """Reading what a bundle and an exec ask for; what it means is sandbox.py's."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
-from typing import Any
 
 from wherry.errors import FailedPrecondition, InvalidArgument, NotFound
 from wherry.oci.spec import Process, Spec
 from wherry.wire.wellknown import Any as Packed
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def read_spec(bundle: str) -> Spec:

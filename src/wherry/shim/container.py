@@ -1,8 +1,8 @@
 """A task as the shim keeps it: its first process, its execs, its cgroup, and who waits for which of them."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from wherry.errors import NotFound
 from wherry.linux import cgroups
@@ -16,24 +16,37 @@ from wherry.wire import task as api
 from wherry.wire.usage import Usage
 from wherry.wire.wellknown import Timestamp
 
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-@dataclass(slots=True)
+
 class Container:
     """One task. ``leader`` is None until it is cloned (its module may be compiling); ``fuel`` is what each of its
     guests may use, 0 without bounds; ``used`` is what those used that are gone."""
 
-    id: str
-    bundle: str
-    sandbox: Sandbox
-    cgroups_path: str
-    limits: cgroups.Limits
-    cgroup: cgroups.Cgroup
-    fuel: int = 0
-    used: Sum = field(default_factory=Sum)
-    io: dict[str, Paths] = field(default_factory=dict)
-    leader: Process | None = None
-    execs: dict[str, Process] = field(default_factory=dict)
-    waiters: dict[str, list[Call]] = field(default_factory=dict)
+    def __init__(
+        self,
+        container_id: str,
+        bundle: str,
+        sandbox: Sandbox,
+        cgroups_path: str,
+        limits: cgroups.Limits,
+        cgroup: cgroups.Cgroup,
+        fuel: int = 0,
+    ) -> None:
+        self.id = container_id
+        self.bundle = bundle
+        self.sandbox = sandbox
+        self.cgroups_path = cgroups_path
+        self.limits = limits
+        self.cgroup = cgroup
+        self.fuel = fuel
+        self.used = Sum()
+        self.io: dict[str, Paths] = {}
+        self.leader: Process | None = None
+        self.execs: dict[str, Process] = {}
+        self.waiters: dict[str, list[Call]] = {}
 
     def process(self, exec_id: str) -> Process:
         """The first process for "", else the exec. NotFound."""

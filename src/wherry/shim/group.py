@@ -5,21 +5,25 @@ container that has been told the address and has not come yet) and `log`. The sh
 first two lines of `group` too; keep both in step.
 """
 
-import contextlib
+from __future__ import annotations
+
+import _socket
 import fcntl
 import os
-import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from wherry.errors import FailedPrecondition
+from wherry.record import Record
+from wherry.suppress import suppress
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _PENDING_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Record):
     """The process that serves a group: ``born`` is its start time in clock ticks, so that a number used again by
     another process is told apart; ``address`` a unix:// URL."""
 
@@ -32,8 +36,7 @@ class Server:
         return birth_of(self.pid) == self.born
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Record):
     """A group's folder."""
 
     folder: str
@@ -66,15 +69,15 @@ class Group:
             self._take_away(server)
 
     def _take_away(self, server: Server | None) -> bool:
-        with contextlib.suppress(FileNotFoundError), open(f"{self.folder}/lock", "w") as lock:
+        with suppress(FileNotFoundError), open(f"{self.folder}/lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             if server is not None:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.unlink(server.address.removeprefix("unix://"))
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 for name in os.listdir(f"{self.folder}/pending"):
                     self.arrived(name)
                 os.rmdir(f"{self.folder}/pending")
@@ -90,22 +93,21 @@ class Group:
 
     def arrived(self, container_id: str) -> None:
         """It came, or never will."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.unlink(f"{self.folder}/pending/{container_id}")
 
     def expecting(self) -> bool:
         """Whether somebody was told the address within the last seconds and has not come."""
         now = time.time()
-        with contextlib.suppress(OSError), os.scandir(f"{self.folder}/pending") as entries:
+        with suppress(OSError), os.scandir(f"{self.folder}/pending") as entries:
             return any(now - entry.stat().st_mtime < _PENDING_SECONDS for entry in entries)
         return False
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the group's lock: one starts a server at a time."""
-        with open(f"{self.folder}/lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def locked(self) -> TextIO:
+        """Hold the group's lock until what is returned is closed: one starts a server at a time."""
+        file = open(f"{self.folder}/lock", "w")  # noqa: SIM115 - the lock is held as long as it is open
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return file
 
 
 def birth_of(pid: int) -> str:
@@ -127,7 +129,7 @@ def run_folder(uid: int, runtime_dir: str) -> str:
 
 def sweep(run: str) -> None:
     """Take away the groups in the folder ``run`` that nobody serves any more, and sockets that belong to none."""
-    with contextlib.suppress(OSError), os.scandir(run) as entries:
+    with suppress(OSError), os.scandir(run) as entries:
         for entry in list(entries):
             if entry.is_dir(follow_symlinks=False):
                 Group(entry.path).sweep()
@@ -136,11 +138,13 @@ def sweep(run: str) -> None:
 
 
 def _unlink_if_dead(path: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    finally:
+        probe.close()
 
 
 def open_group(run: str, namespace: str, address: str) -> Group:

@@ -1,13 +1,13 @@
 """What a child told on its pipe, as its parent hears it. Pure. The words are report.py's."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
 from wherry import errors
+from wherry.record import Record
 from wherry.shim.report import LENGTH, PID
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Record):
     """What has been read so far; ``exit_code`` None as long as it was not told."""
 
     pid: int = 0

@@ -1,12 +1,17 @@
 """The ttrpc server on the shim's socket: connections in, calls out. What a call means is service.py's."""
 
-import socket
-from collections.abc import Callable
+from __future__ import annotations
+
+import _socket
 
 from wherry.errors import WherryError
 from wherry.shim.reactor import READ, WRITE, Reactor
 from wherry.wire.protobuf import Message
 from wherry.wire.ttrpc import Request, ServerConnection
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_UNSENT = 16 << 20
 
@@ -14,7 +19,7 @@ _MOST_UNSENT = 16 << 20
 class Call:
     """One request, to be answered once, now or later. Answers to a caller that has gone are dropped."""
 
-    def __init__(self, connection: "_Connection", request: Request) -> None:
+    def __init__(self, connection: _Connection, request: Request) -> None:
         self._connection = connection
         self.request = request
 
@@ -30,7 +35,7 @@ class Call:
 class Listener:
     """Accepts connections; ``on_call`` gets each call. ``connections`` counts those that are open."""
 
-    def __init__(self, reactor: Reactor, listening: socket.socket, on_call: Callable[[Call], None]) -> None:
+    def __init__(self, reactor: Reactor, listening: _socket.socket, on_call: Callable[[Call], None]) -> None:
         self._reactor = reactor
         self._listening = listening
         self._on_call = on_call
@@ -40,7 +45,7 @@ class Listener:
 
     def _accept(self) -> None:
         try:
-            accepted, _ = self._listening.accept()
+            accepted = _accept(self._listening)
         except OSError:  # gone again, or out of descriptors: the next one may do
             return
         accepted.setblocking(False)
@@ -51,11 +56,16 @@ class Listener:
         self.connections -= 1
 
 
+def _accept(listening: _socket.socket) -> _socket.socket:
+    descriptor, _ = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket` calls
+    return _socket.socket(fileno=descriptor)
+
+
 class _Connection:
     def __init__(
         self,
         reactor: Reactor,
-        accepted: socket.socket,
+        accepted: _socket.socket,
         on_call: Callable[[Call], None],
         on_close: Callable[[], None],
     ) -> None:

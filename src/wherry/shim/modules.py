@@ -3,22 +3,28 @@
 Nothing is compiled in this process: a child forked from one that did could hang (see RATIONALE.md, "Why a zygote?").
 """
 
-import contextlib
+from __future__ import annotations
+
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
 
 from wherry import errors
 from wherry.errors import FailedPrecondition, Internal, WherryError
 from wherry.shim.reactor import Reactor
+from wherry.suppress import suppress
 from wherry.wasm import warmup
 from wherry.wasm.environment import new_cache
 from wherry.wasm.library import library_path
 from wherry.wasm.sha256 import sha256
 
-Done = Callable[[str, WherryError | None], None]
-"""Hears the compiled module's path, or what was wrong."""
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Done = Callable[[str, WherryError | None], None]
+    """Hears the compiled module's path, or what was wrong."""
+
 _Identity = tuple[int, int, int, int, int]
 _MOST_OUTPUT = 1 << 20
 _COMPILER = (
@@ -66,7 +72,7 @@ class Modules:
     def forget(self, compiled: str) -> None:
         """A compiled module turned out to be damaged, or swept away: the next `find` makes it anew."""
         self._compiled = {identity: path for identity, path in self._compiled.items() if path != compiled}
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.unlink(compiled)
 
     def find_warmup(self, done: Done) -> None:

@@ -4,15 +4,15 @@ A few spare children are kept: cloned, in fresh namespaces and warmed while noth
 what a container's creation takes, and alike for all that ask for the same namespaces and no cgroup of their own.
 """
 
-import contextlib
+from __future__ import annotations
+
+import _socket
 import os
-import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from wherry.errors import InvalidArgument, Unavailable, WherryError
 from wherry.linux import cgroups, clone
+from wherry.record import Record
 from wherry.shim import heard, zygote
 from wherry.shim.birth import Command, Sandbox, pack
 from wherry.shim.process import Process, reap_later
@@ -20,6 +20,11 @@ from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
 from wherry.shim.zygote import MESSAGE_LIMIT, Conception, Zygote
+from wherry.suppress import suppress
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _JOINED = (
     clone.CLONE_NEWNS | clone.CLONE_NEWPID | clone.CLONE_NEWIPC | clone.CLONE_NEWUTS | clone.CLONE_NEWNET
@@ -32,8 +37,7 @@ _REFILL_AFTER = 0.01
 """Seconds: long enough for the container that took a spare to be started before the next one is cloned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Newborn:
+class Newborn(Record):
     """A process to be: its place, its command, its compiled module, its stdio, the page of
     its meter, and who hears of it."""
 
@@ -47,13 +51,12 @@ class Newborn:
     on_exit: Callable[[Process], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
+class _Lines(Record):
     """The server's ends of a child's two pipes and of the line its birth goes by."""
 
     report: int
     start: int
-    birth: socket.socket
+    birth: _socket.socket
 
     def close(self) -> None:
         """Let the child go: it ends when it finds its line closed."""
@@ -62,8 +65,7 @@ class _Lines:
         os.close(self.start)
 
 
-@dataclass(frozen=True, slots=True)
-class _Spare:
+class _Spare(Record):
     flags: int
     modules: frozenset[str]
     lines: _Lines
@@ -124,7 +126,7 @@ class Nursery:
         """Have a child cloned; it says by the report line how that went."""
         report_read, report_write = os.pipe2(os.O_CLOEXEC)
         start_read, start_write = os.pipe2(os.O_CLOEXEC)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             self._tell_zygote(zygote.conceive(request), [report_write, start_read, theirs.fileno(), *extra])
         finally:
@@ -146,7 +148,7 @@ class Nursery:
                 zygote.send(self._zygote.line, zygote.warm(self._warmup), [])
             zygote.send(self._zygote.line, message, descriptors)
 
-    def _give_birth(self, lines: _Lines, new: Newborn, join: "list[int] | tuple[()]") -> bool:
+    def _give_birth(self, lines: _Lines, new: Newborn, join: list[int] | tuple[()]) -> bool:
         """Tell a child what it is to be; False if it is dead."""
         message = pack(new.sandbox, new.command, new.module)
         if len(message) > MESSAGE_LIMIT:
@@ -192,7 +194,7 @@ class Nursery:
         for spare in [s for s in self._spares if s.flags != self._wanted or s.modules != self._modules]:
             self._spares.remove(spare)
             self._discard(spare)
-        with contextlib.suppress(WherryError, OSError):  # the next container meets the same, and is told
+        with suppress(WherryError, OSError):  # the next container meets the same, and is told
             while len(self._spares) < _MOST_SPARES:
                 lines = self._ask(Conception(self._wanted, "", rehearse=True, beside=False, into=False), [])
                 self._spares.append(_Spare(self._wanted, self._modules, lines))
@@ -209,7 +211,7 @@ class Nursery:
 
     def _discard(self, spare: _Spare) -> None:
         os.set_blocking(spare.lines.report, False)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             pid = heard.parse(os.read(spare.lines.report, 64)).pid
             if pid:
                 reap_later(self._reactor, pid)

@@ -3,19 +3,24 @@
 Having it cloned is nursery.py's, what it does with itself child.py's.
 """
 
-import contextlib
+from __future__ import annotations
+
 import os
-import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from wherry.errors import FailedPrecondition, Internal, NotFound, Unavailable, WherryError
+from wherry.linux import signals
+from wherry.record import Record
 from wherry.shim import heard
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
+from wherry.suppress import suppress
 from wherry.wire import task as api
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CREATED, RUNNING, PAUSED, STOPPED = api.CREATED, api.RUNNING, api.PAUSED, api.STOPPED
 
@@ -32,8 +37,7 @@ _ALLOWED = {
 """Which states allow which verb."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Record):
     """``status`` 0-255, 128+n for signal n; ``at`` in nanoseconds since the epoch."""
 
     status: int
@@ -52,8 +56,8 @@ class Process:
         page: Page,
         report_fd: int,
         start_fd: int,
-        on_ready: Callable[["Process", WherryError | None], None],
-        on_exit: Callable[["Process"], None],
+        on_ready: Callable[[Process, WherryError | None], None],
+        on_exit: Callable[[Process], None],
     ) -> None:
         self.name = name
         self.stdio = stdio
@@ -88,7 +92,7 @@ class Process:
         if self.state != CREATED:
             raise FailedPrecondition(f"cannot start {self.name}: it was started before")
         self.state = RUNNING
-        with contextlib.suppress(OSError):  # it died while it waited: its exit is about to be read
+        with suppress(OSError):  # it died while it waited: its exit is about to be read
             os.write(self._start_fd, b"\n")
         os.close(self._start_fd)
         self._start_fd = -1
@@ -100,7 +104,7 @@ class Process:
             raise NotFound(f"process {self.name} is not there yet")
         try:
             # One that waits for Start has no handler's work to do: any signal ends it, as in runc's created state.
-            signal.pidfd_send_signal(self._pidfd, number)
+            signals.send(self._pidfd, number)
         except ProcessLookupError:
             raise NotFound(f"process {self.name} has ended") from None
 
@@ -134,8 +138,8 @@ class Process:
             self._end(words.exit_code)
             # It has said so and is about to be gone; one that only said so is not to go on unseen.
             if self._pidfd >= 0:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    signals.send(self._pidfd, signals.SIGKILL)
 
     def _lost(self, error: WherryError) -> None:
         """There is no process and will be none."""

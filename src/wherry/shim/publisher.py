@@ -4,12 +4,13 @@ Source: containerd runtime/v2/README.md ("Events"): over ttrpc to TTRPC_ADDRESS.
 given up: who missed an event finds the state by asking.
 """
 
-import contextlib
-import socket
+from __future__ import annotations
+
+import _socket
 import time
-from collections import deque
 
 from wherry.shim.reactor import READ, WRITE, Reactor
+from wherry.suppress import suppress
 from wherry.wire import events, ttrpc
 from wherry.wire.protobuf import Message
 
@@ -26,8 +27,8 @@ class Publisher:
         self._reactor = reactor
         self._address = address.removeprefix("unix://")
         self._namespace = namespace
-        self._queue: deque[events.ForwardRequest] = deque(maxlen=_MOST_QUEUED)
-        self._socket: socket.socket | None = None
+        self._queue: list[events.ForwardRequest] = []
+        self._socket: _socket.socket | None = None
         self._connection = ttrpc.ClientConnection()
         self._outgoing = b""
         self._waiting = False
@@ -37,6 +38,7 @@ class Publisher:
         """Send ``event`` now if that is possible without waiting, else as soon as it is."""
         if self._address:
             self._queue.append(events.wrap(event, self._namespace, time.time_ns()))
+            del self._queue[:-_MOST_QUEUED]
             self._send()
 
     def _send(self) -> None:
@@ -44,13 +46,13 @@ class Publisher:
             return
         while self._queue or self._outgoing:
             if not self._outgoing:
-                payload = self._queue.popleft().encode()
+                payload = self._queue.pop(0).encode()
                 self._outgoing = self._connection.send_request(events.SERVICE, events.FORWARD, payload)[1]
             if not self._flush():
                 return
 
     def _connect(self) -> bool:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
         try:
             connection.connect(self._address)
         except OSError:
@@ -88,7 +90,7 @@ class Publisher:
     def _ready(self) -> None:
         """Answers are read and dropped: nothing here depends on them."""
         assert self._socket is not None
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             try:
                 if not self._socket.recv(1 << 16):
                     self._disconnect()

@@ -3,17 +3,22 @@
 asyncio is not used, because it would put megabytes and milliseconds into every container cloned from this process.
 """
 
+from __future__ import annotations
+
 import heapq
 import itertools
 import select
 import sys
 import time
-from collections.abc import Callable
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Callback = Callable[[], None]
 
 READ = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WRITE = select.EPOLLOUT
-
-Callback = Callable[[], None]
 
 
 class Reactor:

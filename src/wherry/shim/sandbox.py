@@ -4,15 +4,20 @@ The spec may be ours or anybody's (containerd's, dockerd's, a kubelet's): what m
 /proc and devices, is left out here and nowhere else.
 """
 
+from __future__ import annotations
+
 import os
 import posixpath
-from collections.abc import Sequence
 
 from wherry.errors import InvalidArgument
 from wherry.linux import cgroups, clone, stacked
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Process, Resources, Spec
 from wherry.shim.birth import KEPT_CAPABILITIES, Command, RootMount, Sandbox, Volume
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NAMESPACES = {
     "pid": clone.CLONE_NEWPID,

@@ -1,12 +1,13 @@
 """What serves a group: reactor, listener, service and nursery put together, and when it ends."""
 
+from __future__ import annotations
+
+import _socket
 import os
-import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from wherry.errors import WherryError
 from wherry.linux import cgroups
+from wherry.record import Record
 from wherry.shim.group import Group
 from wherry.shim.listener import Listener
 from wherry.shim.modules import Modules
@@ -16,12 +17,15 @@ from wherry.shim.reactor import Reactor
 from wherry.shim.service import TaskService
 from wherry.shim.zygote import Zygote
 
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 _IDLE_CHECK = 60.0
 """Seconds: with no container and nobody connected for one to two of these, the server ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Record):
     """``search`` are the folders of wherry's and wasmtime's packages; ``publish`` is where events go (a socket's path);
     compiled modules are kept in ``cache``; ``group`` is the group's folder."""
 
@@ -55,8 +59,8 @@ class Server:
             self._group,
             self._shutdown,
         )
-        accepting = socket.socket(fileno=listening)
-        accepting.set_inheritable(False)
+        accepting = _socket.socket(fileno=listening)
+        os.set_inheritable(listening, False)
         self._listener = Listener(self._reactor, accepting, self._service.dispatch)
         self._was_idle = False
         self._reactor.later(_IDLE_CHECK, self._check_idle)

@@ -3,10 +3,9 @@
 Source: containerd api/runtime/task/v2/shim.proto and runtime/v2/README.md (which events follow which call).
 """
 
+from __future__ import annotations
+
 import os
-import signal
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from wherry import __version__
 from wherry.errors import (
@@ -19,7 +18,7 @@ from wherry.errors import (
     Unimplemented,
     WherryError,
 )
-from wherry.linux import cgroups
+from wherry.linux import cgroups, signals
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Resources
 from wherry.shim import sandbox
@@ -40,6 +39,11 @@ from wherry.wire import task as api
 from wherry.wire.protobuf import Message
 from wherry.wire.wellknown import Any as Packed
 from wherry.wire.wellknown import Empty, Timestamp
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 _CGROUP_RETRY = 0.01
 _CGROUP_TRIES = 300
@@ -231,8 +235,8 @@ class TaskService:
         assert exit_ is not None
         if not exec_id:
             for other in container.processes():
-                other.kill(signal.SIGKILL)
-            if exit_.status == 128 + signal.SIGKILL and container.cgroup.oom_kills():
+                other.kill(signals.SIGKILL)
+            if exit_.status == 128 + signals.SIGKILL and container.cgroup.oom_kills():
                 self._publish(events.TaskOOM(container_id=container.id))
         at = Timestamp.from_ns(exit_.at)
         usage = container.usage() if not exec_id else None
@@ -263,7 +267,7 @@ class TaskService:
 
     def _kill(self, _: Call, request: api.KillRequest) -> Message:
         container = self._container(request.id)
-        if not 0 < request.signal < signal.NSIG:
+        if not 0 < request.signal <= signals.LAST:
             raise InvalidArgument(f"signal {request.signal} does not exist")
         if request.all:
             for process in list(container.processes()):
@@ -277,7 +281,7 @@ class TaskService:
         process = container.process(request.exec_id)
         process.require("delete")
         if process.state == CREATED:
-            process.kill(signal.SIGKILL)
+            process.kill(signals.SIGKILL)
             process.when_reaped(lambda: call.reply(self._deleted(container, request.exec_id, process)))
             return None
         return self._deleted(container, request.exec_id, process)
@@ -369,12 +373,12 @@ class TaskService:
         return api.PidsResponse(processes=tuple(api.ProcessInfo(pid=pid) for pid in pids))
 
     def _pause(self, _: Call, request: api.TaskRequest) -> Message:
-        self._freeze(request.id, "pause", PAUSED, signal.SIGSTOP)
+        self._freeze(request.id, "pause", PAUSED, signals.SIGSTOP)
         self._publish(events.TaskPaused(container_id=request.id))
         return Empty()
 
     def _resume(self, _: Call, request: api.TaskRequest) -> Message:
-        self._freeze(request.id, "resume", RUNNING, signal.SIGCONT)
+        self._freeze(request.id, "resume", RUNNING, signals.SIGCONT)
         self._publish(events.TaskResumed(container_id=request.id))
         return Empty()
 

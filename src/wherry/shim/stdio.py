@@ -5,23 +5,24 @@ open meanwhile, so that a reader or writer that dies (an engine being restarted)
 loses what lies in it; it lets go once the guest has ended and the FIFO is drained.
 """
 
-import contextlib
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import struct
 import termios
-from dataclasses import dataclass
 
 from wherry.errors import FailedPrecondition, InvalidArgument
+from wherry.record import Record
 from wherry.shim.reactor import READ, WRITE, Reactor
+from wherry.suppress import suppress
 
 _DRAIN_INTERVAL = 0.002
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(Record):
     """Where stdio leads, as Create and Exec are told; "" is nowhere. With ``terminal``, stdout is all output."""
 
     stdin: str
@@ -207,7 +208,7 @@ class _Console:
             self._reactor.remove(self._stdin)
             os.close(self._stdin)
             self._stdin = -1
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.write(self._master, b"\x04")
 
     def ended(self) -> None:

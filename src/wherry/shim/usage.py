@@ -3,9 +3,9 @@
 What a page says is the child's word, and only ever shown: nothing is decided by it.
 """
 
-import contextlib
 import os
 
+from wherry.suppress import suppress
 from wherry.wasm import meter
 from wherry.wasm.imports import HOST
 from wherry.wasm.wasi import preview1
@@ -32,7 +32,7 @@ class Page:
         """Let go of it. May be called again."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(fd)
 
 
