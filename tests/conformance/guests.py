@@ -40,6 +40,7 @@ class Guests:
         self.library = library_path(sys.path)
         self._zig_folder = zig_folder
         self._compiled: dict[Path, dict[str, Any]] = {}
+        self._oracle: subprocess.Popen[str] | None = None
         self._zygote = subprocess.Popen(
             [sys.executable, "-I", "-S", HERE / "zygote.py", SRC, self.library],
             stdin=subprocess.PIPE,
@@ -48,7 +49,9 @@ class Guests:
         )
 
     def close(self) -> None:
-        self._zygote.communicate(timeout=TIMEOUT)
+        for server in (self._zygote, self._oracle):
+            if server is not None:
+                server.communicate(timeout=TIMEOUT)
 
     def compile(self, file: Path | str) -> dict[str, Any]:
         """The compiler's last line."""
@@ -70,7 +73,7 @@ class Guests:
 
     def zig(self, source: str) -> Path:
         """The module compiled from one of the programs. Kept between test runs."""
-        code = (PROGRAMS / source).read_bytes()
+        code = b"".join(path.read_bytes() for path in (PROGRAMS / source, *sorted(PROGRAMS.glob("*.h"))))
         module = self._zig_folder / f"{source}-{hashlib.sha256(code).hexdigest()[:16]}.wasm"
         if not module.exists():
             folders = {name: str(self._zig_folder) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
@@ -95,9 +98,7 @@ class Guests:
         self._compiled[file] = compiled
         if "error" in compiled:
             return Result(-1, "", "", compiled["error"]["kind"], compiled["error"]["message"])
-        out, err = self.scratch / "stdout", self.scratch / "stderr"
-        for path in (out, err):
-            path.write_bytes(b"")
+        out, err = self._new_outputs()
         request = {
             "compiled": compiled["path"],
             "args": [file.name, *args],
@@ -109,11 +110,7 @@ class Guests:
             "cwd": cwd,
             "warm": warm,
         }
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write(json.dumps(request) + "\n")
-        self._zygote.stdin.flush()
-        answer = json.loads(self._zygote.stdout.readline())
+        answer = _ask(self._zygote, request)
         return Result(
             answer.get("code", -1),
             out.read_text(errors="replace"),
@@ -127,14 +124,47 @@ class Guests:
     def run_wat(self, text: str, **options: Any) -> Result:
         return self.run(self.wat(text), **options)
 
-    def native(self, file: Path, args: Sequence[str], root: Path) -> Result:
-        """Run under wasmtime's own WASI, the oracle, with ``root`` as "/"."""
-        done = subprocess.run(
-            [sys.executable, HERE / "native.py", file, root, *args],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
+    def native(
+        self,
+        file: Path,
+        args: Sequence[str] = (),
+        *,
+        environ: Sequence[str] = (),
+        preopens: Sequence[tuple[str, Path, bool]] = (),
+        stdin: Path = Path("/dev/null"),
+    ) -> Result:
+        """Run under wasmtime's own WASI, the oracle. Its preopens are always writable."""
+        if self._oracle is None:
+            command = [sys.executable, HERE / "native.py"]
+            self._oracle = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        out, err = self._new_outputs()
+        request = {
+            "module": str(file),
+            "args": [file.name, *args],
+            "environ": list(environ),
+            "preopens": [[name, str(path)] for name, path, _ in preopens],
+            "stdio": [str(stdin), str(out), str(err)],
+        }
+        answer = _ask(self._oracle, request)
+        return Result(
+            answer["code"],
+            out.read_text(errors="replace"),
+            err.read_text(errors="replace"),
+            message=answer.get("message", ""),
         )
-        return Result(done.returncode, done.stdout, done.stderr)
+
+    def _new_outputs(self) -> tuple[Path, Path]:
+        paths = self.scratch / "stdout", self.scratch / "stderr"
+        for path in paths:
+            path.write_bytes(b"")
+        return paths
+
+
+def _ask(server: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
+    """A request to one of the two servers, and its answer."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    answer: dict[str, Any] = json.loads(server.stdout.readline())
+    return answer

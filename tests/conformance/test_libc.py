@@ -13,7 +13,7 @@ def test_files_are_as_under_the_oracle(guests: Guests, tmp_path: Path) -> None:
     (ours := tmp_path / "ours").mkdir()
     (theirs := tmp_path / "theirs").mkdir()
     mine = guests.run(module, ["one", "zwei drei", "ü"], preopens=[("/", ours, True)])
-    oracle = guests.native(module, ["one", "zwei drei", "ü"], theirs)
+    oracle = guests.native(module, ["one", "zwei drei", "ü"], preopens=[("/", theirs, True)])
     assert mine.stdout.splitlines() == oracle.stdout.splitlines()
     assert (mine.code, mine.stderr) == (7, "")
     assert "argument zwei drei" in mine.stdout

@@ -30,5 +30,5 @@ def test_holds_under_wherry(guests: Guests, tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in DIFFERENT])
 def test_holds_under_the_oracle(guests: Guests, tmp_path: Path, case: str) -> None:
-    result = guests.native(guests.zig("preview1.c"), [case], tmp_path)
+    result = guests.native(guests.zig("preview1.c"), [case], preopens=[("/", tmp_path, True)])
     assert (result.stdout, result.stderr, result.code) == ("", "", 0)

@@ -1,61 +1,6 @@
 // Calls of WASI preview 1 made directly, each with the errno it must give. One case per run: its name is argv[1]; the
 // program works in the preopened "/" (fd 3), which must be empty and writable. Exit code 0: all held.
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <wasi/api.h>
-
-#define ROOT 3
-static int failures;
-
-#define CHECK(what) \
-  do { \
-    if (!(what)) { \
-      printf("%d: %s\n", __LINE__, #what); \
-      failures++; \
-    } \
-  } while (0)
-#define ERRNO(call, name) CHECK_ERRNO(call, __WASI_ERRNO_##name)
-#define CHECK_ERRNO(call, wanted) \
-  do { \
-    int got = (call); \
-    if (got != (wanted)) { \
-      printf("%d: %s: errno %d, not %d\n", __LINE__, #call, got, (wanted)); \
-      failures++; \
-    } \
-  } while (0)
-#define OK(call) CHECK_ERRNO(call, 0)
-#define EITHER(call, one, other) \
-  do { \
-    int got = (call); \
-    if (got != __WASI_ERRNO_##one && got != __WASI_ERRNO_##other) { \
-      printf("%d: %s: errno %d, not %s or %s\n", __LINE__, #call, got, #one, #other); \
-      failures++; \
-    } \
-  } while (0)
-
-#define R __WASI_RIGHTS_FD_READ
-#define W __WASI_RIGHTS_FD_WRITE
-#define FOLLOW __WASI_LOOKUPFLAGS_SYMLINK_FOLLOW
-
-static __wasi_errno_t open_at(__wasi_fd_t dir, int look, const char *path, int oflags, __wasi_rights_t rights, int fdflags,
-                              __wasi_fd_t *fd) {
-  return __wasi_path_open(dir, look, path, oflags, rights, ~0ull >> 34, fdflags, fd);
-}
-static void touch(const char *path) {
-  __wasi_fd_t fd;
-  OK(open_at(ROOT, 0, path, __WASI_OFLAGS_CREAT, R | W, 0, &fd));
-  OK(__wasi_fd_close(fd));
-}
-static __wasi_errno_t put(__wasi_fd_t fd, const char *text, __wasi_size_t *n) {
-  __wasi_ciovec_t iov = {(const uint8_t *)text, strlen(text)};
-  return __wasi_fd_write(fd, &iov, 1, n);
-}
-static char buffer[8192];
-static __wasi_errno_t get(__wasi_fd_t fd, __wasi_size_t size, __wasi_size_t *n) {
-  __wasi_iovec_t iov = {(uint8_t *)buffer, size};
-  return __wasi_fd_read(fd, &iov, 1, n);
-}
+#include "check.h"
 
 static void read_write(void) {
   __wasi_fd_t fd;
@@ -456,10 +401,7 @@ static void misc(void) {
   CHECK(n == 40 << 20);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(void);
-} cases[] = {
+static const struct check_case cases[] = {
     {"read_write", read_write}, {"vectors", vectors},   {"append", append},
     {"sizes", sizes},           {"times", times},       {"folders", folders},
     {"open_flags", open_flags}, {"interesting_paths", interesting_paths},
@@ -468,12 +410,4 @@ static const struct {
     {"polling", polling},       {"misc", misc},
 };
 
-int main(int argc, char **argv) {
-  for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++)
-    if (argc == 2 && !strcmp(argv[1], cases[i].name)) {
-      cases[i].run();
-      fflush(stdout);
-      return failures != 0;
-    }
-  return 2;
-}
+int main(int argc, char **argv) { return argc == 2 ? run_case(CASES_OF(cases), argv[1]) : 2; }
