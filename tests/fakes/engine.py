@@ -21,6 +21,7 @@ from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.folders import FolderSnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.tasks.tasks import Tasks
+from wherry.core.volumes.local import LocalVolumeStore
 from wherry.engine.background import Background
 from wherry.engine.containers.containers import Containers
 from wherry.engine.exec import Execs
@@ -94,6 +95,7 @@ class World:
             content=content,
             images=SqliteImageStore(self.database),
             snapshots=self.snapshots,
+            volumes=LocalVolumeStore(self.database, str(folder / "volumes")),
             containers=SqliteContainerStore(self.database),
             leases=SqliteLeaseStore(self.database),
             tasks=tasks,

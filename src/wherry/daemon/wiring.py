@@ -26,6 +26,7 @@ from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
+from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
 from wherry.engine.images import temporary_folder
 from wherry.engine.services import EngineConfig, EngineServices
@@ -79,6 +80,7 @@ def _services(config: DaemonConfig, database: Database, tasks: ShimTasks, path: 
         content=content,
         images=images,
         snapshots=snapshots,
+        volumes=LocalVolumeStore(database, os.path.join(root, "volumes")),
         containers=containers,
         leases=leases,
         tasks=tasks,

@@ -29,6 +29,7 @@ class Engine:
         self.events = Events(services)
         self.images = Images(services, self.events)
         self.containers = Containers(services, self.images, self.events, self._background)
+        self.volumes = self.containers.volumes
         self.exec = Execs(self.containers)
         self.builds = Builds(services, self.images)
         self.system = System(services, self.containers, self.images, self.events)

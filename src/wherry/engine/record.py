@@ -33,7 +33,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class MountPoint:
-    """One ``Mounts`` entry of `docker inspect`; ``options`` are those beside rw and ro."""
+    """One ``Mounts`` entry of `docker inspect`; ``options`` are those beside rw and ro.
+
+    A volume has a ``name`` and a ``driver``, and ``source`` is its folder on the host; ``copy``: what the image has at
+    its place goes into an empty one; ``anonymous``: nobody named it, so it may go with its container; ``subpath`` is
+    the part of it that is mounted. ``recursive``: with all that is mounted in the source.
+    """
 
     type: str
     source: str
@@ -41,6 +46,13 @@ class MountPoint:
     writable: bool = True
     options: tuple[str, ...] = ()
     propagation: str = "rprivate"
+    mode: str = ""
+    name: str = ""
+    driver: str = ""
+    copy: bool = True
+    anonymous: bool = False
+    subpath: str = ""
+    recursive: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from wherry.core.logs.log import LogFactory
 from wherry.core.modules.compiler import Compiler
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.tasks import Tasks
+from wherry.core.volumes.store import VolumeStore
 from wherry.oci.image import ImageConfig
 from wherry.oci.platform import Platform
 
@@ -51,6 +52,7 @@ class EngineServices:
     content: ContentStore
     images: ImageStore
     snapshots: Snapshotter
+    volumes: VolumeStore
     containers: ContainerStore
     leases: LeaseStore
     tasks: Tasks

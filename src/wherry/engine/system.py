@@ -118,7 +118,7 @@ class System:
         if "container" in wanted:
             usage["Containers"] = await self._containers.list(all=True, size=True)
         if "volume" in wanted:
-            usage["Volumes"] = []
+            usage["Volumes"] = await self._containers.volumes.usage()
         if "build-cache" in wanted:
             usage["BuildCache"] = cache
         return usage

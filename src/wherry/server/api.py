@@ -10,6 +10,7 @@ from wherry.server.routes.execs import ExecRoutes
 from wherry.server.routes.images import ImageRoutes
 from wherry.server.routes.streams import StreamRoutes
 from wherry.server.routes.system import SystemRoutes
+from wherry.server.routes.volumes import VolumeRoutes
 
 
 def routes(engine: Engine) -> list[ApiRoute]:
@@ -20,6 +21,7 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *ExecRoutes(engine.exec).table(),
         *ImageRoutes(engine.images).table(),
         *BuildRoutes(engine.builds).table(),
+        *VolumeRoutes(engine.volumes).table(),
         *SystemRoutes(engine.system, engine.events).table(),
         *absent.table(),
     ]

@@ -112,7 +112,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_what_is_not_offered_yet_is_said() -> None:
-    for host in ({"Links": ["x"]}, {"VolumesFrom": ["x"]}, {"PidMode": "container:x"}):
+    for host in ({"Links": ["x"]}, {"PidMode": "container:x"}):
         with pytest.raises(Unimplemented):
             host_config(host)
 
@@ -186,8 +186,6 @@ def test_other_mounts() -> None:
     assert not points[1].writable
     with pytest.raises(InvalidArgument, match="Duplicate mount point"):
         mount_points(host_config({"Binds": ["/a:/b", "/c:/b/"]}))
-    with pytest.raises(Unimplemented, match="named volumes"):
-        mount_points(host_config({"Binds": ["data:/b"]}))
     for wrong in (
         {"Type": "bind", "Target": "/x", "Source": "rel"},
         {"Type": "npipe", "Target": "/x"},

@@ -1,4 +1,4 @@
-"""Applying a layer: a tar stream, compressed or not, becomes files in a folder.
+"""Applying a layer: a tar stream, compressed or not, becomes files in a folder. So do archives that are no layers.
 
 Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#applying-changesets
 """
@@ -6,13 +6,13 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#applyi
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Protocol
 
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX, Entry
 from wherry.core.diff.tar_reader import TarReader
-from wherry.core.diff.target import Folder, Root, Target
+from wherry.core.diff.target import Folder, Root, Target, below, is_whiteout
 from wherry.core.faults import translated
 from wherry.core.snapshots import trees
 from wherry.errors import InvalidArgument, NotFound
@@ -54,6 +54,45 @@ def apply(stream: BinaryIO, target: Target, *, what: str = "layer") -> Applied:
     return Applied(source.digester.digest(), source.digester.size, layer.count)
 
 
+class Source(Protocol):
+    """Where entries come from: `TarReader`, or files elsewhere."""
+
+    def __iter__(self) -> Iterator[Entry]: ...
+
+    def data(self) -> Iterator[bytes]:
+        """The bytes of the entry that came last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How entries are taken. ``at`` is the place that their paths begin from; as ``layer`` their whiteouts remove what
+    lies below, and the root's own entry counts. ``keep_kinds``: no folder makes way for a file, and no file for a
+    folder. ``owner`` (uid, gid) is whose everything becomes."""
+
+    at: Place = ()
+    layer: bool = True
+    keep_kinds: bool = False
+    owner: tuple[int, int] | None = None
+
+
+_LAYER = Manner()
+
+
+def extract(stream: BinaryIO, target: Target, manner: Manner, *, what: str = "archive") -> None:
+    """Unpack an archive that is no layer, as tar does: see `Manner`. Errors as `apply`."""
+    with reading(what):
+        put(TarReader(decompressed(stream)), target, manner, what=what)
+
+
+def put(source: Source, target: Target, manner: Manner, *, what: str) -> None:
+    """Put the entries of ``source`` into ``target``. Errors as `apply`."""
+    with Root(target) as root:
+        work = _Layer(root, source, what, manner)
+        for entry in source:
+            work.take(entry)
+        work.finish()
+
+
 class _Hashed:
     """The plain bytes of a stream, hashed as they pass."""
 
@@ -83,15 +122,17 @@ def split(path: bytes) -> Place:
 class _Layer:
     """One layer on its way into a root: what its entries did so far, and what is left for the end."""
 
-    def __init__(self, root: Root, reader: TarReader, what: str) -> None:
+    def __init__(self, root: Root, reader: Source, what: str, manner: Manner = _LAYER) -> None:
         self._root = root
         self._reader = reader
         self._what = what
+        self._manner = manner
         self._own = root.target.own
         self._marks = bool(root.target.lowers)
         self._folders: dict[Place, Entry] = {}
         # Which names are this layer's own matters only where removals are real and there is something to remove.
-        self._made: set[Place] | None = None if self._marks or not os.listdir(root.target.path) else set()
+        removes = manner.layer and not self._marks and bool(os.listdir(root.target.path))
+        self._made: set[Place] | None = set() if removes else None
         self.count = 0
 
     def take(self, entry: Entry) -> None:
@@ -107,20 +148,39 @@ class _Layer:
     def _take(self, entry: Entry) -> None:
         if max(entry.uid, entry.gid) > _LARGEST_ID:
             raise InvalidArgument(f"its owner {max(entry.uid, entry.gid)} is no user or group id")
-        parts = split(entry.path)
-        if not parts:
+        parts = self._split(entry.path)
+        if self._manner.owner is not None:
+            entry = replace(entry, uid=self._manner.owner[0], gid=self._manner.owner[1])
+        if parts == self._manner.at:
             if entry.kind != "directory":
                 raise InvalidArgument("the root must be a folder")
-            self._folders[()] = entry
-        elif parts[-1].startswith(WHITEOUT_PREFIX):
+            if self._manner.layer:
+                self._folders[parts] = entry
+        elif self._manner.layer and parts[-1].startswith(WHITEOUT_PREFIX):
             self._whiteout(parts)
         elif entry.kind == "hardlink":
             self._hard_link(parts, entry)
         else:
             _MAKERS[entry.kind](self, self._root.folder(parts[:-1]), parts[-1], entry)
 
+    def _split(self, path: bytes) -> Place:
+        """Beside layers, an absolute path is meant from where the archive goes, as tar and docker have it."""
+        return (*self._manner.at, *split(path if self._manner.layer else path.lstrip(b"/") or b"."))
+
+    def _keep_kind(self, folder: Folder, name: bytes, *, is_folder: bool) -> None:
+        """Docker's words, which its command line looks for."""
+        status = folder.status(name) or below(folder.lowers, name)[1]
+        if status is None or stat.S_ISDIR(status.st_mode) == is_folder or is_whiteout(status):
+            return
+        shown = os.fsdecode(b"/".join(folder.place))
+        if is_folder:
+            raise InvalidArgument(f'cannot overwrite non-directory "/{shown}" with directory "{os.fsdecode(name)}"')
+        raise InvalidArgument(f'cannot overwrite directory "/{shown}" with non-directory "{os.fsdecode(name)}"')
+
     def _replace(self, folder: Folder, name: bytes) -> Place:
         """Make room for an entry that is no folder; returns its place."""
+        if self._manner.keep_kinds:
+            self._keep_kind(folder, name, is_folder=False)
         status = folder.status(name)
         place = (*folder.place, name)
         if status is not None:
@@ -145,8 +205,13 @@ class _Layer:
 
     def make_folder(self, folder: Folder, name: bytes, entry: Entry) -> None:
         """A folder that exists stays, with all in it; what is no folder makes way."""
-        status = folder.status(name)
         place = (*folder.place, name)
+        if place in self._root.target.mounts:
+            self._folders[place] = entry
+            return
+        if self._manner.keep_kinds:
+            self._keep_kind(folder, name, is_folder=True)
+        status = folder.status(name)
         if status is None or not stat.S_ISDIR(status.st_mode):
             if status is not None:
                 self._remove(folder, name, status)
@@ -195,12 +260,12 @@ class _Layer:
         self._attributes_by_name(folder, name, entry)
 
     def _hard_link(self, parts: Place, entry: Entry) -> None:
-        target = split(entry.link)
-        if not target:
+        target = self._split(entry.link)
+        if target == self._manner.at:
             raise InvalidArgument("the hard link has no target")
         source = self._root.folder(target[:-1], create=False)
         status = source.status(target[-1]) or self._root.copy_up(source, target[-1])
-        if status is None or (self._marks and stat.S_ISCHR(status.st_mode) and status.st_rdev == 0):
+        if status is None or (self._marks and is_whiteout(status)):
             raise NotFound(f"the hard link's target {entry.link[:200]!r} does not exist")
         if stat.S_ISDIR(status.st_mode):
             raise InvalidArgument("a hard link to a folder cannot be")

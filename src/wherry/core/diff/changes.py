@@ -13,7 +13,7 @@ from wherry.core.diff.target import is_opaque, is_whiteout
 from wherry.core.snapshots.trees import opened, xattrs
 from wherry.errors import FailedPrecondition
 
-_KINDS: Mapping[int, Kind] = {
+KINDS: Mapping[int, Kind] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symlink",
@@ -91,7 +91,7 @@ class _Walker:
 
     def entry(self, path: bytes, status: os.stat_result) -> Iterator[Entry]:
         """None for a socket: it means nothing without its process."""
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        kind = KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
             return
         if status.st_nlink > 1 and kind != "directory":
@@ -112,12 +112,12 @@ class _Walker:
             size=status.st_size if kind == "file" else 0,
             mtime_ns=status.st_mtime_ns,
             link=os.readlink(host) if kind == "symlink" else b"",
-            device=_device(status) if kind in ("character", "block") else (0, 0),
+            device=device_of(status) if kind in ("character", "block") else (0, 0),
             xattrs=xattrs(host) if host else {},
         )
 
 
-def _device(status: os.stat_result) -> tuple[int, int]:
+def device_of(status: os.stat_result) -> tuple[int, int]:
     return os.major(status.st_rdev), os.minor(status.st_rdev)
 
 

@@ -2,12 +2,13 @@
 
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from wherry.core.diff.entries import Entry, Kind
 from wherry.errors import Conflict
 
 _BLOCK = 512
+_PIECE = 256 << 10
 _FLAGS: Mapping[Kind, bytes] = {
     "file": tarfile.REGTYPE,
     "directory": tarfile.DIRTYPE,
@@ -47,7 +48,12 @@ class TarWriter:
 
     def add(self, entry: Entry, data: Iterable[bytes] = ()) -> None:
         """Conflict: ``data`` has not the size that the entry says."""
-        self._sink(header(entry))
+        for piece in self.pieces(entry, data):
+            self._sink(piece)
+
+    def pieces(self, entry: Entry, data: Iterable[bytes] = ()) -> Iterator[bytes]:
+        """What `add` writes."""
+        yield header(entry)
         if entry.kind != "file":
             return
         left = entry.size
@@ -55,11 +61,28 @@ class TarWriter:
             left -= len(chunk)
             if left < 0:
                 break
-            self._sink(chunk)
+            yield chunk
         if left:
             raise Conflict(f"{entry.shown} changed while it was read: stop what writes to it and try again")
         if padding := -entry.size % _BLOCK:
-            self._sink(bytes(padding))
+            yield bytes(padding)
 
     def finish(self) -> None:
         self._sink(bytes(2 * _BLOCK))
+
+
+def archived(entries: Iterable[tuple[Entry, Iterable[bytes]]]) -> Iterator[bytes]:
+    """The archive of ``entries`` with their data, in pieces of some 256 KiB. Errors as `TarWriter.add`."""
+    waiting: list[bytes] = []
+    writer = TarWriter(waiting.append)
+    size = 0
+    for entry, data in entries:
+        for piece in writer.pieces(entry, data):
+            waiting.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                yield b"".join(waiting)
+                waiting.clear()
+                size = 0
+    writer.finish()
+    yield b"".join(waiting)

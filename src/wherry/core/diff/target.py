@@ -6,7 +6,8 @@ followed by hand, within the root. What must be made on the way is made as the l
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from wherry.core.diff.entries import PATH_LIMIT
 from wherry.core.snapshots.trees import copy_data, copy_to_open, opened
@@ -21,12 +22,14 @@ _MARKS = ("trusted.overlay.opaque", "user.overlay.opaque")
 class Target:
     """Where a layer goes. ``lowers`` are the layers below, topmost first, when they are kept apart (overlayfs): then
     removals become overlayfs's marks, with ``opaque`` the xattr of a folder that hides those below it. Otherwise
-    ``path`` has everything already, and removals are real. ``own``: keep owners and devices, which takes root."""
+    ``path`` has everything already, and removals are real. ``own``: keep owners and devices, which takes root.
+    ``mounts`` are host folders by the place (path without links) where they cover what is in ``path``."""
 
     path: str
     lowers: tuple[str, ...] = ()
     opaque: str = "trusted.overlay.opaque"
     own: bool = True
+    mounts: Mapping[tuple[bytes, ...], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -165,6 +168,11 @@ class Root:
         place = (*here.place, name)
         if sum(map(len, place)) + len(place) > PATH_LIMIT - 1024:  # room for the host's path to the root
             raise InvalidArgument("its path is too long")
+        mounted = self.target.mounts.get(place)
+        if mounted is not None:
+            handle = os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._make_writable(handle, place)
+            return Folder(handle, place, ())
         status = here.status(name)
         if status is None:
             return self._step_below(here, name, place, create)

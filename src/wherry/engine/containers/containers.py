@@ -31,6 +31,7 @@ from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, RunnableImages
 from wherry.engine.states import RUNNING
 from wherry.engine.times import ZERO
+from wherry.engine.volumes import Volumes
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
 
 Json = dict[str, Any]
@@ -58,12 +59,21 @@ class Containers:
         self.tell = Announcer(events)
         self.registry = Registry(services.containers)
         self._logbook = Logbook(services.logs, services.config.root)
+        self.volumes = Volumes(
+            services.volumes,
+            lambda: (live.record for live in self.registry),
+            events,
+            services.clock,
+            services.new_id,
+        )
         launcher = Launcher(services)
-        removal = Removal(services, self.registry, self.tell)
+        removal = Removal(services, self.registry, self.volumes, self.tell)
         self.supervisor = Supervisor(
             services.tasks, services.clock, self.registry, launcher, removal, self._logbook, self.tell, background
         )
-        self._creation = Creation(services, images, self.registry, launcher, self.supervisor.ahead, self.tell)
+        self._creation = Creation(
+            services, images, self.registry, self.volumes, launcher, self.supervisor.ahead, self.tell
+        )
         self._control = Control(self.registry, self.supervisor, removal, self.tell)
         self._recovery = Recovery(services, self.registry, self.supervisor, removal, self._logbook, background)
 
@@ -135,10 +145,10 @@ class Containers:
         return {"Warnings": []}
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
-        """Conflict when it runs and is not forced. Anonymous volumes go with the container in any case."""
+        """Conflict when it runs and is not forced. Its anonymous ``volumes`` go with it if that is wanted."""
         if link:
             raise InvalidArgument("links between containers are not offered: there is none to remove")
-        await self.whole(self._control.remove(self.registry.get(ref), ref, force=force))
+        await self.whole(self._control.remove(self.registry.get(ref), ref, force=force, volumes=volumes))
 
     async def prune(self, filters: Filters) -> Json:
         """Remove those that do not run; returns ``{"ContainersDeleted", "SpaceReclaimed"}`` (bytes)."""

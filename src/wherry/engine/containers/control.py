@@ -112,10 +112,10 @@ class Control:
             await self._registry.save(live, live.record.with_state(status=status))
         self._tell(live.record, "pause" if paused else "unpause")
 
-    async def remove(self, live: Live, ref: str, *, force: bool) -> None:
+    async def remove(self, live: Live, ref: str, *, force: bool, volumes: bool = False) -> None:
         """Conflict: it runs, and ``force`` is not given."""
         if not force:
-            await self._removal.remove(live, ref, self._supervisor.ahead)
+            await self._removal.remove(live, ref, self._supervisor.ahead, volumes=volumes)
             return
         await live.settled()
         with live.kept():
@@ -125,7 +125,7 @@ class Control:
                     await self.kill(live, ref, None)
             if live.running:
                 await self._expect_end(live)
-            await self._removal.remove(live, ref, self._supervisor.ahead)
+            await self._removal.remove(live, ref, self._supervisor.ahead, volumes=volumes)
 
     async def update(self, live: Live, body: Any) -> None:
         """Change limits and the restart policy, of a running container too. InvalidArgument: what they may not be."""

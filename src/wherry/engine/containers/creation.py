@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform as machine
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +17,13 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.request import CreateRequest, merged, parse
 from wherry.engine.containers.warnings import foreign_platform, warnings
-from wherry.engine.record import Record
+from wherry.engine.record import MountPoint, Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
 from wherry.engine.spec.devices import wanted as wanted_devices
-from wherry.engine.spec.mounts import mount_points
+from wherry.engine.spec.mounts import lend, mount_points, volumes_from
 from wherry.engine.spec.process import capabilities, rlimits
 from wherry.engine.spec.security import security
+from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
 
 _MAGIC = 4
@@ -36,6 +38,7 @@ class Creation:
         services: EngineServices,
         images: RunnableImages,
         registry: Registry,
+        volumes: Volumes,
         launcher: Launcher,
         ahead: Ahead,
         tell: Announcer,
@@ -43,6 +46,7 @@ class Creation:
         self._services = services
         self._images = images
         self._registry = registry
+        self._volumes = volumes
         self._launcher = launcher
         self._ahead = ahead
         self._tell = tell
@@ -56,23 +60,32 @@ class Creation:
         container_id = self._services.new_id()
         wanted = wanted or names.invent(self._services.random, self._registry.is_taken)
         self._registry.reserve(wanted, container_id)
-        with self._ahead.place() as ahead:
-            try:
-                record = self._record(container_id, wanted, request, image)
-                made = await asyncio.to_thread(self._make, record, image, ahead)
-                record, live = made.record, Live(made.record)
-                if made.laid is not None:
-                    self._ahead.begin(live, made.laid)
-                await self._keep(live, made.snapshot)
-            except BaseException:
+        try:
+            record = self._record(container_id, wanted, request, image)
+            if any(point.type == "volume" for point in record.mounts):
+                async with self._volumes.provided(record, lambda: self._layers(image)) as record:
+                    record = await self._create(record, image)
+            else:
+                record = await self._create(record, image)
+        except BaseException:
+            if container_id not in self._registry:
                 self._registry.release(wanted, container_id)
-                raise
+            raise
+        foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
+        return {"Id": record.id, "Warnings": [*foreign, *warnings(record, request.config)]}
+
+    async def _create(self, record: Record, image: RunnableImage) -> Record:
+        with self._ahead.place() as ahead:
+            made = await asyncio.to_thread(self._make, record, image, ahead)
+            record, live = made.record, Live(made.record)
+            if made.laid is not None:
+                self._ahead.begin(live, made.laid)
+            await self._keep(live, made.snapshot)
             self._registry.adopt([live])
             self._tell(record, "create")
             if made.uncompiled and await self._compile(record, made.uncompiled) and ahead:
                 self._ahead.begin(live, None)
-        foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
-        return {"Id": record.id, "Warnings": [*foreign, *warnings(record, request.config)]}
+        return record
 
     async def _keep(self, live: Live, snapshot: LaidSnapshot) -> None:
         """Write it all down, while the runtime makes the task already. Without a record there is nothing."""
@@ -132,8 +145,19 @@ class Creation:
             kind="wasm",
             config=config,
             host_config=host,
-            mounts=mount_points(host),
+            mounts=mount_points(host, config["Volumes"], self._lent(host["VolumesFrom"] or ())),
         )
+
+    def _lent(self, specs: Sequence[str]) -> list[MountPoint]:
+        """What other containers lend by `--volumes-from`. NotFound is told as docker does; InvalidArgument."""
+        found: list[MountPoint] = []
+        for text in specs:
+            name, writable = volumes_from(text)
+            found += lend(self._registry.get(name).record.mounts, writable=writable)
+        return found
+
+    def _layers(self, image: RunnableImage) -> Sequence[str]:
+        return self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
 
     def _make(self, record: Record, image: RunnableImage, ahead: bool) -> "_Made":
         """What blocks and a task needs, all of it in one thread.
@@ -142,7 +166,7 @@ class Creation:
         the engine removes them.
         """
         snapshots = self._services.snapshots
-        base = snapshots.layers(image.snapshot) if image.snapshot else ()
+        base = self._layers(image)
         user = find_user(record.config["User"], record.host_config["GroupAdd"] or (), base)
         path, module, magic = self._entry(record, base)
         entry = runtimes.Entry(image.platform.is_wasm, image.annotations, magic)
@@ -207,7 +231,11 @@ def _make_binds(record: Record) -> None:
 
     InvalidArgument: it is not there and may not be, or cannot be, made.
     """
-    strict = {entry.get("Source") for entry in record.host_config["Mounts"] or ()}
+    strict = {
+        posixpath.normpath(entry["Source"])
+        for entry in record.host_config["Mounts"] or ()
+        if entry["Type"] == "bind" and not (entry.get("BindOptions") or {}).get("CreateMountpoint")
+    }
     for point in record.mounts:
         if point.type != "bind" or os.path.lexists(point.source):
             continue

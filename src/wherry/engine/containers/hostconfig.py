@@ -85,9 +85,7 @@ HOST_CONFIG: Final[dict[str, tuple[Form, Any]]] = {
 }
 _LEAST_MEMORY: Final = 512 << 10
 _NOT_YET: Final[dict[str, str]] = {
-    "VolumesFrom": "--volumes-from",
     "Links": "--link",
-    "VolumeDriver": "--volume-driver",
 }
 
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -17,6 +17,7 @@ from wherry.core.tasks.tasks import NewTask, StagedTask, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers.ground import ground
+from wherry.engine.containers.pins import Pins
 from wherry.engine.record import Record
 from wherry.engine.run import Run
 from wherry.engine.services import EngineServices
@@ -54,10 +55,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """All that blocks of making a task is done: only the shim is still to be asked."""
+    """All that blocks of making a task is done: only the shim is still to be asked. ``pins`` keep parts of volumes open
+    until it has answered."""
 
     io: TaskIO
     task: StagedTask
+    pins: Pins = field(default_factory=Pins)
 
 
 class Launcher:
@@ -86,10 +89,13 @@ class Launcher:
     def lay(self, record: Record, plan: Plan) -> Laid:
         """Make the FIFOs and the bundle, or nothing. Blocks."""
         folder = io_folder(self._services.config.state, record.id)
+        pins = Pins()
         io = make_fifos(folder, stdin=record.config["OpenStdin"], terminal=record.tty)
         try:
-            return Laid(io, self._services.tasks.stage(self._new_task(record, plan, io)))
+            record = pins.hold(record)
+            return Laid(io, self._services.tasks.stage(self._new_task(record, plan, io)), pins)
         except BaseException:
+            pins.release()
             remove_fifos(io)
             raise
 
@@ -112,9 +118,12 @@ class Launcher:
             if isinstance(error, Internal) and str(error).startswith(_RUNTIME_SAYS):
                 raise Internal(f"failed to create task for container: failed to create shim task: {error}") from None
             raise
+        finally:
+            laid.pins.release()
 
     async def discard(self, laid: Laid) -> None:
         """Take back what `lay` made."""
+        laid.pins.release()
         with contextlib.suppress(WherryError):
             await laid.task.discard()
         await asyncio.to_thread(remove_fifos, laid.io)
@@ -199,7 +208,7 @@ def _candidates(entry: str, config: Mapping[str, object]) -> list[str]:
 def in_container(record: Record, layers: Sequence[str], path: str) -> str:
     """The host path of ``path`` as the container sees it, bind mounts included. NotFound."""
     for point in sorted(record.mounts, key=lambda item: len(item.destination), reverse=True):
-        if point.type == "bind" and (path + "/").startswith(point.destination + "/"):
+        if point.type != "tmpfs" and (path + "/").startswith(point.destination + "/"):
             inside = path[len(point.destination) :]
             return stacked.resolve((point.source,), inside) if inside else point.source
     return stacked.resolve(layers, path)
@@ -224,6 +233,8 @@ def _text(layers: Sequence[str], path: str) -> str:
 def check_binds(record: Record) -> None:
     """InvalidArgument: a folder or file to be bound is gone."""
     for point in record.mounts:
+        if point.type == "volume" and not os.path.lexists(point.source):
+            raise InvalidArgument(f"error while mounting volume '{point.source}': it is not there any more")
         if point.type == "bind" and not os.path.lexists(point.source):
             raise InvalidArgument(
                 f'invalid mount config for type "bind": bind source path does not exist: {point.source}'

@@ -12,6 +12,7 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.services import EngineServices
 from wherry.engine.states import after
+from wherry.engine.volumes import Volumes, anonymous_of
 from wherry.errors import NotFound, WherryError
 
 log = logging.getLogger(__name__)
@@ -20,23 +21,26 @@ log = logging.getLogger(__name__)
 class Removal:
     """Removes containers that do not run; stopping them first is control.py's matter."""
 
-    def __init__(self, services: EngineServices, registry: Registry, tell: Announcer) -> None:
+    def __init__(self, services: EngineServices, registry: Registry, volumes: Volumes, tell: Announcer) -> None:
         self._services = services
         self._registry = registry
+        self._volumes = volumes
         self._tell = tell
 
-    async def remove(self, live: Live, ref: str, ahead: Ahead) -> None:
-        """Conflict: it runs, or is being removed. After any other failure it is ``dead`` and can be removed again."""
+    async def remove(self, live: Live, ref: str, ahead: Ahead, *, volumes: bool = False) -> None:
+        """Conflict: it runs, or is being removed. After any other failure it is ``dead`` and can be removed again.
+        ``volumes``: its anonymous ones go too."""
         async with live.lock:
             if live.gone:
                 raise NotFound(f"No such container: {ref}")
             status = after(live.record.state.status, "remove", ref)
             await ahead.drop(live)
             await self._registry.save(live, live.record.with_state(status=status))
-            await self.finish(live)
+            await self.finish(live, volumes=volumes)
 
-    async def finish(self, live: Live) -> None:
-        """Remove what there is of a container that is marked as being removed."""
+    async def finish(self, live: Live, *, volumes: bool = False) -> None:
+        """Remove what there is of a container that is marked as being removed. With `--rm` its anonymous volumes are
+        removed always."""
         record = live.record
         try:
             await asyncio.to_thread(self._erase, record.id)
@@ -49,6 +53,8 @@ class Removal:
         self._registry.forget(live)
         if live.run is not None:
             live.run.failed()
+        if volumes or record.auto_remove:
+            await self._volumes.discard(anonymous_of(record))
         live.waiters.removed(record.state.exit_code)
         self._tell(record, "destroy")
 

@@ -35,7 +35,9 @@ def _ancestor(record: Record, wanted: Sequence[str]) -> bool:
 
 
 def _volume(record: Record, wanted: Sequence[str]) -> bool:
-    return any(item in (point.source, point.destination) for item in wanted for point in record.mounts)
+    return any(
+        item and item in (point.name, point.source, point.destination) for item in wanted for point in record.mounts
+    )
 
 
 def _network(record: Record, wanted: Sequence[str]) -> bool:

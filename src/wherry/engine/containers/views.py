@@ -64,9 +64,11 @@ def _state(record: Record) -> Json:
 def _mount(point: MountPoint) -> Json:
     return {
         "Type": point.type,
+        **({"Name": point.name} if point.type == "volume" else {}),
         "Source": point.source,
         "Destination": point.destination,
-        "Mode": "" if point.writable else "ro",
+        **({"Driver": point.driver} if point.type == "volume" else {}),
+        "Mode": point.mode,
         "RW": point.writable,
         "Propagation": point.propagation if point.type == "bind" else "",
     }

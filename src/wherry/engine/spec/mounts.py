@@ -1,33 +1,87 @@
-"""What a container mounts besides its rootfs: HostConfig's Binds, Mounts and Tmpfs as mount points. Pure.
+"""What a container mounts besides its rootfs: HostConfig's Binds, Mounts and Tmpfs, the image's VOLUMEs and what other
+containers lend, as mount points. Pure.
 
-Whether a source exists, and making it, is the caller's matter: see containers/creation.py.
+Whether a source exists, and making it, is the caller's matter: see containers/creation.py and volumes.py.
+Source: Docker Engine API v1.51, Mount and MountPoint.
 """
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from wherry.engine.record import MountPoint
-from wherry.errors import InvalidArgument, Unimplemented
+from wherry.errors import InvalidArgument
 
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 # Words that change nothing here: there is no SELinux, and no remote filesystem whose cache they could tune.
-_IGNORED: Final = frozenset({"z", "Z", "cached", "delegated", "consistent", "default", ""})
+_LABELS: Final = frozenset({"z", "Z"})
+_CONSISTENCIES: Final = frozenset({"cached", "delegated", "consistent", "default"})
+# Of each group a mode may have one word. ``nocopy`` and ``copy`` are about volumes only.
+_MODES: Final = (frozenset({"ro", "rw"}), _LABELS, _PROPAGATIONS, frozenset({"copy", "nocopy"}), _CONSISTENCIES)
+LOCAL: Final = "local"
+"""The one volume driver."""
 
 
-def mount_points(host: Mapping[str, Any]) -> tuple[MountPoint, ...]:
-    """Sorted so that a folder comes before what is mounted in it. InvalidArgument; Unimplemented: a named volume."""
-    found = [
+def mount_points(
+    host: Mapping[str, Any], image_volumes: Iterable[str] = (), lent: Sequence[MountPoint] = ()
+) -> tuple[MountPoint, ...]:
+    """Sorted so that a folder comes before what is mounted in it. Volumes have no source yet, and the anonymous ones no
+    name. What the user names covers what other containers lend, and both cover the image's volumes. InvalidArgument."""
+    driver = volume_driver(host["VolumeDriver"])
+    own = [
         *(_bind(text) for text in host["Binds"] or ()),
         *(_mount(entry) for entry in host["Mounts"] or ()),
         *(_tmpfs(path, options) for path, options in (host["Tmpfs"] or {}).items()),
     ]
+    found = {point.destination: point for point in lent}
     seen: set[str] = set()
-    for point in found:
+    for point in own:
         if point.destination in seen:
             raise InvalidArgument(f"Duplicate mount point: {point.destination}")
         seen.add(point.destination)
-    return tuple(sorted(found, key=lambda point: (point.destination.count("/"), point.destination)))
+        found[point.destination] = point
+    for path in image_volumes:
+        destination = _destination(path, path)
+        found.setdefault(destination, MountPoint("volume", "", destination, anonymous=True, driver=driver))
+    return tuple(sorted(found.values(), key=lambda point: (point.destination.count("/"), point.destination)))
+
+
+def volumes_from(text: str) -> tuple[str, bool]:
+    """One of HostConfig.VolumesFrom, ``CONTAINER[:ro|:rw]``: the container, and whether it lends for writing."""
+    name, _, mode = text.partition(":")
+    if not name:
+        raise InvalidArgument("volumes-from specification cannot be an empty string")
+    words = [word for word in mode.split(",") if word]
+    _check_mode(words, mode)
+    if (_PROPAGATIONS | {"copy", "nocopy"}) & set(words):
+        raise InvalidArgument(f"invalid mode: {mode[:60]}")
+    return name, "ro" not in words
+
+
+def lend(points: Iterable[MountPoint], *, writable: bool) -> list[MountPoint]:
+    """The mounts that a container gives to another one: all but tmpfs, which is nobody else's."""
+    return [
+        replace(point, writable=point.writable and writable, copy=False, mode="" if writable else "ro")
+        for point in points
+        if point.type != "tmpfs"
+    ]
+
+
+def volume_driver(name: str) -> str:
+    """InvalidArgument: there is no driver but the local one."""
+    if name not in ("", LOCAL):
+        raise InvalidArgument(f'error looking up volume plugin {name[:80]}: plugin "{name[:80]}" not found')
+    return LOCAL
+
+
+def volume_options(host: Mapping[str, Any], destination: str) -> Mapping[str, Any]:
+    """The VolumeOptions that `--mount` gave to what is mounted at ``destination``; empty when there are none."""
+    for entry in host["Mounts"] or ():
+        if entry.get("Type") == "volume" and posixpath.normpath(entry["Target"]) == destination:
+            found: Mapping[str, Any] = entry.get("VolumeOptions") or {}
+            return found
+    return {}
 
 
 def to_spec(points: Sequence[MountPoint]) -> list[dict[str, Any]]:
@@ -39,7 +93,7 @@ def to_spec(points: Sequence[MountPoint]) -> list[dict[str, Any]]:
             options = ["nosuid", "nodev", "noexec", mode, *point.options]
             result.append({"destination": point.destination, "type": "tmpfs", "source": "tmpfs", "options": options})
         else:
-            options = ["rbind", mode, point.propagation]
+            options = ["rbind" if point.recursive else "bind", mode, point.propagation]
             result.append(
                 {"destination": point.destination, "type": "bind", "source": point.source, "options": options}
             )
@@ -47,45 +101,111 @@ def to_spec(points: Sequence[MountPoint]) -> list[dict[str, Any]]:
 
 
 def _bind(text: str) -> MountPoint:
-    """``SOURCE:DESTINATION[:OPTIONS]``."""
+    """``SOURCE:DESTINATION[:OPTIONS]``; a source that is no path is a volume's name."""
     parts = text.split(":")
-    if len(parts) not in (2, 3) or not parts[1]:
+    if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
         raise InvalidArgument(f"invalid volume specification: '{text[:200]}': SOURCE:DESTINATION[:OPTIONS] is wanted")
     source, destination = parts[0], _destination(parts[1], text)
-    if not source.startswith("/"):
-        raise Unimplemented(
-            f"named volumes are not offered yet: '{source[:100]}' is no absolute path of a folder to bind"
+    mode = parts[2] if len(parts) > 2 else ""
+    words = mode.split(",") if mode else []
+    _check_mode(words, mode)
+    propagation = next((word for word in words if word in _PROPAGATIONS), "")
+    writable = "ro" not in words
+    if source.startswith("/"):
+        return MountPoint(
+            "bind", posixpath.normpath(source), destination, writable, (), propagation or "rprivate", mode=mode
         )
-    writable, propagation = True, "rprivate"
-    for option in parts[2].split(",") if len(parts) > 2 else ():
-        if option in ("ro", "rw"):
-            writable = option == "rw"
-        elif option in _PROPAGATIONS:
-            propagation = option
-        elif option not in _IGNORED:
-            raise InvalidArgument(f"invalid mode: {option[:60]} in volume specification '{text[:200]}'")
-    return MountPoint("bind", posixpath.normpath(source), destination, writable, (), propagation)
+    if propagation:
+        raise InvalidArgument(f"invalid volume specification: '{text[:200]}': field BindOptions must not be specified")
+    return MountPoint(
+        "volume", "", destination, writable, mode=mode or "z", name=source, driver=LOCAL, copy="nocopy" not in words
+    )
+
+
+def _check_mode(words: Sequence[str], mode: str) -> None:
+    for word in words:
+        if not any(word in group for group in _MODES):
+            raise InvalidArgument(f"invalid mode: {mode[:60]}")
+    if any(len(group.intersection(words)) > 1 for group in _MODES) or len(set(words)) != len(words):
+        raise InvalidArgument(f"invalid mode: {mode[:60]}")
 
 
 def _mount(entry: Mapping[str, Any]) -> MountPoint:
     """One of HostConfig.Mounts, as `--mount` makes them."""
-    kind, source = entry.get("Type"), entry.get("Source") or ""
-    target = entry.get("Target")
+    kind, source, target = entry.get("Type"), entry.get("Source") or "", entry.get("Target")
+    make = _KINDS.get(kind) if isinstance(kind, str) else None
+    if make is None:
+        raise InvalidArgument(f'invalid mount config for type "{str(kind)[:30]}": mount type unknown')
     if not isinstance(target, str) or not target:
-        raise InvalidArgument(f"invalid mount config for type {str(kind)[:30]!r}: field Target must not be empty")
-    destination, writable = _destination(target, target), not entry.get("ReadOnly")
-    if kind == "tmpfs":
-        return MountPoint("tmpfs", "", destination, writable, _tmpfs_options(entry.get("TmpfsOptions") or {}))
-    if kind == "volume":
-        raise Unimplemented("volumes are not offered yet: use type=bind with a folder's absolute path")
-    if kind != "bind":
-        raise InvalidArgument(f"mount type unknown: {str(kind)[:30]!r} (known: bind, tmpfs)")
-    if not isinstance(source, str) or not source.startswith("/"):
-        raise InvalidArgument('invalid mount config for type "bind": field Source must be an absolute path')
-    propagation = (entry.get("BindOptions") or {}).get("Propagation") or "rprivate"
+        raise _wrong(entry, "field Target must not be empty")
+    if not isinstance(source, str) or "\0" in source + target:
+        raise _wrong(entry, "Source must be a text")
+    for name, own in (("BindOptions", "bind"), ("VolumeOptions", "volume"), ("TmpfsOptions", "tmpfs")):
+        if entry.get(name) and kind != own and (name, kind) != ("TmpfsOptions", "bind"):
+            raise _wrong(entry, f"field {name} must not be specified")
+        if not isinstance(entry.get(name) or {}, dict):
+            raise _wrong(entry, f"field {name} must be an object")
+    return make(entry, source, _destination(target, target))
+
+
+def _mount_bind(entry: Mapping[str, Any], source: str, destination: str) -> MountPoint:
+    options = entry.get("BindOptions") or {}
+    if not source:
+        raise _wrong(entry, "field Source must not be empty")
+    if not source.startswith("/"):
+        raise _wrong(entry, f"invalid mount path: '{source[:200]}' mount path must be absolute")
+    propagation = options.get("Propagation") or "rprivate"
     if propagation not in _PROPAGATIONS:
-        raise InvalidArgument(f'invalid mount config for type "bind": invalid propagation {str(propagation)[:30]!r}')
-    return MountPoint("bind", posixpath.normpath(source), destination, writable, (), propagation)
+        raise _wrong(entry, f"invalid propagation mode: {str(propagation)[:30]}")
+    return MountPoint(
+        "bind",
+        posixpath.normpath(source),
+        destination,
+        not entry.get("ReadOnly"),
+        (),
+        propagation,
+        recursive=not options.get("NonRecursive"),
+    )
+
+
+def _mount_volume(entry: Mapping[str, Any], source: str, destination: str) -> MountPoint:
+    options = entry.get("VolumeOptions") or {}
+    driver = options.get("DriverConfig") or {}
+    if not isinstance(driver, dict):
+        raise _wrong(entry, "field DriverConfig must be an object")
+    if entry.get("ReadOnly") and not source:
+        raise _wrong(entry, "must not set ReadOnly mode when using anonymous volumes")
+    subpath = options.get("Subpath") or ""
+    if subpath and not source:
+        raise _wrong(entry, "must not set Subpath when using anonymous volumes")
+    if not isinstance(subpath, str) or subpath.startswith("/") or ".." in subpath.split("/"):
+        raise _wrong(entry, "subpath must be a relative path within the volume")
+    return MountPoint(
+        "volume",
+        "",
+        destination,
+        not entry.get("ReadOnly"),
+        mode="z",
+        name=source,
+        driver=volume_driver(str(driver.get("Name") or "")),
+        copy=not options.get("NoCopy") and not subpath,
+        anonymous=not source,
+        subpath=posixpath.normpath(subpath) if subpath else "",
+    )
+
+
+def _mount_tmpfs(entry: Mapping[str, Any], source: str, destination: str) -> MountPoint:
+    if source:
+        raise _wrong(entry, "field Source must not be specified")
+    options = _tmpfs_options(entry.get("TmpfsOptions") or {})
+    return MountPoint("tmpfs", "", destination, not entry.get("ReadOnly"), options)
+
+
+_KINDS: Final = {"bind": _mount_bind, "volume": _mount_volume, "tmpfs": _mount_tmpfs}
+
+
+def _wrong(entry: Mapping[str, Any], why: str) -> InvalidArgument:
+    return InvalidArgument(f'invalid mount config for type "{entry.get("Type")}": {why}')
 
 
 def _tmpfs_options(options: Mapping[str, Any]) -> tuple[str, ...]:

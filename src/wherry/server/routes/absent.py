@@ -8,7 +8,6 @@ from wherry.errors import NotFound, Unimplemented
 from wherry.server.call import ApiRoute, Call, Handler, answer
 from wherry.server.router import Route
 
-_NO_VOLUMES = "named volumes are not offered yet: mount a host folder, as in -v /host/folder:/data"
 _NO_NETWORKS = "networks are not offered yet: containers have their own, empty one, or the host's (--network host)"
 _NO_SWARM = "This node is not a swarm manager. Swarm mode is not offered."
 _NO_PLUGINS = "plugins are not offered"
@@ -16,9 +15,8 @@ _NETWORKS = ("bridge", "host", "none")
 
 
 def table() -> Sequence[ApiRoute]:
-    """The routes of volumes, networks, swarm and plugins."""
+    """The routes of networks, swarm and plugins."""
     refused = {
-        _NO_VOLUMES: (("POST", "/volumes/create"), ("DELETE", "/volumes/{name}")),
         _NO_NETWORKS: (
             ("POST", "/networks/create"),
             ("POST", "/networks/{name}/connect"),
@@ -36,9 +34,6 @@ def table() -> Sequence[ApiRoute]:
         ),
     }
     routes: list[ApiRoute] = [
-        Route("GET", "/volumes", _volumes),
-        Route("GET", "/volumes/{name}", _no_such_volume),
-        Route("POST", "/volumes/prune", _nothing_pruned),
         Route("GET", "/networks", _networks),
         Route("GET", "/networks/{name}", _network),
         Route("POST", "/networks/prune", _nothing_pruned),
@@ -57,20 +52,12 @@ def _refusing(reason: str) -> Handler:
     return refuse
 
 
-async def _volumes(call: Call) -> web.StreamResponse:
-    return answer({"Volumes": [], "Warnings": None})
-
-
-async def _no_such_volume(call: Call) -> web.StreamResponse:
-    raise NotFound(f"get {call['name']}: no such volume")
-
-
 async def _no_such_plugin(call: Call) -> web.StreamResponse:
     raise NotFound(f'plugin "{call["name"]}" not found')
 
 
 async def _nothing_pruned(call: Call) -> web.StreamResponse:
-    return answer({"VolumesDeleted": [], "NetworksDeleted": [], "SpaceReclaimed": 0})
+    return answer({"NetworksDeleted": [], "SpaceReclaimed": 0})
 
 
 async def _empty(call: Call) -> web.StreamResponse:

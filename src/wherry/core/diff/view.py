@@ -1,0 +1,280 @@
+"""Reading a container's files as it would see them, without mounting anything: stacked folders, others mounted in them.
+
+Everything is opened relative to a descriptor, one component at a time, and no link is ever followed by the kernel: what
+a hostile container changes meanwhile leads nowhere but to other files of its own. Nothing is written here.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from wherry.core.diff.changes import KINDS, device_of
+from wherry.core.diff.entries import Entry
+from wherry.core.diff.target import is_opaque, is_whiteout
+from wherry.core.snapshots.trees import xattrs
+from wherry.errors import InvalidArgument, NotFound
+
+Place = tuple[bytes, ...]
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_LINKS: Final = 40
+_CHUNK: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies at ``place``: its status, and the target if it is a symbolic link."""
+
+    place: Place
+    status: os.stat_result
+    link: bytes = b""
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+class _Folder:
+    """An open folder: a descriptor for each layer that has a part in it, topmost first."""
+
+    def __init__(self, place: Place, handles: Sequence[int]) -> None:
+        self.place = place
+        self.handles = tuple(handles)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            os.close(handle)
+
+
+class View:
+    """``layers`` are host folders, topmost first, with overlayfs's whiteouts if there are several; ``mounts`` are host
+    folders or files, by the place at which they cover what the layers have. A context manager. Blocks."""
+
+    def __init__(self, layers: Sequence[str], mounts: Mapping[Place, str] | None = None) -> None:
+        self._layers = layers
+        self._mounts = dict(mounts or {})
+        self._top: list[int] = []
+
+    def __enter__(self) -> Self:
+        for layer in self._layers:
+            self._top.append(os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._top:
+            os.close(handle)
+        self._top.clear()
+
+    def mount(self, path: str, source: str) -> None:
+        """Cover ``path``, wherever its links lead. NotFound: there is no such place."""
+        self._mounts[self.find(os.fsencode(path), follow=True).place] = source
+
+    def find(self, path: bytes, *, follow: bool) -> Found:
+        """What ``path`` names; ``follow``: a link at its end too. NotFound; InvalidArgument: too many links."""
+        pending = _parts(path)
+        here = Found((), os.fstat(self._top[0]))
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name == b"..":
+                here = self._at(here.place[:-1])
+                continue
+            if not here.is_folder:
+                raise NotFound("not a directory")
+            step = self._at((*here.place, name))
+            if not step.link or (not pending and not follow):
+                here = step
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise InvalidArgument("too many levels of symbolic links")
+            here = self._at(() if step.link.startswith(b"/") else here.place)
+            pending += _parts(step.link)
+        return here
+
+    def _at(self, place: Place) -> Found:
+        """What lies at ``place``, none of whose components is a link but perhaps the last. NotFound."""
+        if not place:
+            return Found((), os.fstat(self._top[0]))
+        source = self._mounts.get(place)
+        if source is not None:
+            return Found(place, _source_status(source))
+        with self._folder(place[:-1]) as folder:
+            found = self._child(folder, place[-1])
+            if found is None:
+                raise NotFound("no such file or directory")
+            handle, status = found
+            link = os.readlink(place[-1], dir_fd=handle) if stat.S_ISLNK(status.st_mode) else b""
+            return Found(place, status, link)
+
+    def _folder(self, place: Place) -> _Folder:
+        """Open exactly this folder. NotFound: it is none."""
+        handles = [os.open(".", _FOLDER, dir_fd=handle) for handle in self._top]
+        for depth, name in enumerate(place, start=1):
+            here = _Folder(place[: depth - 1], handles)
+            with here:
+                handles = self._open_child(here, name)
+        return _Folder(place, handles)
+
+    def _open_child(self, folder: _Folder, name: bytes) -> list[int]:
+        source = self._mounts.get((*folder.place, name))
+        try:
+            if source is not None:
+                return [os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+            return self._merged(folder, name)
+        except OSError as error:
+            raise NotFound(f"no such directory: {error.strerror}") from None
+
+    def _merged(self, folder: _Folder, name: bytes) -> list[int]:
+        handles: list[int] = []
+        try:
+            for parent in folder.handles:
+                status = _status(parent, name)
+                if status is None:
+                    continue
+                if not stat.S_ISDIR(status.st_mode):
+                    break  # a whiteout, or a file, which merges with nothing
+                handles.append(os.open(name, _FOLDER, dir_fd=parent))
+                if len(folder.handles) > 1 and is_opaque(handles[-1]):
+                    break
+        except BaseException:  # the descriptors must not outlive this call
+            _Folder((), handles).__exit__()
+            raise
+        if not handles:
+            raise NotFound("no such directory")
+        return handles
+
+    def _child(self, folder: _Folder, name: bytes) -> tuple[int, os.stat_result] | None:
+        for handle in folder.handles:
+            status = _status(handle, name)
+            if status is not None:
+                return None if self._is_mark(status) else (handle, status)
+        return None
+
+    def _is_mark(self, status: os.stat_result) -> bool:
+        return len(self._layers) > 1 and is_whiteout(status)
+
+    def walk(self, found: Found, name: bytes) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        """``found`` and all in it as archive entries below ``name``, a folder before what is in it; second names of a
+        file as hard links. Sockets are left out. What vanishes meanwhile is left out too."""
+        links: dict[tuple[int, int], bytes] = {}
+        if not found.is_folder:
+            with self._folder(found.place[:-1]) as folder:
+                yield from self._entry(folder, found.place[-1], name, links)
+            return
+        with self._folder(found.place) as folder:
+            yield _entry_of(_folder_name(name), os.fstat(folder.handles[0]), folder.handles[0], b"."), ()
+        pending = [(found.place, name)]
+        while pending:
+            place, shown = pending.pop()
+            try:
+                folder = self._folder(place)
+            except NotFound:
+                continue
+            below = []
+            with folder:
+                for child in self._names(folder):
+                    path = os.path.join(shown, child)
+                    for entry, data in self._entry(folder, child, path, links):
+                        yield entry, data
+                        if entry.kind == "directory":
+                            below.append(((*place, child), path))
+            pending += reversed(below)
+
+    def _names(self, folder: _Folder) -> list[bytes]:
+        names = {os.fsencode(name) for handle in folder.handles for name in os.listdir(handle)}
+        names |= {place[-1] for place in self._mounts if place[:-1] == folder.place}
+        return sorted(names)
+
+    def _entry(
+        self, folder: _Folder, name: bytes, path: bytes, links: dict[tuple[int, int], bytes]
+    ) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        """The entry of one name; none if there is nothing to tell."""
+        source = self._mounts.get((*folder.place, name))
+        if source is not None:
+            parent = os.open(os.path.dirname(os.path.realpath(source)) or "/", _FOLDER & ~os.O_NOFOLLOW)
+            with _Folder((), [parent]):
+                yield from self._plain(parent, os.fsencode(os.path.basename(os.path.realpath(source))), path, links)
+            return
+        found = self._child(folder, name)
+        if found is not None:
+            yield from self._plain(found[0], name, path, links)
+
+    def _plain(
+        self, handle: int, name: bytes, path: bytes, links: dict[tuple[int, int], bytes]
+    ) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        status = _status(handle, name)
+        if status is None or stat.S_IFMT(status.st_mode) not in KINDS:
+            return
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            first = links.setdefault((status.st_dev, status.st_ino), path)
+            if first != path:
+                yield Entry(path, "hardlink", stat.S_IMODE(status.st_mode), link=first), ()
+                return
+        shown = _folder_name(path) if stat.S_ISDIR(status.st_mode) else path
+        entry = _entry_of(shown, status, handle, name)
+        yield entry, _contents(handle, name, entry.size) if entry.kind == "file" else ()
+
+
+def _source_status(source: str) -> os.stat_result:
+    try:
+        return os.stat(source)
+    except OSError as error:
+        raise NotFound(f"{source} on the host: {error.strerror}") from None
+
+
+def _parts(path: bytes) -> list[bytes]:
+    return [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+
+
+def _folder_name(path: bytes) -> bytes:
+    return path if path.endswith(b"/") else path + b"/"
+
+
+def _status(handle: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=handle, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _entry_of(path: bytes, status: os.stat_result, handle: int, name: bytes) -> Entry:
+    kind = KINDS[stat.S_IFMT(status.st_mode)]
+    return Entry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if kind == "file" else 0,
+        mtime_ns=status.st_mtime_ns,
+        link=os.readlink(name, dir_fd=handle) if kind == "symlink" else b"",
+        device=device_of(status) if kind in ("character", "block") else (0, 0),
+        xattrs=xattrs(b"/proc/self/fd/%d/" % handle + name),
+    )
+
+
+def _contents(parent: int, name: bytes, size: int) -> Iterator[bytes]:
+    """``size`` bytes, whatever is written meanwhile: what has grown is cut, what has shrunk is filled with zeros."""
+    left = size
+    try:
+        handle = os.open(name, _FILE, dir_fd=parent)
+    except FileNotFoundError:
+        handle = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while left and (data := os.read(handle, min(left, _CHUNK))):
+            left -= len(data)
+            yield data
+    finally:
+        os.close(handle)
+    while left:
+        yield bytes(min(left, _CHUNK))
+        left -= min(left, _CHUNK)

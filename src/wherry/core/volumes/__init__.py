@@ -1,0 +1,1 @@
+"""Folders that outlive containers: the contract (store) and the driver (local)."""

@@ -1,0 +1,47 @@
+"""Volumes: creating, listing, inspecting, removing."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from wherry.engine.volumes import Volumes
+from wherry.server.call import ApiRoute, Call, answer, done
+from wherry.server.router import Route
+from wherry.server.versions import ApiVersion
+
+_PRUNES_ANONYMOUS = ApiVersion(1, 42)
+"""From this version on a prune takes only volumes that nobody named, unless it is told ``all``."""
+
+
+class VolumeRoutes:
+    """The handlers of ``/volumes``."""
+
+    def __init__(self, volumes: Volumes) -> None:
+        self._volumes = volumes
+
+    def table(self) -> Sequence[ApiRoute]:
+        """Fixed paths first."""
+        return (
+            Route("GET", "/volumes", self.list),
+            Route("POST", "/volumes/create", self.create),
+            Route("POST", "/volumes/prune", self.prune),
+            Route("GET", "/volumes/{name}", self.inspect),
+            Route("DELETE", "/volumes/{name}", self.remove),
+        )
+
+    async def list(self, call: Call) -> web.StreamResponse:
+        return answer(await self._volumes.list(call.query.filters()))
+
+    async def create(self, call: Call) -> web.StreamResponse:
+        return answer(await self._volumes.create(await call.json()), 201)
+
+    async def inspect(self, call: Call) -> web.StreamResponse:
+        return answer(await self._volumes.inspect(call["name"]))
+
+    async def remove(self, call: Call) -> web.StreamResponse:
+        await self._volumes.remove(call["name"], force=call.query.flag("force"))
+        return done()
+
+    async def prune(self, call: Call) -> web.StreamResponse:
+        named = call.version < _PRUNES_ANONYMOUS
+        return answer(await self._volumes.prune(call.query.filters(), named=named))
