@@ -54,6 +54,11 @@ class MountPoint:
     subpath: str = ""
     recursive: bool = True
 
+    @property
+    def whole(self) -> str:
+        """``source``, but of a part of a volume the volume's folder."""
+        return self.source.removesuffix(f"/{self.subpath}") if self.subpath else self.source
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

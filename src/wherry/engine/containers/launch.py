@@ -55,8 +55,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """All that blocks of making a task is done: only the shim is still to be asked. ``pins`` keep parts of volumes open
-    until it has answered."""
+    """All that blocks of making a task is done: only the shim is still to be asked. ``pins`` are the
+    parts of volumes to be mounted."""
 
     io: TaskIO
     task: StagedTask
@@ -111,7 +111,14 @@ class Launcher:
         another try."""
         try:
             run.open(laid.io, sink, background)
-            return await laid.task.create()
+            task = await laid.task.create()
+            try:
+                if laid.pins:
+                    await asyncio.to_thread(laid.pins.verify, task.pid)
+            except BaseException:
+                await self._end(task)
+                raise
+            return task
         except BaseException as error:
             run.withdraw()
             await self.discard(laid)
@@ -132,13 +139,16 @@ class Launcher:
         """Take back what `create` made, whatever became of it since."""
         run.failed()
         if task is not None:
-            with contextlib.suppress(WherryError, TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await task.kill(signals.KILL)
-                    await task.wait()
-            with contextlib.suppress(WherryError):
-                await task.delete()
+            await self._end(task)
         await asyncio.to_thread(run.remove)
+
+    async def _end(self, task: Task) -> None:
+        with contextlib.suppress(WherryError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await task.kill(signals.KILL)
+                await task.wait()
+        with contextlib.suppress(WherryError):
+            await task.delete()
 
     def _new_task(self, record: Record, plan: Plan, io: TaskIO) -> NewTask:
         make = wasm_spec if plan.ground is None else partial(linux_spec, ground=plan.ground)
@@ -210,7 +220,8 @@ def in_container(record: Record, layers: Sequence[str], path: str) -> str:
     for point in sorted(record.mounts, key=lambda item: len(item.destination), reverse=True):
         if point.type != "tmpfs" and (path + "/").startswith(point.destination + "/"):
             inside = path[len(point.destination) :]
-            return stacked.resolve((point.source,), inside) if inside else point.source
+            inside = f"{point.subpath}{inside}"
+            return stacked.resolve((point.whole,), inside) if inside else point.whole
     return stacked.resolve(layers, path)
 
 
@@ -233,8 +244,8 @@ def _text(layers: Sequence[str], path: str) -> str:
 def check_binds(record: Record) -> None:
     """InvalidArgument: a folder or file to be bound is gone."""
     for point in record.mounts:
-        if point.type == "volume" and not os.path.lexists(point.source):
-            raise InvalidArgument(f"error while mounting volume '{point.source}': it is not there any more")
+        if point.type == "volume" and not os.path.lexists(point.whole):
+            raise InvalidArgument(f"error while mounting volume '{point.whole}': it is not there any more")
         if point.type == "bind" and not os.path.lexists(point.source):
             raise InvalidArgument(
                 f'invalid mount config for type "bind": bind source path does not exist: {point.source}'

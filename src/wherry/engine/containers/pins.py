@@ -1,49 +1,83 @@
-"""Parts of volumes, held open while a task is being made of them.
+"""Parts of volumes (`volume-subpath`), watched while a task is being made of them. Blocks.
 
-What is in a volume is its containers' doing. If only a path named the part that another container mounts
-(`volume-subpath`), they could put a link to the host's files in its place between our look and the mount; an open
-descriptor cannot be led astray, and the runtime is given that one.
+What is in a volume is its containers' doing: between our look at the part and the runtime's mount they could put a link
+to the host's files in its place. So the part is opened first, within the volume, and kept open; when the task is made,
+and before it is started, what it has mounted must be just that.
 """
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from wherry.engine.record import MountPoint, Record
-from wherry.errors import InvalidArgument
+from wherry.errors import InvalidArgument, PermissionDenied
 from wherry.linux import openat
+
+_WITHIN: Final = openat.RESOLVE_BENEATH | openat.RESOLVE_NO_MAGICLINKS
+
+
+@dataclass(frozen=True, slots=True)
+class _Pin:
+    point: MountPoint
+    handle: int
 
 
 class Pins:
-    """`hold` once, `release` when the runtime has mounted everything; releasing twice is no error."""
+    """`hold` -> the task is made -> `verify` -> `release`, which may be called at any time, and again."""
 
     def __init__(self) -> None:
-        self._handles: list[int] = []
+        self._pins: list[_Pin] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._pins)
 
     def hold(self, record: Record) -> Record:
         """The record with the sources that its task is to be given. InvalidArgument: a part is not there."""
         if not any(point.subpath for point in record.mounts):
             return record
-        return replace(record, mounts=tuple(self._pinned(point) for point in record.mounts))
+        return replace(record, mounts=tuple(self._held(point) for point in record.mounts))
 
-    def _pinned(self, point: MountPoint) -> MountPoint:
+    def _held(self, point: MountPoint) -> MountPoint:
         if not point.subpath:
             return point
-        whole = point.source.removesuffix("/" + point.subpath)
         try:
-            folder = os.open(whole, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(point.whole, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                beneath = openat.RESOLVE_BENEATH | openat.RESOLVE_NO_MAGICLINKS
-                handle = openat.openat2(point.subpath, os.O_PATH, dir_fd=folder, resolve=beneath)
+                handle = openat.openat2(point.subpath, os.O_PATH, dir_fd=folder, resolve=_WITHIN)
             finally:
                 os.close(folder)
         except OSError as error:
             raise InvalidArgument(
                 f"cannot access path {point.subpath[:200]} in volume {point.name}: {(error.strerror or '').lower()}"
             ) from None
-        self._handles.append(handle)
-        return replace(point, source=f"/proc/{os.getpid()}/fd/{handle}")
+        self._pins.append(_Pin(point, handle))
+        return replace(point, source=os.readlink(f"/proc/self/fd/{handle}"))
+
+    def verify(self, pid: int) -> None:
+        """PermissionDenied: a part was replaced while the task was being made, or that cannot be told."""
+        for pin in self._pins:
+            if not _is_mounted(pin, pid):
+                raise PermissionDenied(
+                    f"path {pin.point.subpath[:200]} in volume {pin.point.name} was replaced while it was being mounted"
+                )
 
     def release(self) -> None:
         """Let go of them."""
-        while self._handles:
-            os.close(self._handles.pop())
+        while self._pins:
+            os.close(self._pins.pop().handle)
+
+
+def _is_mounted(pin: _Pin, pid: int) -> bool:
+    try:
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            inside = pin.point.destination.lstrip("/")
+            handle = openat.openat2(inside, os.O_PATH, dir_fd=root, resolve=openat.RESOLVE_IN_ROOT)
+        finally:
+            os.close(root)
+    except OSError:
+        return False
+    try:
+        return os.path.samestat(os.fstat(handle), os.fstat(pin.handle))
+    finally:
+        os.close(handle)
