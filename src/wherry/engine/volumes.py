@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from wherry.core.volumes.store import Volume, VolumeStore
 from wherry.engine.containers.announce import Publisher
-from wherry.engine.containers.document import checked, is_object, is_text, is_text_map
 from wherry.engine.copyup import copy_up
+from wherry.engine.document import checked, is_object, is_text, is_text_map
 from wherry.engine.filters import boolean, labels_match
 from wherry.engine.filters import checked as checked_filters
 from wherry.engine.patterns import search
