@@ -90,3 +90,9 @@ class RunnableImages(Protocol):
         """Find the image by name, id or unique id prefix, choose the manifest that fits ``platform`` (the image's only
         one when it is None), unpack what is not yet unpacked. NotFound: ``No such image: x:latest``; InvalidArgument:
         the reference or the platform is nonsense; NotFound also when no manifest fits the platform."""
+
+
+class Publisher(Protocol):
+    """Where events go; publishing never waits."""
+
+    def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None: ...

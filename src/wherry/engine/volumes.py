@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from wherry.core.volumes.store import Volume, VolumeStore
-from wherry.engine.containers.announce import Publisher
 from wherry.engine.copyup import copy_up
 from wherry.engine.document import checked, is_object, is_text, is_text_map
 from wherry.engine.filters import boolean, labels_match
 from wherry.engine.filters import checked as checked_filters
 from wherry.engine.patterns import search
 from wherry.engine.record import MountPoint, Record
+from wherry.engine.services import Publisher
 from wherry.engine.spec.mounts import LOCAL, volume_options
 from wherry.engine.times import rfc3339
 from wherry.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, WherryError

@@ -1,15 +1,7 @@
 """What containers tell the event stream, in docker's words and with docker's attributes."""
 
-from collections.abc import Mapping
-from typing import Protocol
-
 from wherry.engine.record import Record
-
-
-class Publisher(Protocol):
-    """Where events go; publishing never waits."""
-
-    def publish(self, kind: str, action: str, actor: str, attributes: Mapping[str, str] | None = None) -> None: ...
+from wherry.engine.services import Publisher
 
 
 class Announcer:

@@ -14,7 +14,7 @@ from wherry.engine import names
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.background import Background
 from wherry.engine.containers import selection, stats, views
-from wherry.engine.containers.announce import Announcer, Publisher
+from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.changes import changes
 from wherry.engine.containers.control import Control
 from wherry.engine.containers.creation import Creation
@@ -28,7 +28,7 @@ from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
 from wherry.engine.containers.usage import usage
 from wherry.engine.record import Record
-from wherry.engine.services import EngineServices, RunnableImages
+from wherry.engine.services import EngineServices, Publisher, RunnableImages
 from wherry.engine.states import RUNNING
 from wherry.engine.times import ZERO
 from wherry.engine.volumes import Volumes
