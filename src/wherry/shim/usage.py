@@ -9,9 +9,10 @@ from wherry.suppress import suppress
 from wherry.wasm import meter
 from wherry.wasm.imports import HOST
 from wherry.wasm.wasi import preview1
+from wherry.wasm.wasi.sock_list import SOCKETS
 from wherry.wire.usage import Calls, Usage
 
-_NAMES = tuple(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST)
+_NAMES = (*(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST), *SOCKETS)
 _NOTHING = meter.Counted(0, 0, (0,) * len(_NAMES))
 
 

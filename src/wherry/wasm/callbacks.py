@@ -18,6 +18,7 @@ from wherry.wasm.wasi.host import Host
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _SLOTS = {"i": "I12x", "I": "Q8x"}
@@ -67,21 +68,36 @@ def new_trap(library: Library, message: str) -> int:
 def new_linker(
     library: Library, engine: int, host: Host, space: memoryview, counts: memoryview
 ) -> tuple[int, list[Any]]:
-    """A linker with all of the host's functions, and what must be kept alive with it. ``counts``: a meter's words."""
+    """A linker with the functions every child shares, and what must be kept alive with it. ``counts``: a meter's
+    words."""
     linker: int = library.linker_new(engine)
+    functions = [(word, module, function) for word, ((module, _), function) in enumerate(HOST.items(), FUNCTIONS)]
+    return linker, define(library, linker, host, space, counts, functions)
+
+
+def define(
+    library: Library,
+    linker: int,
+    host: Host,
+    space: memoryview,
+    counts: memoryview,
+    functions: Iterable[tuple[int, str, HostFunction]],
+) -> list[Any]:
+    """Add host functions, each after the word its calls are counted in and the module it is in; returns what must be
+    kept alive with the linker."""
     kept: list[Any] = []
-    for word, ((module, name), function) in enumerate(HOST.items(), FUNCTIONS):
+    for word, module, function in functions:
         function_type = _function_type(library, function)
         entry = callback(library, host, function, space, counts, word)
-        names = module.encode(), name.encode()
+        names = module.encode(), function.name.encode()
         error = library.linker_define_func_unchecked(
             linker, names[0], len(names[0]), names[1], len(names[1]), function_type, entry, None, None
         )
         library.functype_delete(function_type)
         if error:
-            raise Internal(f"{module}.{name} can't be defined: {library.take_error(error)}")
+            raise Internal(f"{module}.{function.name} can't be defined: {library.take_error(error)}")
         kept.append(entry)
-    return linker, kept
+    return kept
 
 
 def _function_type(library: Library, function: HostFunction) -> int:

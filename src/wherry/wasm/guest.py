@@ -16,6 +16,7 @@ from wherry.wasm.loaded import Program
 from wherry.wasm.meter import MEMORY
 from wherry.wasm.wasi import resolve
 from wherry.wasm.wasi.errno import WasiError
+from wherry.wasm.wasi.host import SocketPolicy
 from wherry.wasm.wasi.memory import Memory
 from wherry.wasm.wasi.table import Entry, FdTable, WorkingDirectory, folder, stdio
 
@@ -40,7 +41,8 @@ class Preopen(Record):
 
 
 class GuestConfig(Record):
-    """``preopens`` become fds 3, 4, ...; ``entry`` is the export called; ``memory_limit`` bytes of linear memory.
+    """``listeners`` are descriptors of TCP sockets that listen: they become fds 3, 4, ..., as with wasmtime, and the
+    variable LISTEN_FDS, if ``environ`` has none, says how many. ``preopens`` follow them; ``entry`` is the export called; ``memory_limit`` bytes of linear memory.
 
     ``cwd`` is the working directory, an absolute path. If it is not "/" it needs a preopen "/" and lies below it, even
     in a volume, and becomes one more preopen, the last, called "."; and the variable PWD, if ``environ`` has none.
@@ -52,6 +54,8 @@ class GuestConfig(Record):
     entry: str = "_start"
     memory_limit: int | None = None
     cwd: str = "/"
+    listeners: tuple[int, ...] = ()
+    sockets: SocketPolicy | None = None
 
 
 class Guest:
@@ -84,6 +88,7 @@ class Guest:
         host.args = config.args
         host.environ = _environ(config)
         host.exit = self._exit
+        host.sockets = config.sockets
         host.table, self._stderr = _table(config, stdio_fds)
 
     def instantiate(self) -> None:
@@ -216,10 +221,14 @@ def _unnumbered(cause: str) -> str:
 
 
 def _environ(config: GuestConfig) -> tuple[bytes, ...]:
-    """Go takes its working directory from PWD."""
-    if config.cwd == "/" or any(word.startswith(b"PWD=") for word in config.environ):
-        return config.environ
-    return (*config.environ, b"PWD=" + os.fsencode(config.cwd))
+    """Go takes its working directory from PWD; who looks for listeners asks how many there are (sd_listen_fds(3))."""
+    added = [
+        (b"PWD=", os.fsencode(config.cwd) if config.cwd != "/" else b""),
+        (b"LISTEN_FDS=", str(len(config.listeners)).encode() if config.listeners else b""),
+    ]
+    return config.environ + tuple(
+        name + value for name, value in added if value and not any(word.startswith(name) for word in config.environ)
+    )
 
 
 def _table(config: GuestConfig, stdio_fds: tuple[int, int, int]) -> tuple[FdTable, Entry]:
@@ -228,6 +237,11 @@ def _table(config: GuestConfig, stdio_fds: tuple[int, int, int]) -> tuple[FdTabl
     entries = [stdio(fd) for fd in stdio_fds]
     for entry in entries:
         table.add(entry)
+    if config.listeners:
+        from wherry.wasm.wasi.socket import listener  # a guest without sockets shall not pay for them
+
+        for fd in config.listeners:
+            table.add(listener(fd))
     for preopen in config.preopens:
         table.add(folder(preopen.fd, os.fsencode(preopen.guest_path), writable=preopen.writable))
     if config.cwd.strip("/"):

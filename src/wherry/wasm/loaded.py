@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
+from wherry.wasm.imports import imports_sockets, wants_listeners
 from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
@@ -19,6 +20,8 @@ class Program:
     ``info`` is what inspection told when it was compiled (`ModuleInfo.to_json`); ``space`` is the view that guests'
     memories are slices of; ``meter`` counts what the guest does. The rest are libwasmtime's handles; the module's
     are freed with the last reference to this.
+
+    ``instance_pre`` is 0 as long as functions that only this module imports are still to be bound: `Runtime.complete`.
     """
 
     def __init__(
@@ -39,12 +42,18 @@ class Program:
         self.meter = meter
         self.instance_pre = instance_pre
         self.info = info
-        self._module = module
+        self.module = module
+        self.imports_sockets = imports_sockets(info)
 
     @property
     def runs_at_instantiation(self) -> bool:
         """The module has a start section: instantiate it only once the task is started."""
         return bool(self.info["start"])
+
+    @property
+    def wants_listeners(self) -> bool:
+        """It accepts connections, and finds the listeners among its preopens."""
+        return wants_listeners(self.info)
 
     def check_entry(self, name: str, entry: str) -> int:
         """How many results the export ``entry`` of the module called ``name`` has, 0 or 1. InvalidArgument: it can't
@@ -52,5 +61,6 @@ class Program:
         return check_entry(self.info, name, entry)
 
     def __del__(self) -> None:
-        self.library.instance_pre_delete(self.instance_pre)
-        self.library.module_delete(self._module)
+        if self.instance_pre:
+            self.library.instance_pre_delete(self.instance_pre)
+        self.library.module_delete(self.module)

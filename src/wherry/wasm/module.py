@@ -139,11 +139,11 @@ def _component_info(data: bytes) -> ModuleInfo:
 
 def _import_fault(item: Import) -> str:
     """What is wrong with an import, as the end of the message; "" if nothing is."""
-    offered = imports.HOST.get((item.module, item.name))
-    if offered is None or item.kind != "func":
+    offered = imports.offered(item.module, item.name) if item.kind == "func" else ()
+    if not offered:
         return imports.reason(item.module, item.name)
-    wanted = FuncType(imports.signature(offered.params), imports.signature(offered.results))
-    return "" if item.type == wanted else f" as {item.type}, but it is {wanted}"
+    wanted = [FuncType(imports.signature(one.params), imports.signature(one.results)) for one in offered]
+    return "" if item.type in wanted else f" as {item.type}, but it is {' or '.join(map(str, wanted))}"
 
 
 def _component_wasi(info: ModuleInfo) -> str:

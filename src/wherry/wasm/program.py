@@ -10,13 +10,15 @@ import marshal
 import os
 
 from wherry.errors import DataLoss, InvalidArgument
+from wherry.wasm import imports
 from wherry.wasm.binding import Library
 from wherry.wasm.cache import info_path, open_trusted
-from wherry.wasm.callbacks import address_space, new_linker
+from wherry.wasm.callbacks import address_space, define, new_linker
 from wherry.wasm.engine import new_engine
 from wherry.wasm.guest import rehearse, warm
 from wherry.wasm.loaded import Program
-from wherry.wasm.meter import Meter
+from wherry.wasm.meter import FUNCTIONS, Meter
+from wherry.wasm.wasi import preview1
 from wherry.wasm.wasi.host import Host
 from wherry.wasm.wasi.memory import Memory
 
@@ -46,7 +48,7 @@ class Runtime:
         self._programs: dict[tuple[str, int, int], Program] = {}
 
     def load(self, compiled_path: str) -> Program:
-        """Map a compiled module and bind its imports; the last 64 stay loaded.
+        """Map a compiled module and bind its imports, if all are such as every child shares; the last 64 stay loaded.
 
         InvalidArgument names an import that no host here provides; DataLoss: this engine can't use the file, compile
         the module again; NotFound: no such file; PermissionDenied: others may have written it.
@@ -72,23 +74,35 @@ class Runtime:
         if error:
             message = " ".join(self._library.take_error(error).split())
             raise DataLoss(f"compiled module {compiled_path} can't be used: {message}; compile it again")
-        instance_pre = ctypes.c_void_p()
-        error = self._library.linker_instantiate_pre(self._linker, module, ctypes.byref(instance_pre))
-        if error:
-            self._library.module_delete(module)
-            raise InvalidArgument(_import_message(self._library.take_error(error)))
         assert module.value is not None
+        handles = self._library, self._engine, self._host, self._space, self._meter
+        program = Program(*handles, module.value, 0, info)
+        if not program.imports_sockets:
+            self._bind(program)
+        return program
+
+    def complete(self, program: Program) -> None:
+        """In a child: load and bind what this module imports beyond what all share. Once; reads files of the package,
+        so the root must still be the host's. InvalidArgument as in `load`."""
+        if not program.instance_pre:
+            from wherry.wasm.wasi.sock_list import SOCKETS  # here: who has no sockets shall not carry their names
+
+            first = FUNCTIONS + len(imports.HOST)
+            extra = [
+                (first + SOCKETS.index(function.name), preview1.MODULE, function)
+                for function in imports.sockets(program.info)
+            ]
+            handles = self._library, self._linker, self._host, self._space, self._meter.words
+            self._callbacks += define(*handles, extra)
+            self._bind(program)
+
+    def _bind(self, program: Program) -> None:
+        instance_pre = ctypes.c_void_p()
+        error = self._library.linker_instantiate_pre(self._linker, program.module, ctypes.byref(instance_pre))
+        if error:
+            raise InvalidArgument(_import_message(self._library.take_error(error)))
         assert instance_pre.value is not None
-        return Program(
-            self._library,
-            self._engine,
-            self._host,
-            self._space,
-            self._meter,
-            module.value,
-            instance_pre.value,
-            info,
-        )
+        program.instance_pre = instance_pre.value
 
     def warm(self, compiled_path: str) -> None:
         """Run the built-in warm-up guest a few times against /dev/null, so that forked children find all paths warm

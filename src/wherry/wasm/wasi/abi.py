@@ -117,6 +117,28 @@ RIGHTS_FILE = (
     | RIGHT_POLL_FD_READWRITE
 )
 
+# A connected socket's, or one still to be connected; and a listening one's.
+RIGHTS_SOCKET = (
+    RIGHT_FD_READ
+    | RIGHT_FD_WRITE
+    | RIGHT_FD_FDSTAT_SET_FLAGS
+    | RIGHT_FD_FILESTAT_GET
+    | RIGHT_POLL_FD_READWRITE
+    | RIGHT_SOCK_SHUTDOWN
+    | RIGHT_SOCK_ACCEPT
+)
+
+# preopentype: the specification has one, a folder. A libc skips what it does not know and looks at the next descriptor.
+PREOPEN_DIR = 0
+PREOPEN_SOCKET = 1
+
+# riflags, roflags, sdflags
+RIFLAG_PEEK = 1
+RIFLAG_WAITALL = 2
+ROFLAG_DATA_TRUNCATED = 1
+SDFLAG_RD = 1
+SDFLAG_WR = 2
+
 # fdflags: https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md#fdflags
 FDFLAG_APPEND = 1
 FDFLAG_DSYNC = 2
@@ -151,6 +173,7 @@ EVENT_FD_WRITE = 2
 SUBSCRIPTION_CLOCK_ABSTIME = 1
 EVENT_FD_READWRITE_HANGUP = 1
 
+U16 = Struct("<H")
 U32 = Struct("<I")
 U64 = Struct("<Q")
 IOVEC = Struct("<II")  # buf, buf_len

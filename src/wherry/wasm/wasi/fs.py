@@ -13,6 +13,7 @@ from wherry.wasm.wasi.errno import (
     INVAL,
     NAMETOOLONG,
     NOTCAPABLE,
+    NOTDIR,
     NOTSUP,
     SUCCESS,
     WasiError,
@@ -62,13 +63,14 @@ def _timespec(nanoseconds: int, given: int, now: int) -> tuple[int, int]:
     return divmod(nanoseconds, _NANO) if given else (0, syscalls.UTIME_OMIT)
 
 
-def filestat(status: os.stat_result) -> bytes:
-    """The ``filestat`` of a stat result; times before 1970 wrap as unsigned."""
+def filestat(status: os.stat_result, kind: int | None = None) -> bytes:
+    """The ``filestat`` of a stat result; times before 1970 wrap as unsigned. ``kind`` is the file type if it is known
+    better than the mode tells (a socket's)."""
     mask = 0xFFFFFFFFFFFFFFFF
     return abi.FILESTAT.pack(
         status.st_dev,
         status.st_ino,
-        abi.filetype(status.st_mode),
+        abi.filetype(status.st_mode) if kind is None else kind,
         status.st_nlink,
         status.st_size,
         status.st_atime_ns & mask,
@@ -152,7 +154,8 @@ def fd_fdstat_set_rights(host: Host, fd: int, base: int, inheriting: int) -> int
 
 def fd_filestat_get(host: Host, fd: int, stat: int) -> int:
     """BADF, IO."""
-    host.memory.write(stat, filestat(os.fstat(host.table.get(fd).fd)))
+    entry = host.table.get(fd)
+    host.memory.write(stat, filestat(os.fstat(entry.fd), entry.kind))
     return SUCCESS
 
 
@@ -222,18 +225,23 @@ def _writable(host: Host, fd: int) -> Entry:
 
 def fd_prestat_get(host: Host, fd: int, prestat: int) -> int:
     """BADF, which ends a libc's search for preopens: also for what is open but none."""
-    name = host.table.get(fd).preopen
+    entry = host.table.get(fd)
+    name = entry.preopen
     if name is None:
         return BADF
-    host.memory.write(prestat, abi.PRESTAT.pack(0, len(name)))
+    tag = abi.PREOPEN_DIR if entry.kind == abi.DIRECTORY else abi.PREOPEN_SOCKET
+    host.memory.write(prestat, abi.PRESTAT.pack(tag, len(name)))
     return SUCCESS
 
 
 def fd_prestat_dir_name(host: Host, fd: int, path: int, path_len: int) -> int:
-    """BADF, NAMETOOLONG: the buffer is too small."""
-    name = host.table.get(fd).preopen
+    """BADF, NAMETOOLONG: the buffer is too small; NOTDIR: a preopened socket."""
+    entry = host.table.get(fd)
+    name = entry.preopen
     if name is None:
         return BADF
+    if entry.kind != abi.DIRECTORY:
+        return NOTDIR
     if path_len < len(name):
         return NAMETOOLONG
     host.memory.write(path, name)

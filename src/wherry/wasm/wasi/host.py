@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry.record import Record
 from wherry.wasm.wasi.memory import Memory
 from wherry.wasm.wasi.table import FdTable
 
@@ -11,6 +12,18 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+class SocketPolicy(Record):
+    """What a guest's sockets may do. ``listen`` are the ports it may be reached at, as (number, "tcp" or "udp"); None
+    is any. ``outbound``: whether it may call others. A guest with no policy gets no socket at all."""
+
+    listen: frozenset[tuple[int, str]] | None
+    outbound: bool
+
+    def allows(self, port: int, protocol: str) -> bool:
+        """Whether others may reach it there."""
+        return self.listen is None or (port, protocol) in self.listen
+
+
 class Host:
     """The state behind one guest. The functions are bound to it before the guest is known (see callbacks.py): so its
     fields are replaced for each guest, and there is one guest in a process.
@@ -18,7 +31,7 @@ class Host:
     ``caller`` is wasmtime's handle of the instance that calls, for as long as its call lasts.
     """
 
-    __slots__ = ("args", "caller", "environ", "exit", "memory", "table")
+    __slots__ = ("args", "caller", "environ", "exit", "memory", "sockets", "table")
 
     def __init__(self, memory: Memory) -> None:
         self.caller: int | None = None
@@ -26,6 +39,7 @@ class Host:
         self.table = FdTable()
         self.args: tuple[bytes, ...] = ()
         self.environ: tuple[bytes, ...] = ()
+        self.sockets: SocketPolicy | None = None
         self.exit: Callable[[int], NoReturn] = _no_exit
 
 

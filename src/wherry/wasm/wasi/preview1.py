@@ -1,4 +1,5 @@
-"""All functions of ``wasi_snapshot_preview1``: name, signature and who answers. The bodies live in the topics' files.
+"""The functions of ``wasi_snapshot_preview1``: name, signature and who answers. The bodies live in the topics' files.
+Sockets are not among them: those stand in sock_table.py, which only guests that have sockets load.
 
 https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 """
@@ -6,7 +7,7 @@ https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 from __future__ import annotations
 
 from wherry.record import Record
-from wherry.wasm.wasi import args, clock, fs, path, poll, proc, random, readdir, sched, sock
+from wherry.wasm.wasi import args, clock, fs, path, poll, proc, random, readdir, sched
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -67,8 +68,4 @@ FUNCTIONS = (
     HostFunction("proc_raise", "i", "i", proc.proc_raise),
     HostFunction("random_get", "ii", "i", random.random_get),
     HostFunction("sched_yield", "", "i", sched.sched_yield),
-    HostFunction("sock_accept", "iii", "i", sock.sock_accept),
-    HostFunction("sock_recv", "iiiiii", "i", sock.sock_recv),
-    HostFunction("sock_send", "iiiii", "i", sock.sock_send),
-    HostFunction("sock_shutdown", "ii", "i", sock.sock_shutdown),
 )
