@@ -5,13 +5,18 @@ from __future__ import annotations
 import marshal
 
 from wherry.record import Record
+from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from typing import Any
 
-KEPT_CAPABILITIES = frozenset(("CAP_DAC_OVERRIDE", "CAP_FOWNER"))
-"""What root in a container expects of files (reading and writing those of others); a guest can use no other."""
+FILE_CAPABILITIES = frozenset(("CAP_DAC_OVERRIDE", "CAP_FOWNER"))
+"""What root in a container expects of files: reading and writing those of others."""
+SOCKET_CAPABILITIES = frozenset(("CAP_NET_BIND_SERVICE",))
+"""What it expects of sockets: ports below 1024."""
+KEPT_CAPABILITIES = FILE_CAPABILITIES | SOCKET_CAPABILITIES
+"""A guest can use no other."""
 
 
 class RootMount(Record):
@@ -35,7 +40,8 @@ class Volume(Record):
 
 class Sandbox(Record):
     """Everything around a guest that its spec decides. ``flags`` are CLONE_NEW* bits; ``network`` a namespace's path
-    to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0."""
+    to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``sockets`` what it may do with
+    them, None for no network at all; ``sysctls`` the kernel parameters of its network, names and values."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]
@@ -45,6 +51,8 @@ class Sandbox(Record):
     flags: int
     network: str
     memory: int = 0
+    sockets: SocketPolicy | None = None
+    sysctls: tuple[tuple[str, str], ...] = ()
 
 
 class Command(Record):
@@ -69,12 +77,14 @@ def pack(sandbox: Sandbox, command: Command, module: str) -> bytes:
     """The message that tells a child what it is to be. ``module`` is the path of a compiled one."""
     mounts = tuple(tuple(mount) for mount in sandbox.mounts)
     volumes = tuple(tuple(volume) for volume in sandbox.volumes)
-    place: Any = (sandbox.rootfs, mounts, volumes, *tuple(sandbox)[3:])
+    sockets = None if sandbox.sockets is None else tuple(sandbox.sockets)
+    place: Any = (sandbox.rootfs, mounts, volumes, *tuple(sandbox)[3:-2], sockets, sandbox.sysctls)
     return marshal.dumps((place, tuple(command), module))
 
 
 def unpack(message: bytes) -> tuple[Sandbox, Command, str]:
     """What `pack` packed. The sender must be trusted."""
-    (rootfs, mounts, volumes, *rest), words, module = marshal.loads(message)
+    (rootfs, mounts, volumes, *rest, sockets, sysctls), words, module = marshal.loads(message)
+    rest += (None if sockets is None else SocketPolicy(*sockets), sysctls)
     made = (tuple(RootMount(*mount) for mount in mounts), tuple(Volume(*volume) for volume in volumes))
     return Sandbox(rootfs, *made, *rest), Command(*words), module

@@ -16,9 +16,10 @@ import termios
 from wherry.linux import capabilities, clone, landlock, mounts, seccomp, signals, trees
 from wherry.record import Record
 from wherry.shim import report
-from wherry.shim.birth import KEPT_CAPABILITIES, Command, Sandbox, Volume
+from wherry.shim.birth import KEPT_CAPABILITIES, SOCKET_CAPABILITIES, Command, Sandbox, Volume
 from wherry.wasm.guest import Guest, GuestConfig, Preopen
 from wherry.wasm.program import Program
+from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def prepare() -> None:
 
 
 class Cradle(Record):
-    """What a child is cloned with, whatever becomes of it: its ends of the two pipes, the system call filter, and who
+    """What a child is cloned with, whatever becomes of it: its ends of the two pipes, the system call filters, and who
     cloned it (for a user namespace). ``foreign`` are descriptors of its parent's to be closed."""
 
     report: int
     start: int
     foreign: tuple[int, ...]
-    seccomp: bytes
+    filters: tuple[bytes, ...]
     user_namespace: bool
     uid: int
     gid: int
@@ -114,7 +115,7 @@ def wait_to_live_beside(cradle: Cradle, line: int, receive: Callable[[int], Birt
         _join_cgroups(birth.join)
         doing.step = "set resource limits"
         _set_rlimits(birth.command)
-        _be_a_guest(cradle, birth, doing)
+        _be_a_guest(cradle, birth, doing, ())
 
     telling(cradle, be)
 
@@ -157,16 +158,17 @@ def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
     for name, action in steps:
         doing.step = name
         action()
-    _be_a_guest(cradle, birth, doing)
+    doing.step = "listen"
+    _be_a_guest(cradle, birth, doing, _listeners(birth))
 
 
-def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
+def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int, ...]) -> NoReturn:
     """Shut the sandbox, then run what must not be trusted."""
     end = _ending(cradle.report)
     doing.step = "open the volumes"
-    guest_config = _guest_config(birth.sandbox, birth.command)
+    guest_config = _guest_config(birth.sandbox, birth.command, listeners)
     doing.step = "shut the sandbox"
-    _shut(cradle, birth.command)
+    _shut(cradle, birth)
     doing.step = "instantiate the module"
     guest = Guest(birth.program, guest_config, end)
     if not birth.program.runs_at_instantiation:
@@ -238,6 +240,19 @@ def _join_network(sandbox: Sandbox) -> None:
         fd = os.open(sandbox.network, os.O_RDONLY | os.O_CLOEXEC)
         clone.setns(fd, clone.CLONE_NEWNET)
         os.close(fd)
+    for name, value in sandbox.sysctls:  # what of /proc/sys/net is seen there depends on who looks
+        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
+            file.write(value)
+
+
+def _listeners(birth: Birth) -> tuple[int, ...]:
+    """For a program that can't make any: one for each TCP port it may be reached at, by number."""
+    policy = birth.sandbox.sockets
+    if policy is None or not policy.listen or not birth.program.wants_listeners:
+        return ()
+    from wherry.wasm.wasi.socket import listen_at  # loaded with the program
+
+    return tuple(listen_at(port) for port, protocol in sorted(policy.listen) if protocol == "tcp")
 
 
 def _mount_rootfs(sandbox: Sandbox) -> None:
@@ -298,7 +313,7 @@ def _rlimit(value: int) -> int:
     return resource.RLIM_INFINITY if value >= 2**63 else value
 
 
-def _guest_config(sandbox: Sandbox, command: Command) -> GuestConfig:
+def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]) -> GuestConfig:
     """Open what the guest finds open, while the process still has its privileges."""
     wanted = [("/", not sandbox.readonly)]
     wanted += [(volume.target, not volume.readonly) for volume in sandbox.volumes]
@@ -314,11 +329,15 @@ def _guest_config(sandbox: Sandbox, command: Command) -> GuestConfig:
         entry=command.entry,
         memory_limit=sandbox.memory or None,
         cwd=command.cwd,
+        listeners=listeners,
+        sockets=sandbox.sockets,
     )
 
 
-def _shut(cradle: Cradle, command: Command) -> None:
+def _shut(cradle: Cradle, birth: Birth) -> None:
     """Give up everything the guest has no use for, in an order in which each step still can be done."""
+    command = birth.command
+    sockets = birth.sandbox.sockets if birth.program.imports_sockets else None
     if command.umask is not None:
         os.umask(command.umask)
     if cradle.user_namespace:
@@ -329,6 +348,16 @@ def _shut(cradle: Cradle, command: Command) -> None:
         os.setresgid(command.gid, command.gid, command.gid)
         os.setresuid(command.uid, command.uid, command.uid)
         clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)  # cleared by the change of ids
-    capabilities.set_effective(command.capabilities)
-    landlock.confine("/", deny_tcp=True)
-    seccomp.install(cradle.seccomp)
+    capabilities.set_effective(
+        command.capabilities if sockets is not None else command.capabilities - SOCKET_CAPABILITIES
+    )
+    landlock.confine("/", tcp=_tcp_rules(sockets))
+    seccomp.install(cradle.filters[sockets is not None])
+
+
+def _tcp_rules(policy: SocketPolicy | None) -> landlock.TcpRules:
+    if policy is None:
+        return landlock.TcpRules((), connect=False)
+    if policy.listen is None:
+        return landlock.TcpRules(None, policy.outbound)
+    return landlock.TcpRules((0, *(port for port, protocol in policy.listen if protocol == "tcp")), policy.outbound)

@@ -107,6 +107,7 @@ class Nursery:
         if cgroup.unified:
             extra.append(os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         flags = (new.sandbox.flags & _JOINED) | _user_namespace()
+        flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
         request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified))
         return self._conceive(new, request, extra, cgroup)
 

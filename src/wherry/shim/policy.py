@@ -7,6 +7,7 @@ process, no program, no namespace, no mount, no privilege, nothing executable ma
 import errno
 import fcntl
 import mmap
+import socket
 import termios
 from collections.abc import Mapping
 
@@ -26,6 +27,14 @@ ALLOWED = frozenset(
     """.split()
 )
 
+SOCKET_CALLS = frozenset(
+    """
+    bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt sendto recvfrom sendmsg sendmmsg
+    recvmsg shutdown
+    """.split()
+)
+"""Allowed beside those to a guest that imports sockets, in a container that has a network."""
+
 CONDITIONS: Mapping[str, bpf.Condition] = {
     "mmap": bpf.NoneOfBits(2, mmap.PROT_EXEC),
     "mprotect": bpf.NoneOfBits(2, mmap.PROT_EXEC),
@@ -36,10 +45,18 @@ CONDITIONS: Mapping[str, bpf.Condition] = {
     "ioctl": bpf.OneOf(1, (termios.FIONREAD, termios.FIONBIO, termios.TCGETS, termios.TIOCGWINSZ)),
 }
 
+SOCKET_CONDITIONS: Mapping[str, bpf.Condition] = {
+    # The address family. Netlink, packet and vsock are no guest's business; a raw socket of these needs CAP_NET_RAW.
+    "socket": bpf.OneOf(0, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),
+}
+
 REFUSED = {"clone3": errno.ENOSYS}
 """glibc falls back from clone3 to clone only on ENOSYS."""
 
 
-def program() -> bytes:
-    """The filter as BPF; made once, in the zygote."""
-    return bpf.assemble(ALLOWED, CONDITIONS, refused=REFUSED)
+def programs() -> tuple[bytes, bytes]:
+    """The filters as BPF: without sockets, and with them. Made once, by `start`."""
+    return (
+        bpf.assemble(ALLOWED, CONDITIONS, refused=REFUSED),
+        bpf.assemble(ALLOWED | SOCKET_CALLS, {**CONDITIONS, **SOCKET_CONDITIONS}, refused=REFUSED),
+    )

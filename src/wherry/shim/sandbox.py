@@ -14,6 +14,7 @@ from wherry.linux import cgroups, clone, stacked
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Process, Resources, Spec
 from wherry.shim.birth import KEPT_CAPABILITIES, Command, RootMount, Sandbox, Volume
+from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _NAMESPACES = {
 # A guest has no system calls of its own: kernel filesystems would only be a way to look at the machine.
 _KERNEL_FILESYSTEMS = frozenset(("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "devtmpfs"))
 _PROCESS_MEMORY = 2 << 20
+LISTEN_ANNOTATION = "dev.wherry.listen"
+"""The ports a container may be reached at: ``80/tcp,53/udp``. Without it, any."""
+_PROTOCOLS = ("tcp", "udp", "sctp")
 _KERNEL_FOLDERS = ("/dev", "/proc", "/sys")
 
 
@@ -48,8 +52,45 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
         hostname=spec.hostname if flags & clone.CLONE_NEWUTS else "",
         flags=flags,
         network=network,
+        sockets=socket_policy(spec),
+        sysctls=_network_sysctls(spec),
         memory=linear_memory(_positive(spec.linux.resources.memory_limit)),
     )
+
+
+def socket_policy(spec: Spec) -> SocketPolicy | None:
+    """What a guest may do with sockets: nothing in a network namespace that is made for it and stays empty. In one
+    that is joined by its path, or the host's, it may call out, and be reached where the annotation says.
+
+    InvalidArgument: the annotation is no list of ports.
+    """
+    namespace = spec.linux.namespace("network")
+    if namespace is not None and not namespace.path:
+        return None
+    listed = spec.annotations.get(LISTEN_ANNOTATION)
+    return SocketPolicy(None if listed is None else _ports(listed), outbound=True)
+
+
+def _ports(listed: str) -> frozenset[tuple[int, str]]:
+    found = set()
+    for item in listed.split(",") if listed else ():
+        number, _, protocol = item.strip().partition("/")
+        if not number.isdecimal() or not 0 < int(number[:6]) < 65536 or (protocol or "tcp") not in _PROTOCOLS:
+            raise InvalidArgument(f"annotation {LISTEN_ANNOTATION}: {item!r} is no port: write 80/tcp,53/udp")
+        found.add((int(number), protocol or "tcp"))
+    return frozenset(found)
+
+
+def _network_sysctls(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """Those of the network namespace; all others are no guest's business. InvalidArgument: the host's own network
+    would be changed, or a name that leads elsewhere."""
+    found = tuple((name, value) for name, value in spec.linux.sysctl.items() if name.startswith("net."))
+    if found and spec.linux.namespace("network") is None:
+        raise InvalidArgument(f"sysctl {found[0][0]} can't be set in the host's network")
+    for name, _ in found:
+        if not all(part.replace("_", "").replace("-", "").isalnum() for part in name.split(".")):
+            raise InvalidArgument(f"sysctl {name!r} is not a name")
+    return found
 
 
 def linear_memory(limit: int | None) -> int:

@@ -7,15 +7,16 @@ from wherry.linux import clone
 from wherry.shim import child, zygote
 
 
-def main(path: str, namespace: str, publish: str, cache: str, group: str, filter_hex: str, listening: str) -> None:
+def main(path: str, namespace: str, publish: str, cache: str, group: str, filters_hex: str, listening: str) -> None:
     """Serve on the socket ``listening`` (a descriptor), which `start` left listening. All words are those that
-    command.py puts together: ``path`` are folders joined by colons, ``filter_hex`` is the system call filter."""
+    command.py puts together: ``path`` are folders joined by colons, ``filters_hex`` policy.py's system call filters."""
     clone.set_name("wherry-shim")
     child.prepare()
-    search, seccomp = path.split(":"), bytes.fromhex(filter_hex)
+    search = path.split(":")
+    filters = tuple(bytes.fromhex(one) for one in filters_hex.split(":"))
 
     def start_zygote() -> zygote.Zygote:
-        return zygote.fork(search, seccomp)
+        return zygote.fork(search, filters)
 
     present = start_zygote()
     from wherry.shim.server import Config, Server  # here, see above

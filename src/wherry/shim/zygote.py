@@ -64,8 +64,8 @@ class Zygote(Record):
         os.waitpid(self.pid, 0)
 
 
-def fork(search: Sequence[str], seccomp: bytes) -> Zygote:
-    """Fork a zygote. ``search`` are the packages' folders."""
+def fork(search: Sequence[str], filters: tuple[bytes, ...]) -> Zygote:
+    """Fork a zygote. ``search`` are the packages' folders, ``filters`` policy.py's."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
@@ -75,7 +75,7 @@ def fork(search: Sequence[str], seccomp: bytes) -> Zygote:
         clone.set_name("wherry-zygote")
         clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)
         _close_all_but(theirs.fileno())
-        _Zygote(theirs, search, seccomp).run()
+        _Zygote(theirs, search, filters).run()
     # Whatever it is, this process must not go on as a second server.
     except BaseException as error:  # noqa: BLE001
         os.write(2, f"the zygote ended: {report.as_wherry_error('serve', error)}\n".encode(errors="replace"))
@@ -84,9 +84,9 @@ def fork(search: Sequence[str], seccomp: bytes) -> Zygote:
 
 
 class _Zygote:
-    def __init__(self, line: _socket.socket, search: Sequence[str], seccomp: bytes) -> None:
+    def __init__(self, line: _socket.socket, search: Sequence[str], filters: tuple[bytes, ...]) -> None:
         self._line = line
-        self._seccomp = seccomp
+        self._filters = filters
         self._runtime = Runtime(library_path(search))
         self._warmup = ""
         self._uid, self._gid = os.geteuid(), os.getegid()
@@ -131,9 +131,9 @@ class _Zygote:
             if request.module:
                 self._load(request.module)
             foreign = (self._line.fileno(), *descriptors[3:])
-            cradle = Cradle(report_fd, start_fd, foreign, self._seccomp, self._uid != 0, self._uid, self._gid)
+            cradle = Cradle(report_fd, start_fd, foreign, self._filters, self._uid != 0, self._uid, self._gid)
             if request.beside:
-                self._clone_beside(cradle, request.flags, line, leader, into)
+                self._clone_beside(cradle, request, line, leader, into)
             else:
                 self._clone(cradle, request, line, into)
         except OSError as error:
@@ -153,19 +153,21 @@ class _Zygote:
         os.close(born.pidfd)
         report.forked(cradle.report, born.pid)
 
-    def _clone_beside(self, cradle: Cradle, flags: int, line: int, leader: int, into: int | None) -> None:
+    def _clone_beside(self, cradle: Cradle, request: Conception, line: int, leader: int, into: int | None) -> None:
         """By a go-between that joins the leader's namespaces: only a child of somebody who has joined a pid namespace
         is in it."""
         born = clone.clone(clone.CLONE_PARENT, into)
         if born is None:
-            self._go_between(cradle, flags, line, leader)
+            self._go_between(cradle, request, line, leader)
         os.close(born.pidfd)
         report.gone_between(cradle.report, born.pid)
 
-    def _go_between(self, cradle: Cradle, flags: int, line: int, leader: int) -> NoReturn:
+    def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
+            doing.step = "load the module"
+            self._runtime.complete(self._load(request.module))  # the package's files can't be seen from inside
             doing.step = "join the container"
-            clone.setns(leader, flags)
+            clone.setns(leader, request.flags)
             born = clone.clone(clone.CLONE_PARENT)
             if born is None:
                 child.wait_to_live_beside(cradle, line, self._receive)
@@ -187,7 +189,9 @@ class _Zygote:
             return None
         sandbox, command, module = unpack(message)
         stdin, stdout, stderr, meter, *join = descriptors
-        return Birth(sandbox, command, self._load(module), (stdin, stdout, stderr), meter, tuple(join))
+        program = self._load(module)
+        self._runtime.complete(program)
+        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join))
 
 
 def _do_nothing() -> None:

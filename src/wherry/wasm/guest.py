@@ -41,8 +41,9 @@ class Preopen(Record):
 
 
 class GuestConfig(Record):
-    """``listeners`` are descriptors of TCP sockets that listen: they become fds 3, 4, ..., as with wasmtime, and the
-    variable LISTEN_FDS, if ``environ`` has none, says how many. ``preopens`` follow them; ``entry`` is the export called; ``memory_limit`` bytes of linear memory.
+    """``listeners`` are descriptors of TCP sockets that listen; they become fds 3, 4, ..., as with wasmtime, and the
+    variable LISTEN_FDS, if ``environ`` has none, says how many. ``preopens`` follow them. ``entry`` is the export
+    called; ``memory_limit`` bytes of linear memory; ``sockets`` what sockets may do, None for no sockets.
 
     ``cwd`` is the working directory, an absolute path. If it is not "/" it needs a preopen "/" and lies below it, even
     in a volume, and becomes one more preopen, the last, called "."; and the variable PWD, if ``environ`` has none.

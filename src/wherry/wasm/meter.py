@@ -20,7 +20,7 @@ SIZE = 4096
 MEMORY, FUEL = range(2)
 """Words: the most linear memory there was, in bytes; units of fuel used."""
 FUNCTIONS = 8
-"""The first word of the functions' calls: one for each of imports.HOST, in its order, and then for sock_list.SOCKETS."""
+"""The first word of the functions' calls: one for each of imports.HOST, in its order, then of sock_list.SOCKETS."""
 _WORDS = Struct(f"={SIZE // 8}Q")
 
 _PROT_READ_WRITE = 3

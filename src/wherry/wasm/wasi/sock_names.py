@@ -155,7 +155,7 @@ def _fill(host: Host, entry: int, flags: int, answer: Answer) -> int:
     memory.write(
         entry, _INFO.pack(flags, known, *kind, _SIZES[family], data_at, name_at, len(canonical), following)
     )  # fmt: skip
-    return following
+    return int(following)
 
 
 def _number(table: dict[int, int], linux: int) -> int:

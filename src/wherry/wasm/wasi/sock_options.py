@@ -1,6 +1,7 @@
 """Socket options: WasmEdge's two functions, and WAMR's pairs of one getter and one setter per option, as a table.
 
-Reference: WasmEdge's include/common/enum.inc (sock_opt_so); WAMR's core/iwasm/libraries/lib-socket/inc/wasi_socket_ext.h.
+Reference: WasmEdge's include/common/enum.inc (sock_opt_so); WAMR's
+core/iwasm/libraries/lib-socket/inc/wasi_socket_ext.h.
 """
 
 from __future__ import annotations

@@ -3,16 +3,24 @@
 Dialects share names and differ in arity, so a function is found by its name and parameters: what the import says.
 """
 
+from __future__ import annotations
+
 from wherry.wasm.wasi import sock, sock_names, sock_options, sock_wamr, sock_wasmedge
 from wherry.wasm.wasi.preview1 import HostFunction
 
-_PREVIEW1 = (
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Table = tuple[tuple[str, str, Callable[..., int]], ...]
+
+_PREVIEW1: Table = (
     ("sock_accept", "iii", sock.sock_accept),
     ("sock_recv", "iiiiii", sock.sock_recv),
     ("sock_send", "iiiii", sock.sock_send),
     ("sock_shutdown", "ii", sock.sock_shutdown),
 )
-_WASMEDGE = (
+_WASMEDGE: Table = (
     ("sock_open", "iii", sock_wasmedge.sock_open),
     ("sock_bind", "iii", sock_wasmedge.sock_bind),
     ("sock_listen", "ii", sock_wasmedge.sock_listen),
@@ -38,7 +46,7 @@ _WASMEDGE = (
     ("sock_getlocaladdr_v2", "iii", sock_wasmedge.sock_getlocaladdr_v2),
     ("sock_getpeeraddr_v2", "iii", sock_wasmedge.sock_getpeeraddr_v2),
 )
-_WAMR = (
+_WAMR: Table = (
     ("sock_open", "iiii", sock_wamr.sock_open),
     ("sock_close", "i", sock_wamr.sock_close),
     ("sock_bind", "ii", sock_wamr.sock_bind),

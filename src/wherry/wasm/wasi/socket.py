@@ -32,6 +32,7 @@ _RECEIVE_FLAGS = {
     abi.RIFLAG_PEEK | abi.RIFLAG_WAITALL: _socket.MSG_PEEK | _socket.MSG_WAITALL,
 }
 _SEND_FLAGS = _socket.MSG_NOSIGNAL
+_BACKLOG = 128
 _BACKLOG_MAX = 0x7FFFFFFF
 
 
@@ -73,6 +74,22 @@ def open_socket(host: Host, family: int, type_: int) -> int:
     policy_of(host)
     fd = _socket.socket(family, type_, 0).detach()
     return host.table.add(SocketEntry(family, type_, fd))
+
+
+def listen_at(port: int) -> int:
+    """A new descriptor of a TCP socket that listens on every address, for a guest that can't make one. OSError."""
+    try:
+        sock = _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+    except OSError:  # a kernel without IPv6
+        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("", port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"port {port}/tcp") from None
+    return sock.detach()
 
 
 def listener(fd: int) -> SocketEntry:
