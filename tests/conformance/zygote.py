@@ -28,8 +28,9 @@ def open_stdio(request):
             os.dup2(fd, number)
 
 
-def child(program: Program, request, report: int):
+def child(runtime: Runtime, program: Program, request, report: int):
     try:
+        runtime.complete(program)
         preopens = tuple(
             Preopen(name, os.open(path, os.O_RDONLY | os.O_DIRECTORY), writable)
             for name, path, writable in request["preopens"]
@@ -66,7 +67,7 @@ def serve(runtime: Runtime, request):
     pid = os.fork()
     if pid == 0:
         os.close(reading)
-        child(program, request, writing)
+        child(runtime, program, request, writing)
     os.close(writing)
     with open(reading, "rb") as pipe:
         told = pipe.read()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wherry.wasm.imports import HOST
+from wherry.wasm.imports import offered
 from wherry.wasm.wasi import abi, errno
 from wherry.wasm.wasi.host import Host
 from wherry.wasm.wasi.memory import Memory
@@ -40,10 +40,11 @@ class Caller:
                 at += len(data) + 1
             else:
                 placed.append(argument)
-        function = HOST["wasi_snapshot_preview1", name]
-        assert len(placed) == len(function.params), name
+        functions = offered("wasi_snapshot_preview1", name)
+        function = next(function for function in functions if len(function.params) == len(placed))
         try:
-            return NAMES[function.call(self.host, *placed)]
+            number = function.call(self.host, *placed)
+            return NAMES.get(number, str(number))
         except errno.WasiError as error:
             return NAMES[error.errno]
         except OSError as error:

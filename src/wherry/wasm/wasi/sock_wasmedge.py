@@ -1,5 +1,5 @@
 """WasmEdge's sockets, first and second version: the calls that open, name, connect and carry. Options are
-sock_options.py's, names sock_names.py's; receiving, sending and shutting down a connection are as in preview 1: sock.py.
+sock_options.py's, names sock_names.py's; receiving, sending and shutting down a connection are preview 1's: sock.py.
 
 Reference: WasmEdge's lib/host/wasi/wasifunc.cpp and include/common/enum.inc; wasmedge_wasi_socket's src/socket.rs.
 An address is given as a pointer and a length: 4 bytes are IPv4, 16 IPv6, and 128 a family of two bytes and then its

@@ -102,8 +102,7 @@ def listener(fd: int) -> SocketEntry:
 
 def bind(host: Host, fd: int, address: Address) -> None:
     """ACCES: not a port this container may be reached at. ADDRINUSE, ADDRNOTAVAIL, INVAL, NOTCAPABLE."""
-    policy, entry = policy_of(host), get(host, fd)
-    sock = entry.socket
+    sock, policy = get(host, fd).socket, policy_of(host)
     if sock.family in _INET and address[1] and not policy.allows(address[1], _PROTOCOLS[sock.type]):
         raise WasiError(ACCES)
     sock.bind(address)
@@ -111,8 +110,7 @@ def bind(host: Host, fd: int, address: Address) -> None:
 
 def listen(host: Host, fd: int, backlog: int) -> None:
     """ACCES: as in `bind`, also for one that was never bound. ADDRINUSE, INVAL, NOTSUP, NOTCAPABLE."""
-    policy, entry = policy_of(host), get(host, fd)
-    sock = entry.socket
+    sock, policy = get(host, fd).socket, policy_of(host)
     if sock.family in _INET and policy.listen is not None:
         port = sock.getsockname()[1]
         if not policy.allows(port, _PROTOCOLS[sock.type]):
@@ -122,10 +120,9 @@ def listen(host: Host, fd: int, backlog: int) -> None:
 
 def accept(host: Host, fd: int, flags: int) -> int:
     """The connection's number in the guest. AGAIN, CONNABORTED, INVAL, MFILE, NOTSUP: not a stream."""
+    sock = get(host, fd).socket
     if flags & ~abi.FDFLAG_NONBLOCK:
         raise WasiError(INVAL)
-    policy_of(host)
-    sock = get(host, fd).socket
     family = sock.family
     number, _ = sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept itself is the socket module's
     connection = SocketEntry(family, _socket.SOCK_STREAM, number, flags=flags)
@@ -136,13 +133,13 @@ def accept(host: Host, fd: int, flags: int) -> int:
 
 def connect(host: Host, fd: int, address: Address) -> None:
     """ACCES: the container may not call out. CONNREFUSED, HOSTUNREACH, INPROGRESS, ISCONN, NETUNREACH, TIMEDOUT."""
+    sock = get(host, fd).socket
     _may_call(host)
-    get(host, fd).socket.connect(address)
+    sock.connect(address)
 
 
 def receive(host: Host, fd: int, iovs: int, count: int, flags: int) -> tuple[int, int, Address]:
     """Bytes received, roflags, and whom they are from (None on a stream). AGAIN, CONNRESET, INVAL, NOTCONN."""
-    policy_of(host)
     sock = get(host, fd).socket
     linux = _RECEIVE_FLAGS.get(flags)
     if linux is None:
@@ -153,7 +150,6 @@ def receive(host: Host, fd: int, iovs: int, count: int, flags: int) -> tuple[int
 
 def send(host: Host, fd: int, iovs: int, count: int, flags: int) -> int:
     """Bytes sent to the peer. AGAIN, CONNRESET, DESTADDRREQ, INVAL: there are no flags; MSGSIZE, NOTCONN, PIPE."""
-    policy_of(host)
     sock = get(host, fd).socket
     if flags:
         raise WasiError(INVAL)
@@ -162,8 +158,8 @@ def send(host: Host, fd: int, iovs: int, count: int, flags: int) -> int:
 
 def send_to(host: Host, fd: int, iovs: int, count: int, flags: int, address: Address) -> int:
     """The same to an address. ACCES: the container may not call out."""
-    _may_call(host)
     sock = get(host, fd).socket
+    _may_call(host)
     if flags:
         raise WasiError(INVAL)
     return sock.sendmsg(host.memory.iovecs(iovs, count), (), _SEND_FLAGS, address)
