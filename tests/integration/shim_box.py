@@ -71,15 +71,19 @@ class Box:
     async def run(self, *args: str, **changes: Any) -> Ended:
         task = await self.create(*args, **changes)
         async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-            out = group.create_task(read_all(task.io.stdout))
-            err = group.create_task(read_all(task.io.stderr))
+            out = group.create_task(read_to_end(FifoReader(task.io.stdout)))
+            err = group.create_task(read_to_end(FifoReader(task.io.stderr)))
             await task.start()
             status = await task.wait()
         return Ended(out.result().decode(), err.result().decode(), status.code)
 
 
 async def read_all(path: str) -> bytes:
-    reader = FifoReader(path)
+    return await read_to_end(FifoReader(path))
+
+
+async def read_to_end(reader: FifoReader) -> bytes:
+    """To be opened before the task is started: a reader that comes when all writers are gone waits for one."""
     try:
         parts = []
         while data := await reader.read():

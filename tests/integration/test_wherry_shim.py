@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.shim_box import DEADLINE, Box, open_box, read_all
+from tests.integration.shim_box import DEADLINE, Box, open_box, read_all, read_to_end
 from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
 from wherry.errors import InvalidArgument, NotFound
@@ -153,8 +153,8 @@ async def test_another_module_runs_in_the_same_sandbox(box: Box) -> None:
     process = {"args": ["/guest.wasm", "put", "/from-exec"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
     other = await task.exec("e1", process, io)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-        out = group.create_task(read_all(io.stdout))
-        err = group.create_task(read_all(io.stderr))
+        out = group.create_task(read_to_end(FifoReader(io.stdout)))
+        err = group.create_task(read_to_end(FifoReader(io.stderr)))
         await other.start()
         assert (await other.wait()).code == 0
     assert (out.result(), err.result()) == (b"/from-exec: ok\n", b"")
