@@ -43,10 +43,12 @@ class FakeCompiler:
         self.asked: list[str] = []
         self.fault: WherryError | None = None
 
-    def known(self, path: str) -> CompiledModule | None:
+    def known(self, path: str, *, fuel: bool = False) -> CompiledModule | None:
         return CompiledModule(Digest.of(b""), "", {}) if path in self.asked and self.fault is None else None
 
-    async def ensure(self, path: str, *, progress: Callable[[str], None] | None = None) -> CompiledModule:
+    async def ensure(
+        self, path: str, *, fuel: bool = False, progress: Callable[[str], None] | None = None
+    ) -> CompiledModule:
         self.asked.append(path)
         if self.fault is not None:
             raise self.fault

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import wasmtime
 
-from tests.integration.conftest import DEADLINE, Daemon, Docker, until
+from tests.integration.conftest import BIN, DEADLINE, Daemon, Docker, until
 
 COUNTING = """(module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
@@ -23,14 +24,24 @@ COUNTING = """(module
     (drop (call $random (i32.const 0) (i32.const 8)))
     (drop (memory.grow (i32.const 3)))))"""
 
+SPINNING = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\08\\00\\00\\00\\01\\00\\00\\00.")
+  (func (export "_start")
+    (loop $for_ever (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))) (br $for_ever))))"""
+
 
 @pytest.fixture(scope="module")
 def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory, guest_wasm: Path) -> Iterator[str]:
     """Modules that count, and the guest of the other tests; afterwards no container is left."""
     folder = tmp_path_factory.mktemp("context")
     (folder / "counting.wasm").write_bytes(wasmtime.wat2wasm(COUNTING))
+    (folder / "spinning.wasm").write_bytes(wasmtime.wat2wasm(SPINNING))
     shutil.copy(guest_wasm, folder / "guest.wasm")
-    (folder / "Dockerfile").write_text('FROM scratch\nCOPY counting.wasm guest.wasm /\nENTRYPOINT ["/guest.wasm"]\n')
+    (folder / "Dockerfile").write_text(
+        'FROM scratch\nCOPY counting.wasm spinning.wasm guest.wasm /\nENTRYPOINT ["/guest.wasm"]\n'
+    )
     docker("build", "-q", "-t", "metered", folder)
     yield "metered"
     for container in docker("ps", "-aq").split():
@@ -84,3 +95,39 @@ def test_stats_tell_it_too(docker: Docker, image: str) -> None:
     told = sample(docker.daemon, "stats")
     assert told["Wasm"]["Usage"] == usage(docker, "stats")
     assert told["pids_stats"]["current"] == 1
+
+
+def test_fuel_ends_a_container_always_at_the_same_place(docker: Docker, image: str) -> None:
+    command = ["run", "--label", "dev.wherry.fuel=10000", "--entrypoint", "/spinning.wasm"]
+    first, second = (docker.run(*command, "--name", name, image) for name in ("fuel1", "fuel2"))
+    assert first.returncode == second.returncode == 152
+    assert first.stdout == second.stdout == "." * len(first.stdout)
+    assert 500 < len(first.stdout) < 5000
+    assert first.stderr == second.stderr == "wherry: out of fuel: all 10000 units are used\n"
+    for name in ("fuel1", "fuel2"):
+        assert usage(docker, name)["Fuel"] == {"Used": 10000, "Limit": 10000}
+        assert usage(docker, name)["Calls"] == {"fd_write": len(first.stdout)}
+        assert docker("inspect", "-f", "{{.State.ExitCode}} {{.State.OOMKilled}}", name) == "152 false"
+        assert "out of fuel" in docker.run("logs", name).stderr
+
+
+def test_fuel_is_told_while_it_burns_and_given_to_an_exec_too(docker: Docker, image: str) -> None:
+    docker("run", "-d", "--name", "burning", "--label", f"dev.wherry.fuel={1 << 62}", image, "tick")
+    before = until(lambda: usage(docker, "burning")["Fuel"]["Used"], "fuel is used")
+    until(lambda: usage(docker, "burning")["Fuel"]["Used"] > before, "more of it is used")
+    assert docker("exec", "burning", "/guest.wasm") == "hello"
+    docker("kill", "burning")
+    docker("run", "--name", "enough", "--label", "dev.wherry.fuel=100000000", image)
+    assert 0 < usage(docker, "enough")["Fuel"]["Used"] < 100000000
+
+
+@pytest.mark.parametrize("units", ["0", "-1", "1e9", "many", "9223372036854775808", "\u0665"])
+def test_what_is_no_amount_of_fuel(docker: Docker, image: str, units: str) -> None:
+    assert "invalid fuel" in docker.fails("run", "--rm", "--label", f"dev.wherry.fuel={units}", image, code=125)
+
+
+def test_the_wherry_command_has_an_option_for_it(docker: Docker, image: str) -> None:
+    command = [str(BIN / "wherry"), "run", "--rm", "--fuel", "5000", "--entrypoint", "/spinning.wasm", image]
+    environ = {**docker.environ, "WHERRY_HOST": docker.daemon.host}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=DEADLINE)
+    assert (ended.returncode, ended.stderr) == (152, "wherry: out of fuel: all 5000 units are used\n")

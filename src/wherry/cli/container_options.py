@@ -90,6 +90,7 @@ def options() -> list[click.Option]:
         _one("--cgroup-parent", metavar="PATH", hidden=True),
         click.Option(("--oom-score-adj",), type=int, metavar="N", hidden=True),
         _flag("--oom-kill-disable", hidden=True),
+        _one("--fuel", metavar="N", help_="End a module after N units of work (128+SIGXCPU)."),
         _one("--health-cmd", metavar="COMMAND", hidden=True),
         _one("--health-interval", metavar="DURATION", hidden=True),
         _one("--health-timeout", metavar="DURATION", hidden=True),
@@ -145,7 +146,7 @@ def document(app: App, given: dict[str, Any], attached: Streams, image: str, com
         "Image": image,
         "Cmd": list(command) or None,
         "Env": values.environment(files, given["env"], app.environ),
-        "Labels": values.key_values((*label_files, *given["label"])),
+        "Labels": values.key_values((*label_files, *given["label"], *_fuel(given["fuel"]))),
         "Hostname": given["hostname"] or "",
         "Domainname": given["domainname"] or "",
         "User": given["user"] or "",
@@ -170,6 +171,11 @@ def document(app: App, given: dict[str, Any], attached: Streams, image: str, com
     if health := _healthcheck(given):
         body["Healthcheck"] = health
     return body
+
+
+def _fuel(units: str | None) -> tuple[str, ...]:
+    """The label that asks for it."""
+    return () if units is None else (f"dev.wherry.fuel={units}",)
 
 
 def _host_config(given: dict[str, Any]) -> dict[str, Any]:

@@ -40,8 +40,9 @@ class Volume(Record):
 
 class Sandbox(Record):
     """Everything around a guest that its spec decides. ``flags`` are CLONE_NEW* bits; ``network`` a namespace's path
-    to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``sockets`` what it may do with
-    them, None for no network at all; ``sysctls`` the kernel parameters of its network, names and values."""
+    to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``fuel`` the units it
+    may use, or 0 where nobody counts them; ``sockets`` what it may do with them, None for no network at all;
+    ``sysctls`` the kernel parameters of its network, names and values."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]
@@ -51,6 +52,7 @@ class Sandbox(Record):
     flags: int
     network: str
     memory: int = 0
+    fuel: int = 0
     sockets: SocketPolicy | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
 

@@ -328,6 +328,7 @@ def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]
         preopens=tuple(preopens),
         entry=command.entry,
         memory_limit=sandbox.memory or None,
+        fuel=sandbox.fuel,
         cwd=command.cwd,
         listeners=listeners,
         sockets=sandbox.sockets,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """One task. ``leader`` is None until it is cloned (its module may be compiling); ``fuel`` is what each of its
-    guests may use, 0 without bounds; ``used`` is what those used that are gone."""
+    """One task. ``leader`` is None until it is cloned (its module may be compiling); ``used`` is what those
+    of its guests used that are gone."""
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class Container:
         cgroups_path: str,
         limits: cgroups.Limits,
         cgroup: cgroups.Cgroup,
-        fuel: int = 0,
     ) -> None:
         self.id = container_id
         self.bundle = bundle
@@ -41,7 +40,6 @@ class Container:
         self.cgroups_path = cgroups_path
         self.limits = limits
         self.cgroup = cgroup
-        self.fuel = fuel
         self.used = Sum()
         self.io: dict[str, Paths] = {}
         self.leader: Process | None = None
@@ -98,7 +96,7 @@ class Container:
     def usage(self) -> Usage:
         """What its guests used so far."""
         processes = (self.leader, *self.execs.values())
-        return self.used.usage([process.page for process in processes if process is not None], self.fuel)
+        return self.used.usage([process.page for process in processes if process is not None], self.sandbox.fuel)
 
     def metrics(self) -> metrics.Metrics:
         """What Stats answers: the cgroup's figures, or the processes' own where nothing counts them."""

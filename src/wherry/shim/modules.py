@@ -41,14 +41,15 @@ class Modules:
         self._reactor = reactor
         self._search = list(search)
         self._library = library_path(search)
-        self._cache = new_cache(folder, self._library)
-        self._compiled: dict[_Identity, str] = {}
+        self._caches = {fuel: new_cache(folder, self._library, fuel=fuel) for fuel in (False, True)}
+        self._compiled: dict[tuple[_Identity, bool], str] = {}
 
-    def find(self, path: str, done: Done) -> None:
-        """Call ``done`` with what the module at host ``path`` was compiled to: at once if that was done before."""
+    def find(self, path: str, done: Done, *, fuel: bool = False) -> None:
+        """Call ``done`` with what the module at host ``path`` was compiled to: at once if that was done before. With
+        ``fuel``: to code that counts its steps."""
         try:
-            identity = _identity(path)
-            known = self._compiled.get(identity) or self._cache.find(_digest(path))
+            key = _identity(path), fuel
+            known = self._compiled.get(key) or self._caches[fuel].find(_digest(path))
         except OSError as error:
             done("", FailedPrecondition(f"cannot read module {path}: {error.strerror}"))
             return
@@ -56,7 +57,7 @@ class Modules:
             done("", error)
             return
         if known is not None:
-            self._compiled[identity] = known
+            self._compiled[key] = known
             done(known, None)
             return
 
@@ -64,20 +65,20 @@ class Modules:
             if isinstance(answer, WherryError):
                 done("", answer)
             else:
-                self._compiled[identity] = answer
+                self._compiled[key] = answer
                 done(answer, None)
 
-        self._compile([path], compiled)
+        self._compile(["--fuel", path] if fuel else [path], compiled)
 
     def forget(self, compiled: str) -> None:
         """A compiled module turned out to be damaged, or swept away: the next `find` makes it anew."""
-        self._compiled = {identity: path for identity, path in self._compiled.items() if path != compiled}
+        self._compiled = {key: path for key, path in self._compiled.items() if path != compiled}
         with suppress(OSError):
             os.unlink(compiled)
 
     def find_warmup(self, done: Done) -> None:
         """The same for the guest that the zygote warms itself with."""
-        known = self._cache.find(sha256(warmup.TEXT).hexdigest())
+        known = self._caches[False].find(sha256(warmup.TEXT).hexdigest())
         if known is not None:
             done(known, None)
         else:
@@ -88,7 +89,7 @@ class Modules:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         command = [sys.executable, "-I", "-S", "-c", _COMPILER, json.dumps(self._search),
-                   "--cache", self._cache.folder, "--library", self._library, *options]  # fmt: skip
+                   "--cache", self._caches[False].folder, "--library", self._library, *options]  # fmt: skip
         files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, writing, 1)]
         try:
             pid = os.posix_spawn(sys.executable, command, {}, file_actions=files, setsigmask=())

@@ -50,6 +50,11 @@ class Newborn(Record):
     on_ready: Callable[[Process, WherryError | None], None]
     on_exit: Callable[[Process], None]
 
+    @property
+    def preloaded(self) -> str:
+        """The compiled module that the zygote shall hold, or "": one that counts its fuel the child loads itself."""
+        return "" if self.sandbox.fuel else self.module
+
 
 class _Lines(Record):
     """The server's ends of a child's two pipes and of the line its birth goes by."""
@@ -93,12 +98,12 @@ class Nursery:
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
         flags = new.sandbox.flags | _user_namespace()
-        spare = None if cgroup.folders else self._take_spare(flags, new.module)
+        spare = None if cgroup.folders else self._take_spare(flags, new.preloaded)
         self._want(flags)
         if spare is not None and self._give_birth(spare.lines, new, ()):
             return self._process(spare.lines, new)
         into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
-        request = Conception(flags, new.module, rehearse=False, beside=False, into=bool(into))
+        request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
         return self._conceive(new, request, into, cgroup)
 
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
@@ -108,7 +113,8 @@ class Nursery:
             extra.append(os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         flags = (new.sandbox.flags & _JOINED) | _user_namespace()
         flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
-        request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified))
+        fuel = bool(new.sandbox.fuel)
+        request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified), fuel=fuel)
         return self._conceive(new, request, extra, cgroup)
 
     def _conceive(self, new: Newborn, request: Conception, extra: list[int], cgroup: cgroups.Cgroup) -> Process:
@@ -134,7 +140,7 @@ class Nursery:
             theirs.close()
             os.close(report_write)
             os.close(start_read)
-        if request.module:
+        if request.module and not request.fuel:
             self._modules |= {request.module}
         return _Lines(report_read, start_write, ours)
 
@@ -178,7 +184,7 @@ class Nursery:
 
     def _take_spare(self, flags: int, module: str) -> _Spare | None:
         for spare in self._spares:
-            if spare.flags == flags and module in spare.modules:
+            if spare.flags == flags and (not module or module in spare.modules):
                 self._spares.remove(spare)
                 return spare
         return None

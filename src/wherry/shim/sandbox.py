@@ -18,8 +18,9 @@ from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+FUEL_ANNOTATION = "dev.wherry.fuel"
 _NAMESPACES = {
     "pid": clone.CLONE_NEWPID,
     "ipc": clone.CLONE_NEWIPC,
@@ -54,6 +55,7 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
         network=network,
         sockets=socket_policy(spec),
         sysctls=_network_sysctls(spec),
+        fuel=fuel_of(spec.annotations),
         memory=linear_memory(_positive(spec.linux.resources.memory_limit)),
     )
 
@@ -97,6 +99,16 @@ def linear_memory(limit: int | None) -> int:
     """The most linear memory of a guest in a container of ``limit`` bytes, 0 without bounds: what its process needs
     beside it is left out, so that a guest finds its memory at an end before the kernel kills it."""
     return max(limit - _PROCESS_MEMORY, limit // 2) if limit else 0
+
+
+def fuel_of(annotations: Mapping[str, str]) -> int:
+    """The units of fuel that each guest of a container may use; 0: they are not counted. InvalidArgument."""
+    text = annotations.get(FUEL_ANNOTATION, "")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 63):
+        raise InvalidArgument(f"{FUEL_ANNOTATION} is {text[:40]!r}: a whole number of units above 0 is wanted")
+    return int(text)
 
 
 def plan_command(process: Process) -> Command:

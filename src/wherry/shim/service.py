@@ -154,7 +154,7 @@ class TaskService:
                 self._forget(container)
                 call.fail(failure)
 
-        self._modules.find(path, found)
+        self._modules.find(path, found, fuel=bool(container.sandbox.fuel))
 
     def _clone(
         self, call: Call, container: Container, command: Command, path: str, module: str, *, again: bool
@@ -325,7 +325,7 @@ class TaskService:
                 container.io.pop(request.exec_id, None)
                 call.fail(failure)
 
-        self._modules.find(path, found)
+        self._modules.find(path, found, fuel=bool(container.sandbox.fuel))
 
     def _clone_beside(self, call: Call, container: Container, exec_id: str, command: Command, module: str) -> None:
         leader = container.process("")

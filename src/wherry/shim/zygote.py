@@ -39,7 +39,8 @@ _WARM, _CONCEIVE = range(2)
 
 
 class Conception(Record):
-    """A request for a child. ``flags`` are CLONE_NEW*; ``module`` a compiled module to have loaded by then, or "".
+    """A request for a child. ``flags`` are CLONE_NEW*; ``module`` a compiled module to have loaded by then, or ""; with
+    ``fuel`` that is left to the child.
 
     With it come the child's ends of its two pipes and of the line its birth comes by; then, as it says, the pidfd of
     the process to be cloned ``beside`` and the cgroup to be cloned ``into``.
@@ -50,6 +51,7 @@ class Conception(Record):
     rehearse: bool
     beside: bool
     into: bool
+    fuel: bool = False
 
 
 class Zygote(Record):
@@ -87,7 +89,8 @@ class _Zygote:
     def __init__(self, line: _socket.socket, search: Sequence[str], filters: tuple[bytes, ...]) -> None:
         self._line = line
         self._filters = filters
-        self._runtime = Runtime(library_path(search))
+        self._library = library_path(search)
+        self._runtime = Runtime(self._library)
         self._warmup = ""
         self._uid, self._gid = os.geteuid(), os.getegid()
         self._programs: dict[str, Program] = {}
@@ -128,7 +131,7 @@ class _Zygote:
         leader = rest.pop(0) if request.beside else -1
         into = rest.pop(0) if request.into else None
         try:
-            if request.module:
+            if request.module and not request.fuel:
                 self._load(request.module)
             foreign = (self._line.fileno(), *descriptors[3:])
             cradle = Cradle(report_fd, start_fd, foreign, self._filters, self._uid != 0, self._uid, self._gid)
@@ -165,7 +168,7 @@ class _Zygote:
     def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
             doing.step = "load the module"
-            self._runtime.complete(self._load(request.module))  # the package's files can't be seen from inside
+            self._own(request.module, fuel=request.fuel)
             doing.step = "join the container"
             clone.setns(leader, request.flags)
             born = clone.clone(clone.CLONE_PARENT)
@@ -189,9 +192,17 @@ class _Zygote:
             return None
         sandbox, command, module = unpack(message)
         stdin, stdout, stderr, meter, *join = descriptors
+        program = self._own(module, fuel=bool(sandbox.fuel))
+        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join))
+
+    def _own(self, module: str, *, fuel: bool) -> Program:
+        """In a child: its program, with all that it takes from files which a change of root puts out of reach."""
+        if fuel and module not in self._programs:
+            # It belongs to another engine of wasmtime's, which few children need.
+            self._runtime = Runtime(self._library, fuel=True)
         program = self._load(module)
         self._runtime.complete(program)
-        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join))
+        return program
 
 
 def _do_nothing() -> None:

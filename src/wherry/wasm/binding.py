@@ -98,6 +98,7 @@ class Library:
                 "wasm_stack_switching",
                 "wasm_threads",
                 "wasm_component_model",
+                "consume_fuel",
             )
         }
         self.config_max_wasm_stack_set = f("wasmtime_config_max_wasm_stack_set", None, _P, _SIZE)
@@ -140,6 +141,11 @@ class Library:
         self.trap_new = f("wasmtime_trap_new", _P, _TEXT, _SIZE)
         self.trap_message = f("wasm_trap_message", None, _P, _P)
         self.trap_delete = f("wasm_trap_delete", None, _P)
+
+    def fuel_functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """``wasmtime_context_get_fuel`` and ``_set_fuel``. Both can fail only for engines without fuel."""
+        get = self._function("wasmtime_context_get_fuel", _P, _P, _P)
+        return get, self._function("wasmtime_context_set_fuel", _P, _P, ctypes.c_uint64)
 
     def take_bytes(self, vec: ByteVec) -> bytes:
         """A vector's bytes; the vector is freed."""

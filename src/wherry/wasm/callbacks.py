@@ -18,7 +18,7 @@ from wherry.wasm.wasi.host import Host
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 _SLOTS = {"i": "I12x", "I": "Q8x"}
@@ -66,13 +66,18 @@ def new_trap(library: Library, message: str) -> int:
 
 
 def new_linker(
-    library: Library, engine: int, host: Host, space: memoryview, counts: memoryview
+    library: Library,
+    engine: int,
+    host: Host,
+    space: memoryview,
+    counts: memoryview,
+    adapt: Callable[[HostFunction], HostFunction] | None = None,
 ) -> tuple[int, list[Any]]:
     """A linker with the functions every child shares, and what must be kept alive with it. ``counts``: a meter's
-    words."""
+    words; ``adapt`` may put something around each function."""
     linker: int = library.linker_new(engine)
     functions = [(word, module, function) for word, ((module, _), function) in enumerate(HOST.items(), FUNCTIONS)]
-    return linker, define(library, linker, host, space, counts, functions)
+    return linker, define(library, linker, host, space, counts, functions, adapt)
 
 
 def define(
@@ -82,13 +87,14 @@ def define(
     space: memoryview,
     counts: memoryview,
     functions: Iterable[tuple[int, str, HostFunction]],
+    adapt: Callable[[HostFunction], HostFunction] | None = None,
 ) -> list[Any]:
     """Add host functions, each after the word its calls are counted in and the module it is in; returns what must be
     kept alive with the linker."""
     kept: list[Any] = []
     for word, module, function in functions:
         function_type = _function_type(library, function)
-        entry = callback(library, host, function, space, counts, word)
+        entry = callback(library, host, adapt(function) if adapt else function, space, counts, word)
         names = module.encode(), function.name.encode()
         error = library.linker_define_func_unchecked(
             linker, names[0], len(names[0]), names[1], len(names[1]), function_type, entry, None, None

@@ -50,9 +50,10 @@ def read_module(path: str, name: str) -> bytes:
 
 
 def compile_module(
-    data: bytes, name: str, library_path: str, cache: Cache, progress: Callable[[str], None]
+    data: bytes, name: str, library_path: str, cache: Cache, progress: Callable[[str], None], *, fuel: bool = False
 ) -> dict[str, Any]:
-    """Compile unless that was done before; returns what is printed. InvalidArgument: it can't run here."""
+    """Compile unless that was done before; returns what is printed. ``cache`` is one of modules with ``fuel`` or
+    without, as it says. InvalidArgument: it can't run here."""
     cache.prepare()
     digest_hex = sha256(data).hexdigest()
     found = cache.find(digest_hex)
@@ -63,7 +64,7 @@ def compile_module(
         module.check_runnable(info, name)
         if len(binary) >= _LONG:
             progress(f"compiling {name} ({len(binary) / 1e6:.1f} MB)")
-        compiled = _compile(library, binary, name)
+        compiled = _compile(library, binary, name, fuel=fuel)
         found = cache.store(digest_hex, compiled, marshal.dumps(info.to_json()))
     fd = open_trusted(info_path(found))
     with open(fd, "rb") as file:
@@ -81,9 +82,10 @@ def to_binary(library: Library, data: bytes, name: str) -> bytes:
     return library.take_bytes(vec)
 
 
-def _compile(library: Library, binary: bytes, name: str) -> bytes:
+def _compile(library: Library, binary: bytes, name: str, *, fuel: bool) -> bytes:
     compiled = ctypes.c_void_p()
-    error = library.module_new(engine.new_engine(library, compiling=True), binary, len(binary), ctypes.byref(compiled))
+    made = engine.new_engine(library, compiling=True, fuel=fuel)
+    error = library.module_new(made, binary, len(binary), ctypes.byref(compiled))
     if error:
         raise InvalidArgument(f"{name} is not a valid module: {_cause(library.take_error(error))}")
     vec = ByteVec()
@@ -121,8 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name = options.name or ("warmup" if options.warmup else os.path.basename(options.file))
         data = warmup.TEXT if options.warmup else read_module(options.file, name)
-        cache = new_cache(options.cache, options.library)
-        _print(compile_module(data, name, options.library, cache, lambda text: _print({"progress": text})))
+        cache = new_cache(options.cache, options.library, fuel=options.fuel)
+        done = compile_module(
+            data, name, options.library, cache, lambda text: _print({"progress": text}), fuel=options.fuel
+        )
+        _print(done)
     except (WherryError, OSError) as error:
         return _refuse(error)
     return 0
@@ -142,6 +147,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--library", required=True, help="libwasmtime")
     parser.add_argument("--name", help="what to call the module in messages (default: the file's name)")
     parser.add_argument("--warmup", action="store_true", help="compile the zygote's warm-up guest")
+    parser.add_argument("--fuel", action="store_true", help="have it count its steps")
     parser.add_argument("file", nargs="?", help="the module, binary or text")
     options = parser.parse_args(arguments)
     if (options.file is None) != options.warmup:

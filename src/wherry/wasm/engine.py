@@ -21,16 +21,21 @@ _FLAGS = {
     "wasm_component_model": False,
 }
 
-SETTINGS = ",".join(
-    (*(f"{name}={int(value)}" for name, value in _FLAGS.items()), f"reservation={MEMORY_RESERVATION:x}")
-)
-"""All that a compiled module depends on, for the cache's key."""
+
+def settings(*, fuel: bool = False) -> str:
+    """All that a compiled module depends on, for the cache's key. With ``fuel`` it counts its steps."""
+    flags = ",".join(f"{name}={int(value)}" for name, value in _flags(fuel).items())
+    return f"{flags},reservation={MEMORY_RESERVATION:x}"
 
 
-def new_engine(library: Library, *, compiling: bool) -> int:
+def _flags(fuel: bool) -> dict[str, bool]:
+    return {**_FLAGS, "consume_fuel": True} if fuel else _FLAGS
+
+
+def new_engine(library: Library, *, compiling: bool, fuel: bool = False) -> int:
     """A ``wasm_engine_t`` with those settings. One that is ``compiling`` starts threads: never fork then."""
     config = library.config_new()
-    for name, value in _FLAGS.items():
+    for name, value in _flags(fuel).items():
         library.config_flag[name](config, value)
     library.config_flag["parallel_compilation"](config, compiling)
     library.config_max_wasm_stack_set(config, MAX_WASM_STACK)

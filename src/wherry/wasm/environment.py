@@ -27,7 +27,7 @@ def read_cpuinfo() -> str:
         return ""
 
 
-def new_cache(folder: str, library_path: str) -> Cache:
-    """The cache of this machine and libwasmtime in ``folder``."""
-    parts = (library_version(library_path), engine.SETTINGS, host_features(read_cpuinfo()))
+def new_cache(folder: str, library_path: str, *, fuel: bool = False) -> Cache:
+    """The cache of this machine and libwasmtime in ``folder``; of modules that count their ``fuel``, or that do not."""
+    parts = (library_version(library_path), engine.settings(fuel=fuel), host_features(read_cpuinfo()))
     return Cache(folder, sha256("\0".join(parts).encode()).hexdigest()[:16])

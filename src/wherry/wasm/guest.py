@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 TRAP_EXIT_CODE = 134
+FUEL_EXIT_CODE = 152
+"""128 + SIGXCPU: as of a process that has had its CPU time."""
+_NO_FUEL = "all fuel consumed"
 _WARM_RUNS = 20
 _UNLIMITED = -1
 _MEMORY = b"memory"
@@ -45,6 +48,8 @@ class GuestConfig(Record):
     variable LISTEN_FDS, if ``environ`` has none, says how many. ``preopens`` follow them. ``entry`` is the export
     called; ``memory_limit`` bytes of linear memory; ``sockets`` what sockets may do, None for no sockets.
 
+    ``fuel`` are the units it may use, of a module compiled for that.
+
     ``cwd`` is the working directory, an absolute path. If it is not "/" it needs a preopen "/" and lies below it, even
     in a volume, and becomes one more preopen, the last, called "."; and the variable PWD, if ``environ`` has none.
     """
@@ -57,6 +62,7 @@ class GuestConfig(Record):
     cwd: str = "/"
     listeners: tuple[int, ...] = ()
     sockets: SocketPolicy | None = None
+    fuel: int = 0
 
 
 class Guest:
@@ -84,6 +90,8 @@ class Guest:
         if config.memory_limit is not None:
             limits = [_UNLIMITED] * 4
             library.store_limiter(self._store, config.memory_limit, *limits)
+        if program.tank is not None:
+            program.tank.fill(self._context, config.fuel)
         self._host = host = program.host
         host.memory = Memory(self._locate)
         host.args = config.args
@@ -115,9 +123,10 @@ class Guest:
             self._memory = self._export(_MEMORY, EXTERN_MEMORY)
 
     def run(self) -> int:
-        """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is returned."""
+        """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is
+        returned; 152 where it was for want of fuel."""
         code = self._run()
-        self._count_memory()
+        self._count()
         return code
 
     def _run(self) -> int:
@@ -128,6 +137,10 @@ class Guest:
         if not self._failure:
             code = self._call(self._config.entry.encode(), self._results)
         if self._failure:
+            tank = self._program.tank
+            if tank is not None and _NO_FUEL in self._failure:
+                self._report(f"wherry: out of fuel: all {tank.limit} units are used\n")
+                return FUEL_EXIT_CODE
             self._report(trap_message(self._failure))
             return TRAP_EXIT_CODE
         return code
@@ -140,11 +153,13 @@ class Guest:
         return size
 
     def _exit(self, code: int) -> NoReturn:
-        self._count_memory()
+        self._count()
         self._on_exit(code)
 
-    def _count_memory(self) -> None:
+    def _count(self) -> None:
         self._program.meter.words[MEMORY] = self.linear_memory()
+        if self._program.tank is not None:
+            self._program.tank.look()
 
     def close(self) -> None:
         """Free the store. A process that ends need not."""

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from wherry.wasm.fuel import Tank
+
 
 class Program:
     """A loaded module with its imports bound to ``host``: cheap to instantiate in any forked child.
 
     ``info`` is what inspection told when it was compiled (`ModuleInfo.to_json`); ``space`` is the view that guests'
-    memories are slices of; ``meter`` counts what the guest does. The rest are libwasmtime's handles; the module's
-    are freed with the last reference to this.
+    memories are slices of; ``meter`` counts what the guest does, ``tank`` its fuel if it has any. The rest are
+    libwasmtime's handles; the module's are freed with the last reference to this.
 
     ``instance_pre`` is 0 as long as functions that only this module imports are still to be bound: `Runtime.complete`.
     """
@@ -34,6 +36,7 @@ class Program:
         module: int,
         instance_pre: int,
         info: Mapping[str, Any],
+        tank: Tank | None = None,
     ) -> None:
         self.library = library
         self.engine = engine
@@ -44,6 +47,7 @@ class Program:
         self.info = info
         self.module = module
         self.imports_sockets = imports_sockets(info)
+        self.tank = tank
 
     @property
     def runs_at_instantiation(self) -> bool:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from wherry.wasm.fuel import Tank
+
 __all__ = ["Program", "Runtime"]
 
 _MOST_PROGRAMS = 64
@@ -35,15 +37,23 @@ _MOST_PROGRAMS = 64
 class Runtime:
     """wasmtime's engine, the linker with wherry's WASI, and the programs loaded so far. One per zygote process."""
 
-    def __init__(self, library: str) -> None:
-        """Load libwasmtime from the path ``library``. FailedPrecondition if it can't be loaded."""
+    def __init__(self, library: str, *, fuel: bool = False) -> None:
+        """Load libwasmtime from the path ``library``. FailedPrecondition if it can't be loaded. With ``fuel``:
+        for modules that were compiled with it, and no others."""
         self._library = Library(library)
-        self._engine = new_engine(self._library, compiling=False)
+        self._engine = new_engine(self._library, compiling=False, fuel=fuel)
         self._space = address_space()
         self._host = Host(Memory(lambda: memoryview(bytearray())))
         self._meter = Meter(self._space)
+        self._tank = _tank(self._library, self._meter) if fuel else None
+        self._adapt = self._tank.watched if self._tank else None
         self._linker, self._callbacks = new_linker(
-            self._library, self._engine, self._host, self._space, self._meter.words
+            self._library,
+            self._engine,
+            self._host,
+            self._space,
+            self._meter.words,
+            self._adapt,
         )
         self._programs: dict[tuple[str, int, int], Program] = {}
 
@@ -76,7 +86,7 @@ class Runtime:
             raise DataLoss(f"compiled module {compiled_path} can't be used: {message}; compile it again")
         assert module.value is not None
         handles = self._library, self._engine, self._host, self._space, self._meter
-        program = Program(*handles, module.value, 0, info)
+        program = Program(*handles, module.value, 0, info, self._tank)
         if not program.imports_sockets:
             self._bind(program)
         return program
@@ -93,7 +103,7 @@ class Runtime:
                 for function in imports.sockets(program.info)
             ]
             handles = self._library, self._linker, self._host, self._space, self._meter.words
-            self._callbacks += define(*handles, extra)
+            self._callbacks += define(*handles, extra, self._adapt)
             self._bind(program)
 
     def _bind(self, program: Program) -> None:
@@ -112,6 +122,12 @@ class Runtime:
     def rehearse(self, compiled_path: str) -> None:
         """Run it once more, in a forked child: what a guest writes to is then the child's own already."""
         rehearse(self.load(compiled_path))
+
+
+def _tank(library: Library, meter: Meter) -> Tank:
+    from wherry.wasm.fuel import Tank  # here, since few containers ask for it
+
+    return Tank(library, meter.words)
 
 
 def _read_info(compiled_path: str) -> Mapping[str, Any]:

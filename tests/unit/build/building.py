@@ -67,7 +67,7 @@ class FakeCompiler:
     fault: Exception | None = None
     exports: tuple[str, ...] = ("_start",)
 
-    async def ensure(self, path: str, *, progress: Any = None) -> CompiledModule:
+    async def ensure(self, path: str, *, fuel: bool = False, progress: Any = None) -> CompiledModule:
         data = await asyncio.to_thread(Path(path).read_bytes)
         self.seen.append(data)
         if self.fault is not None:

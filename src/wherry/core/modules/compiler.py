@@ -19,12 +19,15 @@ class CompiledModule:
 class Compiler(Protocol):
     """Compiles modules at build, load, pull or create time, so that no start ever does."""
 
-    def known(self, path: str) -> CompiledModule | None:
+    def known(self, path: str, *, fuel: bool = False) -> CompiledModule | None:
         """What `ensure` would answer at once: the module at host ``path`` was compiled before. Blocks, shortly: for
         those who are in a thread already."""
 
-    async def ensure(self, path: str, *, progress: Callable[[str], None] | None = None) -> CompiledModule:
-        """Compile the module at host ``path`` unless it was compiled before.
+    async def ensure(
+        self, path: str, *, fuel: bool = False, progress: Callable[[str], None] | None = None
+    ) -> CompiledModule:
+        """Compile the module at host ``path`` unless it was compiled before; with ``fuel``, so that it counts
+        its steps.
 
         InvalidArgument: not a module, or one that cannot run here (the message names the import or the fault).
         """

@@ -18,7 +18,8 @@ from wherry.core.modules.compiler import CompiledModule
 from wherry.oci.digest import Digest
 from wherry.wasm.cache import clear_after
 
-_Identity = tuple[int, int, int, int, int]
+_Identity = tuple[int, int, int, int, int, bool]
+"""A file as it is, and whether fuel is counted."""
 
 _REMEMBERED: Final = 4096
 _LINE_LIMIT: Final = 64 << 20  # a module's info lists all its imports and exports, and a hostile one has many
@@ -59,16 +60,18 @@ class SubprocessCompiler:
         self._locks: WeakValueDictionary[_Identity, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(config.limit)
 
-    def known(self, path: str) -> CompiledModule | None:
+    def known(self, path: str, *, fuel: bool = False) -> CompiledModule | None:
         """See the contract."""
         try:
-            return self._look(path)[1]
+            return self._look(path, fuel)[1]
         except errors.NotFound:
             return None
 
-    async def ensure(self, path: str, *, progress: Callable[[str], None] | None = None) -> CompiledModule:
+    async def ensure(
+        self, path: str, *, fuel: bool = False, progress: Callable[[str], None] | None = None
+    ) -> CompiledModule:
         """See the contract. Also NotFound: no such file; Internal: the compiler died."""
-        identity, found = await asyncio.to_thread(self._look, path)
+        identity, found = await asyncio.to_thread(self._look, path, fuel)
         if found is not None:
             return found
         lock = self._locks.get(identity)
@@ -78,15 +81,15 @@ class SubprocessCompiler:
             found = self._known.get(identity)
             if found is None:
                 async with self._slots:
-                    found = await self._compile(path, progress)
+                    found = await self._compile(path, fuel, progress)
                 # A file changed meanwhile has another identity now: this result is perhaps not of what it was.
-                if (await asyncio.to_thread(_identify, path)) == identity:
+                if (await asyncio.to_thread(_identify, path, fuel)) == identity:
                     self._remember(identity, found)
             return found
 
-    def _look(self, path: str) -> tuple[_Identity, CompiledModule | None]:
+    def _look(self, path: str, fuel: bool) -> tuple[_Identity, CompiledModule | None]:
         """The file's identity, and what is known of it if the cache still holds it. Runs in a thread."""
-        identity = _identify(path)
+        identity = _identify(path, fuel)
         found = self._known.get(identity)
         if found is not None and not os.path.exists(found.path):  # somebody cleared the cache
             self._known.pop(identity, None)
@@ -98,10 +101,11 @@ class SubprocessCompiler:
         if len(self._known) > _REMEMBERED:
             self._known.pop(next(iter(self._known)))
 
-    async def _compile(self, path: str, progress: Callable[[str], None] | None) -> CompiledModule:
+    async def _compile(self, path: str, fuel: bool, progress: Callable[[str], None] | None) -> CompiledModule:
         name = os.path.basename(path)
         config = self._config
-        command = [*config.command, "--cache", config.cache, "--library", config.library, "--name", name, path]
+        options = ["--cache", config.cache, "--library", config.library, "--name", name]
+        command = [*config.command, *options, *(["--fuel"] if fuel else []), path]
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
             child = await asyncio.create_subprocess_exec(
@@ -126,12 +130,12 @@ class SubprocessCompiler:
         return _result(name, answer, code, complaints.result())
 
 
-def _identify(path: str) -> _Identity:
+def _identify(path: str, fuel: bool) -> _Identity:
     try:
         status = os.stat(path)
     except OSError as error:
         raise errors.NotFound(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, fuel
 
 
 async def _answer(stdout: asyncio.StreamReader | None, progress: Callable[[str], None] | None) -> dict[str, Any]:

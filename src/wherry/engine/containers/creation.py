@@ -23,6 +23,7 @@ from wherry.engine.spec.devices import wanted as wanted_devices
 from wherry.engine.spec.mounts import lend, mount_points, volumes_from
 from wherry.engine.spec.process import capabilities, rlimits
 from wherry.engine.spec.security import security
+from wherry.engine.spec.wasm import fuel
 from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
 
@@ -113,7 +114,7 @@ class Creation:
     async def _compile(self, record: Record, module: str) -> bool:
         """So that no start has to; what is wrong with it is told by the start, as docker does."""
         try:
-            await self._launcher.compile(record.args[0], module)
+            await self._launcher.compile(record.args[0], module, record)
         except WherryError:
             return False
         return True
@@ -175,11 +176,13 @@ class Creation:
         )
         host = {**record.host_config, "Runtime": runtime.name}
         record = replace(record, runtime=runtime.name, kind=runtime.kind, host_config=host)
+        if record.kind == "wasm":
+            fuel(record)  # what is wrong with it is told before anything is made
         _make_binds(record)
         snapshot = snapshots.lay(record.id, image.snapshot)
         if record.kind != "wasm" or not module:
             return _Made(record, snapshot)
-        if not self._launcher.is_compiled(module):
+        if not self._launcher.is_compiled(module, record):
             return _Made(record, snapshot, uncompiled=module)
         plan = Plan(snapshot.mounts, user, (path, *record.args[1:]), module)
         return _Made(record, snapshot, self._lay(record, plan) if ahead else None)

@@ -24,7 +24,7 @@ from wherry.engine.services import EngineServices
 from wherry.engine.spec.linux import Ground, linux_spec
 from wherry.engine.spec.process import PATH, User
 from wherry.engine.spec.user import resolve_user
-from wherry.engine.spec.wasm import wasm_spec
+from wherry.engine.spec.wasm import has_fuel, wasm_spec
 from wherry.engine.streams import Sink
 from wherry.errors import Internal, InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
@@ -73,18 +73,18 @@ class Launcher:
         """Look at the rootfs, make sure that a module is compiled, make the FIFOs and the bundle."""
         plan, laid = await asyncio.to_thread(self._prepare, record)
         if laid is None:
-            await self.compile(plan.args[0], plan.module)
+            await self.compile(plan.args[0], plan.module, record)
             laid = await asyncio.to_thread(self.lay, record, plan)
         return laid
 
     def _prepare(self, record: Record) -> tuple[Plan, Laid | None]:
         """In one thread all that is to be done, as it mostly is, when nothing has to be compiled."""
         plan = self._look(record)
-        return plan, self.lay(record, plan) if self.is_compiled(plan.module) else None
+        return plan, self.lay(record, plan) if self.is_compiled(plan.module, record) else None
 
-    def is_compiled(self, module: str) -> bool:
+    def is_compiled(self, module: str, record: Record) -> bool:
         """Whether nothing has to be compiled, also because there is no module. Blocks, shortly."""
-        return not module or self._services.compiler.known(module) is not None
+        return not module or self._services.compiler.known(module, fuel=has_fuel(record)) is not None
 
     def lay(self, record: Record, plan: Plan) -> Laid:
         """Make the FIFOs and the bundle, or nothing. Blocks."""
@@ -99,10 +99,10 @@ class Launcher:
             remove_fifos(io)
             raise
 
-    async def compile(self, entry: str, module: str) -> None:
+    async def compile(self, entry: str, module: str, record: Record) -> None:
         """InvalidArgument: the module cannot run here; the message says why and names the entry."""
         try:
-            await self._services.compiler.ensure(module)
+            await self._services.compiler.ensure(module, fuel=has_fuel(record))
         except InvalidArgument as error:
             raise InvalidArgument(f'exec: "{entry}": exec format error: {error}') from error
 

@@ -1,12 +1,16 @@
 """The runtime spec that wherry's shim is given for a WASM container. Pure: a value out of values."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from wherry.engine.record import Record
 from wherry.engine.spec.mounts import to_spec
 from wherry.engine.spec.process import User, process
 from wherry.engine.spec.resources import resources
+from wherry.errors import InvalidArgument
+
+FUEL: Final = "dev.wherry.fuel"
+"""A label of a container or its image, or an annotation: how many units its guests may use."""
 
 
 def wasm_spec(
@@ -26,13 +30,26 @@ def wasm_spec(
         "root": {"path": "rootfs", "readonly": host["ReadonlyRootfs"]},
         "hostname": hostname,
         "mounts": to_spec(record.mounts),
-        "annotations": {**host["Annotations"], **annotations},
+        "annotations": {**host["Annotations"], **fuel(record), **annotations},
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces(host)],
             "resources": limits,
             **({"cgroupsPath": cgroup} if limits or host["CgroupParent"] else {}),
         },
     }
+
+
+def fuel(record: Record) -> dict[str, str]:
+    """The annotation by which the shim meters fuel, from the label or annotation that asks for it. InvalidArgument."""
+    text = record.labels.get(FUEL) or record.host_config["Annotations"].get(FUEL) or ""
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 63):
+        raise InvalidArgument(f"invalid fuel {text[:40]!r}: a whole number of units above 0 is wanted in {FUEL}")
+    return {FUEL: text} if text else {}
+
+
+def has_fuel(record: Record) -> bool:
+    """Whether its modules are to count their steps."""
+    return bool(fuel(record))
 
 
 def namespaces(host: Mapping[str, Any]) -> list[str]:
