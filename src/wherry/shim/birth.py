@@ -42,7 +42,8 @@ class Sandbox(Record):
     """Everything around a guest that its spec decides. ``flags`` are CLONE_NEW* bits; ``network`` a namespace's path
     to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``fuel`` the units it
     may use, or 0 where nobody counts them; ``sockets`` what it may do with them, None for no network at all;
-    ``sysctls`` the kernel parameters of its network, names and values."""
+    ``sysctls`` the kernel parameters of its network, names and values; ``refused`` are host functions that it may not
+    use, as wasm/grants.py has them."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]
@@ -55,6 +56,7 @@ class Sandbox(Record):
     fuel: int = 0
     sockets: SocketPolicy | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 class Command(Record):

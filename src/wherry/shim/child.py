@@ -315,12 +315,13 @@ def _rlimit(value: int) -> int:
 
 def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]) -> GuestConfig:
     """Open what the guest finds open, while the process still has its privileges."""
+    has_files = "path_*" not in sandbox.refused
     wanted = [("/", not sandbox.readonly)]
     wanted += [(volume.target, not volume.readonly) for volume in sandbox.volumes]
     preopens = [
         Preopen(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), writable)
         for path, writable in wanted
-        if os.path.isdir(path)
+        if has_files and os.path.isdir(path)
     ]
     return GuestConfig(
         args=tuple(os.fsencode(arg) for arg in command.args),
@@ -329,9 +330,10 @@ def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]
         entry=command.entry,
         memory_limit=sandbox.memory or None,
         fuel=sandbox.fuel,
-        cwd=command.cwd,
+        cwd=command.cwd if has_files else "/",
         listeners=listeners,
         sockets=sandbox.sockets,
+        refused=sandbox.refused,
     )
 
 

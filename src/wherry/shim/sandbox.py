@@ -14,6 +14,7 @@ from wherry.linux import cgroups, clone, stacked
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Process, Resources, Spec
 from wherry.shim.birth import KEPT_CAPABILITIES, Command, RootMount, Sandbox, Volume
+from wherry.wasm import grants
 from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
@@ -45,6 +46,7 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
             network = namespace.path
         elif not namespace.path:
             flags |= _NAMESPACES.get(namespace.type, 0)
+    dropped = grants.parse(spec.annotations.get(grants.ANNOTATION, ""))
     return Sandbox(
         rootfs=posixpath.join(bundle, spec.root.path),
         mounts=tuple(RootMount(mount.type, mount.source, mount.options, mount.target) for mount in mounts),
@@ -53,10 +55,11 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
         hostname=spec.hostname if flags & clone.CLONE_NEWUTS else "",
         flags=flags,
         network=network,
-        sockets=socket_policy(spec),
+        sockets=_granted(socket_policy(spec), dropped),
         sysctls=_network_sysctls(spec),
         fuel=fuel_of(spec.annotations),
         memory=linear_memory(_positive(spec.linux.resources.memory_limit)),
+        refused=grants.refused(dropped),
     )
 
 
@@ -71,6 +74,14 @@ def socket_policy(spec: Spec) -> SocketPolicy | None:
         return None
     listed = spec.annotations.get(LISTEN_ANNOTATION)
     return SocketPolicy(None if listed is None else _ports(listed), outbound=True)
+
+
+def _granted(policy: SocketPolicy | None, dropped: Sequence[str]) -> SocketPolicy | None:
+    """The policy less what was dropped by name: what the kernel refuses, and not only our functions."""
+    network, listen = "network" not in dropped, "listen" not in dropped
+    if policy is None or not (network or listen):
+        return None
+    return SocketPolicy(policy.listen if listen else frozenset(), policy.outbound and network)
 
 
 def _ports(listed: str) -> frozenset[tuple[int, str]]:

@@ -13,7 +13,7 @@ from wherry.errors import Internal
 from wherry.wasm.binding import Callback, Library
 from wherry.wasm.imports import HOST, HostFunction
 from wherry.wasm.meter import FUNCTIONS
-from wherry.wasm.wasi.errno import Trap, WasiError, from_linux
+from wherry.wasm.wasi.errno import NOTCAPABLE, Trap, WasiError, from_linux
 from wherry.wasm.wasi.host import Host
 
 TYPE_CHECKING = False  # see record.py
@@ -40,6 +40,12 @@ def callback(
     answer = Struct("<I").pack_into
     call = function.call
 
+    def refuse() -> None:
+        nonlocal call
+        call = _no_thread if function.name == "thread-spawn" else _not_capable
+
+    host.refusals.append((function.name, refuse))
+
     def run(_env: int, caller: int, values: int, _count: int) -> int | None:
         try:
             counts[word] += 1
@@ -56,6 +62,16 @@ def callback(
         return None
 
     return Callback(run)
+
+
+def _not_capable(_host: Host, *_arguments: int) -> int:
+    """What a function does that the guest is not granted."""
+    return NOTCAPABLE
+
+
+def _no_thread(_host: Host, *_arguments: int) -> int:
+    """The same in the words of wasi-threads, where numbers above 0 are threads."""
+    return -NOTCAPABLE & 0xFFFFFFFF
 
 
 def new_trap(library: Library, message: str) -> int:

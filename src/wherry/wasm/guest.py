@@ -52,6 +52,7 @@ class GuestConfig(Record):
 
     ``cwd`` is the working directory, an absolute path. If it is not "/" it needs a preopen "/" and lies below it, even
     in a volume, and becomes one more preopen, the last, called "."; and the variable PWD, if ``environ`` has none.
+    ``refused`` host functions (see wasm/grants.py) answer NOTCAPABLE.
     """
 
     args: tuple[bytes, ...]
@@ -63,6 +64,7 @@ class GuestConfig(Record):
     listeners: tuple[int, ...] = ()
     sockets: SocketPolicy | None = None
     fuel: int = 0
+    refused: tuple[str, ...] = ()
 
 
 class Guest:
@@ -98,6 +100,8 @@ class Guest:
         host.environ = _environ(config)
         host.exit = self._exit
         host.sockets = config.sockets
+        if config.refused:
+            host.refuse(config.refused)
         host.table, self._stderr = _table(config, stdio_fds)
 
     def instantiate(self) -> None:

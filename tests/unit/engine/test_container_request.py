@@ -220,7 +220,7 @@ def test_capabilities_and_limits() -> None:
     assert "CAP_SYS_ADMIN" in capabilities(["sys_admin"], [])
     assert capabilities(["CHOWN"], ["ALL"]) == ("CAP_CHOWN",)
     assert "CAP_CHOWN" not in capabilities(["ALL"], ["CAP_CHOWN"])
-    with pytest.raises(InvalidArgument, match="invalid capability"):
+    with pytest.raises(InvalidArgument, match='invalid CapAdd: unknown capability: "CAP_FLY"'):
         capabilities(["FLY"], [])
     assert rlimits([{"Name": "nofile", "Soft": 1, "Hard": -1}])[0]["hard"] == 2**64 - 1
     for wrong in ({"Name": "wings", "Soft": 1, "Hard": 1}, {"Name": "nofile", "Soft": 2, "Hard": 1}, {}):

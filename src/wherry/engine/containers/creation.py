@@ -20,6 +20,7 @@ from wherry.engine.containers.warnings import foreign_platform, warnings
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
 from wherry.engine.spec.devices import wanted as wanted_devices
+from wherry.engine.spec.grants import split
 from wherry.engine.spec.mounts import lend, mount_points, volumes_from
 from wherry.engine.spec.process import capabilities, rlimits
 from wherry.engine.spec.security import security
@@ -131,7 +132,7 @@ class Creation:
             host["LogConfig"] = {"Type": defaults.log_driver, "Config": options}
         self._services.logs.check(host["LogConfig"]["Type"], host["LogConfig"]["Config"])
         rlimits(host["Ulimits"] or ())
-        capabilities(host["CapAdd"] or (), host["CapDrop"] or ())
+        capabilities((wanted := split(host)).add, wanted.drop)
         security(host["SecurityOpt"] or ())
         wanted_devices(host)
         return Record(
@@ -178,6 +179,8 @@ class Creation:
         record = replace(record, runtime=runtime.name, kind=runtime.kind, host_config=host)
         if record.kind == "wasm":
             fuel(record)  # what is wrong with it is told before anything is made
+        if record.kind == "linux" and split(host).of_modules:
+            capabilities(host["CapAdd"] or (), host["CapDrop"] or ())  # refuses them
         _make_binds(record)
         snapshot = snapshots.lay(record.id, image.snapshot)
         if record.kind != "wasm" or not module:

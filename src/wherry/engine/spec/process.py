@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wherry.engine.spec.grants import split
 from wherry.engine.spec.security import security
 from wherry.errors import InvalidArgument
 
@@ -145,7 +146,8 @@ def environment(own: Sequence[str], *, tty: bool, hostname: str, home: str) -> l
 def capabilities(add: Sequence[str], drop: Sequence[str]) -> tuple[str, ...]:
     """The default set, less ``drop``, with ``add``; ``ALL`` in either is all. InvalidArgument: an unknown one."""
     everything = (*DEFAULT_CAPABILITIES, *_MORE_CAPABILITIES)
-    added, dropped = _capability_names(add, everything), _capability_names(drop, everything)
+    added = _capability_names("CapAdd", add, everything)
+    dropped = _capability_names("CapDrop", drop, everything)
     base = everything if "ALL" in added else () if "ALL" in dropped else DEFAULT_CAPABILITIES
     kept = [name for name in base if name not in dropped]
     return (*kept, *(name for name in added if name != "ALL" and name not in kept))
@@ -157,16 +159,17 @@ def every_capability() -> tuple[str, ...]:
 
 
 def _held(host: Mapping[str, Any]) -> tuple[str, ...]:
-    return capabilities(host["CapAdd"] or (), host["CapDrop"] or ())
+    wanted = split(host)
+    return capabilities(wanted.add, wanted.drop)
 
 
-def _capability_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
+def _capability_names(field: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
     result = []
     for name in names:
         upper = name.upper()
         full = upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
         if full != "ALL" and full not in known:
-            raise InvalidArgument(f"invalid capability: {name[:60]!r}")
+            raise InvalidArgument(f'invalid {field}: unknown capability: "{full[:60]}"')
         result.append(full)
     return result
 

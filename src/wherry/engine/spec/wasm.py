@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wherry.engine.record import Record
+from wherry.engine.spec.grants import split
 from wherry.engine.spec.mounts import to_spec
 from wherry.engine.spec.process import User, process
 from wherry.engine.spec.resources import resources
 from wherry.errors import InvalidArgument
+from wherry.wasm import grants
 
 FUEL: Final = "dev.wherry.fuel"
 """A label of a container or its image, or an annotation: how many units its guests may use."""
@@ -30,7 +32,7 @@ def wasm_spec(
         "root": {"path": "rootfs", "readonly": host["ReadonlyRootfs"]},
         "hostname": hostname,
         "mounts": to_spec(record.mounts),
-        "annotations": {**host["Annotations"], **fuel(record), **annotations},
+        "annotations": {**host["Annotations"], **fuel(record), **annotations, **_dropped(host)},
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces(host)],
             "resources": limits,
@@ -50,6 +52,12 @@ def fuel(record: Record) -> dict[str, str]:
 def has_fuel(record: Record) -> bool:
     """Whether its modules are to count their steps."""
     return bool(fuel(record))
+
+
+def _dropped(host: Mapping[str, Any]) -> dict[str, str]:
+    """What the module is not granted, where that is anything: most containers say nothing of it."""
+    dropped = split(host).dropped
+    return {grants.ANNOTATION: ",".join(dropped)} if dropped else {}
 
 
 def namespaces(host: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.record import Record
+from wherry.wasm.grants import matches
 from wherry.wasm.wasi.memory import Memory
 from wherry.wasm.wasi.table import FdTable
 
@@ -28,10 +29,11 @@ class Host:
     """The state behind one guest. The functions are bound to it before the guest is known (see callbacks.py): so its
     fields are replaced for each guest, and there is one guest in a process.
 
-    ``caller`` is wasmtime's handle of the instance that calls, for as long as its call lasts.
+    ``caller`` is wasmtime's handle of the instance that calls, for as long as its call lasts; ``refusals`` has, by the
+    function's name, what bars a function: for good, and at no cost to the others.
     """
 
-    __slots__ = ("args", "caller", "environ", "exit", "memory", "sockets", "table")
+    __slots__ = ("args", "caller", "environ", "exit", "memory", "refusals", "sockets", "table")
 
     def __init__(self, memory: Memory) -> None:
         self.caller: int | None = None
@@ -41,6 +43,13 @@ class Host:
         self.environ: tuple[bytes, ...] = ()
         self.sockets: SocketPolicy | None = None
         self.exit: Callable[[int], NoReturn] = _no_exit
+        self.refusals: list[tuple[str, Callable[[], None]]] = []
+
+    def refuse(self, names: tuple[str, ...]) -> None:
+        """Have the functions ``names``, as `grants.refused` has them, answer NOTCAPABLE from now on."""
+        for name, refuse in self.refusals:
+            if matches(names, name):
+                refuse()
 
 
 def _no_exit(code: int) -> NoReturn:

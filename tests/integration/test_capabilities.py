@@ -1,0 +1,93 @@
+"""What a module is granted: bound by --cap-drop and --cap-add of both CLIs, and told by inspect."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import DATA, Docker
+from tests.zig import compile_wasm
+
+NOTCAPABLE = 76
+GRANTED = {"prestat": 0, "open": 0, "stat": 0, "readdir": 0, "clock": 0, "random": 0, "yield": 0}
+FILES = {"prestat": 8, "open": NOTCAPABLE, "stat": NOTCAPABLE, "readdir": NOTCAPABLE}
+CLOCKS = {"clock": NOTCAPABLE}
+RANDOM = {"random": NOTCAPABLE}
+LISTEN = {"accept": NOTCAPABLE}
+SOCKETS = {"accept": NOTCAPABLE, "send": NOTCAPABLE}
+
+
+@pytest.fixture(scope="module")
+def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("grants")
+    compile_wasm(DATA / "grants_guest.c", folder / "guest.wasm")
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY guest.wasm /guest.wasm\nENTRYPOINT ["/guest.wasm"]\n')
+    docker("build", "-q", "-t", "grants", folder)
+    return "grants"
+
+
+def answers(out: str) -> dict[str, int]:
+    return {name: int(number) for name, number in (line.split() for line in out.splitlines())}
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ([], {}),
+        (["--cap-drop=files"], FILES),
+        (["--cap-drop=clocks", "--cap-drop=RANDOM"], CLOCKS | RANDOM),
+        (["--cap-drop=network,random"], RANDOM),
+        (["--cap-drop=listen"], LISTEN),
+        (["--cap-drop=network", "--cap-drop=listen"], SOCKETS),
+        (["--cap-drop=files,random", "--cap-add=random"], FILES),
+        (["--cap-drop=ALL"], {}),  # Linux's alone, as files for Compose have it
+        (["--cap-drop=ALL", "--cap-add=random"], FILES | CLOCKS | SOCKETS),
+        (["--cap-drop=NET_RAW", "--cap-add=SYS_ADMIN"], {}),
+        (["--cap-drop=threads"], {}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_dropped_words_functions_answer_notcapable(
+    docker: Docker, image: str, options: list[str], changed: dict[str, int]
+) -> None:
+    found = answers(docker("run", "--rm", *options, image))
+    expected = GRANTED | changed
+    assert {name: number for name, number in found.items() if name in expected} == expected
+    assert {name for name, number in found.items() if number == NOTCAPABLE} == {
+        name for name, number in changed.items() if number == NOTCAPABLE
+    }
+
+
+def test_wherrys_own_cli_takes_commas(docker: Docker, image: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
+    command = [sys.executable, "-m", "wherry.cli", "run", "--rm", "--cap-drop=network,random", image]
+    done = subprocess.run(
+        command, env={**kept, "WHERRY_HOST": docker.daemon.host}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert answers(done.stdout)["random"] == NOTCAPABLE
+    assert answers(done.stdout)["clock"] == 0
+
+
+def test_an_exec_is_bound_like_its_container(docker: Docker, image: str) -> None:
+    docker("run", "-di", "--name", "bound", "--cap-drop=files", "--cap-drop=random", image, "wait")
+    found = answers(docker("exec", "bound", "/guest.wasm"))
+    docker("rm", "-f", "bound")
+    assert {name for name, number in found.items() if number == NOTCAPABLE} == {"open", "stat", "readdir", "random"}
+
+
+def test_unknown_words_are_dockers_error(docker: Docker, image: str) -> None:
+    error = docker.fails("run", "--rm", "--cap-drop=wings", image, code=125)
+    assert 'invalid CapDrop: unknown capability: "CAP_WINGS"' in error
+    error = docker.fails("create", "--cap-add=files,wings", image)
+    assert 'invalid CapAdd: unknown capability: "CAP_WINGS"' in error
+
+
+def test_a_linux_container_has_no_such_words(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "hello.c").write_text("int main(void) { return 0; }\n")
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY hello.c /hello\nENTRYPOINT ["/hello"]\n')
+    docker("build", "-q", "-t", "linux-one", tmp_path)
+    error = docker.fails("create", "--cap-drop=random", "linux-one")
+    assert 'invalid CapDrop: unknown capability: "CAP_RANDOM"' in error
