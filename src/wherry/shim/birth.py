@@ -54,9 +54,9 @@ class Sandbox(Record):
     network: str
     memory: int = 0
     fuel: int = 0
-    sockets: SocketPolicy | None = None
     sysctls: tuple[tuple[str, str], ...] = ()
     refused: tuple[str, ...] = ()
+    sockets: SocketPolicy | None = None  # the last: `pack` and `unpack` count on it
 
 
 class Command(Record):
@@ -82,13 +82,13 @@ def pack(sandbox: Sandbox, command: Command, module: str) -> bytes:
     mounts = tuple(tuple(mount) for mount in sandbox.mounts)
     volumes = tuple(tuple(volume) for volume in sandbox.volumes)
     sockets = None if sandbox.sockets is None else tuple(sandbox.sockets)
-    place: Any = (sandbox.rootfs, mounts, volumes, *tuple(sandbox)[3:-2], sockets, sandbox.sysctls)
+    place: Any = (sandbox.rootfs, mounts, volumes, *tuple(sandbox)[3:-1], sockets)
     return marshal.dumps((place, tuple(command), module))
 
 
 def unpack(message: bytes) -> tuple[Sandbox, Command, str]:
     """What `pack` packed. The sender must be trusted."""
-    (rootfs, mounts, volumes, *rest, sockets, sysctls), words, module = marshal.loads(message)
-    rest += (None if sockets is None else SocketPolicy(*sockets), sysctls)
+    (rootfs, mounts, volumes, *rest, sockets), words, module = marshal.loads(message)
+    rest.append(None if sockets is None else SocketPolicy(*sockets))
     made = (tuple(RootMount(*mount) for mount in mounts), tuple(Volume(*volume) for volume in volumes))
     return Sandbox(rootfs, *made, *rest), Command(*words), module
