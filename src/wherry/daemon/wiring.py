@@ -28,8 +28,8 @@ from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
 from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
-from wherry.engine.images import temporary_folder
 from wherry.engine.services import EngineConfig, EngineServices
+from wherry.engine.transfer import temporary_folder
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.wasm.library import library_path

@@ -13,9 +13,10 @@ from wherry.build.classic import failure, messages
 from wherry.build.events import BuildEvent, Built, StepOutput
 from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.solver import build
-from wherry.engine.images import Images, temporary_folder
+from wherry.engine.images import Images
 from wherry.engine.services import EngineServices
 from wherry.engine.steprunner import TaskStepRunner
+from wherry.engine.transfer import temporary_folder
 from wherry.errors import Unimplemented, WherryError
 
 Json = dict[str, Any]

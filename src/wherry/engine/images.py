@@ -7,14 +7,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import tempfile
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
 from wherry.core.diff.unpack import unpack
-from wherry.core.faults import translating
 from wherry.core.leases.store import Lease
 from wherry.engine import image_archive, image_views
 from wherry.engine.events import Events
@@ -24,7 +22,8 @@ from wherry.engine.image_catalog import UNTAGGED, Catalog, Entry, Found, Variant
 from wherry.engine.image_filters import KNOWN, Selection, selection
 from wherry.engine.image_removal import Removal, User, plan
 from wherry.engine.record import from_container
-from wherry.engine.services import EngineConfig, EngineServices, RunnableImage
+from wherry.engine.services import EngineServices, RunnableImage
+from wherry.engine.transfer import InThreads, receive, temporary_file
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
 from wherry.oci.descriptor import Descriptor
@@ -39,7 +38,6 @@ Jsons = list[Json]
 Filters = Mapping[str, Sequence[str]]
 _ACTIVE = frozenset({"running", "paused", "restarting"})
 _KEPT_RUNNABLE = 512
-_CHUNK = 1 << 20
 _LEASE_SECONDS = 24 * 3600.0
 
 
@@ -204,9 +202,9 @@ class Images:
         """Take in an archive of images; the messages that `docker load` prints. InvalidArgument: it is none."""
         leases, now = self._services.leases, self._services.clock() / 1e9
         lease = Lease(f"load-{self._services.new_id()}", now, now + _LEASE_SECONDS)
-        file = await asyncio.to_thread(_temporary_file, self._services.config)
+        file = await asyncio.to_thread(temporary_file, self._services.config)
         try:
-            await _receive(file, chunks)
+            await receive(file, chunks, "the image archive")
             await asyncio.to_thread(leases.create, lease)
             try:
                 loaded = await asyncio.to_thread(self._read_archive, file, lease.id)
@@ -245,7 +243,7 @@ class Images:
                 names.append(found.name)
         content, targets = self._services.content, [target for target, _ in wanted.values()]
         await asyncio.to_thread(image_archive.verify, targets, content)
-        return _in_threads(image_archive.save(list(wanted.values()), content))
+        return InThreads(image_archive.save(list(wanted.values()), content))
 
     async def pull(self, name: str, tag: str | None, platform: str | None) -> AsyncIterator[Json]:
         """There is no registry client yet. NotFound, in the words that clients look for."""
@@ -273,47 +271,11 @@ class Images:
         self._events.publish("image", action, image, {"name": name})
 
 
-def _temporary_file(config: EngineConfig) -> BinaryIO:
-    """A file without a name: it goes with the process, however that ends."""
-    folder = temporary_folder(config)
-    with translating(f"make a temporary file in {folder}"):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        return tempfile.TemporaryFile(dir=folder)
-
-
-async def _receive(file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
-    """Write what comes to ``file``, a mebibyte at a time. ResourceExhausted."""
-    waiting, size = [b""], 0
-    async for chunk in chunks:
-        waiting.append(chunk)
-        size += len(chunk)
-        if size >= _CHUNK:
-            await asyncio.to_thread(_write, file, b"".join(waiting))
-            waiting, size = [], 0
-    await asyncio.to_thread(_write, file, b"".join(waiting))
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    with translating("keep the image archive"):
-        file.write(data)
-        file.flush()
-
-
 def _loaded_lines(image: Loaded) -> Iterator[str]:
     for name in image.names:
         yield f"Loaded image: {Reference.parse_bare(name).familiar()}\n"
     if not image.names:
         yield f"Loaded image ID: {image.target.digest}\n"
-
-
-def temporary_folder(config: EngineConfig) -> str:
-    """Where archives and build contexts lie while they are worked on; swept when the engine starts."""
-    return os.path.join(config.root, "tmp")
-
-
-async def _in_threads(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (part := await asyncio.to_thread(next, parts, None)) is not None:
-        yield part
 
 
 def _shown(found: Found, ref: str) -> str:

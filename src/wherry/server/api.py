@@ -4,6 +4,7 @@ from wherry.engine.engine import Engine
 from wherry.server.app import App
 from wherry.server.call import ApiRoute
 from wherry.server.routes import absent
+from wherry.server.routes.archives import ArchiveRoutes
 from wherry.server.routes.build import BuildRoutes
 from wherry.server.routes.containers import ContainerRoutes
 from wherry.server.routes.execs import ExecRoutes
@@ -18,6 +19,7 @@ def routes(engine: Engine) -> list[ApiRoute]:
     return [
         *ContainerRoutes(engine.containers).table(),
         *StreamRoutes(engine.containers).table(),
+        *ArchiveRoutes(engine.containers).table(),
         *ExecRoutes(engine.exec).table(),
         *ImageRoutes(engine.images).table(),
         *BuildRoutes(engine.builds).table(),

@@ -45,9 +45,12 @@ class Call:
         """The body as a JSON object. InvalidArgument."""
         return await read_json(self.request)
 
-    async def stream(self, content_type: str, status: int = 200) -> web.StreamResponse:
+    async def stream(
+        self, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
         """Send the head of an answer whose body comes bit by bit; the client sees it at once."""
-        response = web.StreamResponse(status=status, headers={**HEADERS, "Content-Type": content_type})
+        own = {**HEADERS, "Content-Type": content_type, **(headers or {})}
+        response = web.StreamResponse(status=status, headers=own)
         response.enable_chunked_encoding() if self.request.version >= (1, 1) else response.force_close()
         await response.prepare(self.request)
         return response

@@ -73,9 +73,11 @@ class View:
             os.close(handle)
         self._top.clear()
 
-    def mount(self, path: str, source: str) -> None:
-        """Cover ``path``, wherever its links lead. NotFound: there is no such place."""
-        self._mounts[self.find(os.fsencode(path), follow=True).place] = source
+    def mount(self, path: str, source: str) -> Place:
+        """Cover ``path``, wherever its links lead, and tell where that is. NotFound: there is no such place."""
+        place = self.find(os.fsencode(path), follow=True).place
+        self._mounts[place] = source
+        return place
 
     def find(self, path: bytes, *, follow: bool) -> Found:
         """What ``path`` names; ``follow``: a link at its end too. NotFound; InvalidArgument: too many links."""

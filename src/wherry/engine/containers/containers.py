@@ -18,6 +18,7 @@ from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.changes import changes
 from wherry.engine.containers.control import Control
 from wherry.engine.containers.creation import Creation
+from wherry.engine.containers.files import Files
 from wherry.engine.containers.launch import Launcher
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook, LogQuery
@@ -74,6 +75,7 @@ class Containers:
         self._creation = Creation(
             services, images, self.registry, self.volumes, launcher, self.supervisor.ahead, self.tell
         )
+        self._files = Files(services, self.supervisor.ahead, self.tell)
         self._control = Control(self.registry, self.supervisor, removal, self.tell)
         self._recovery = Recovery(services, self.registry, self.supervisor, removal, self._logbook, background)
 
@@ -296,6 +298,25 @@ class Containers:
             return stats.stopped(live.record)
         system = await asyncio.to_thread(stats.machine_cpu_ns)
         return stats.stats(live.record, figures, self.services.clock(), system, before)
+
+    async def path_stat(self, ref: str, path: str) -> Json:
+        """See `Files.stat`."""
+        return await self._files.stat(self.registry.get(ref), ref, path)
+
+    async def archive(self, ref: str, path: str) -> tuple[Json, AsyncIterator[bytes]]:
+        """See `Files.read`."""
+        return await self._files.read(self.registry.get(ref), ref, path)
+
+    async def unarchive(
+        self, ref: str, path: str, chunks: AsyncIterator[bytes], *, keep_kinds: bool = False, own: bool = False
+    ) -> None:
+        """See `Files.write`."""
+        live = self.registry.get(ref)
+        await self.whole(self._files.write(live, ref, path, chunks, keep_kinds=keep_kinds, own=own))
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        """See `Files.export`."""
+        return await self._files.export(self.registry.get(ref))
 
     async def changes(self, ref: str) -> JsonList:
         """What the container changed in its rootfs: ``{"Path", "Kind"}``, 0 changed, 1 added, 2 deleted."""

@@ -26,12 +26,6 @@ def table() -> Sequence[ApiRoute]:
         _NO_SWARM: (("GET", "/swarm"), ("POST", "/swarm/{action}"), ("GET", "/services"), ("GET", "/nodes")),
         _NO_PLUGINS: (("POST", "/plugins/{action*}"),),
         "committing a container is not offered yet: write a Dockerfile": (("POST", "/commit"),),
-        "copying from and to containers is not offered yet: mount a folder with -v": (
-            ("GET", "/containers/{ref}/archive"),
-            ("PUT", "/containers/{ref}/archive"),
-            ("HEAD", "/containers/{ref}/archive"),
-            ("GET", "/containers/{ref}/export"),
-        ),
     }
     routes: list[ApiRoute] = [
         Route("GET", "/networks", _networks),

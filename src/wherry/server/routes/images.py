@@ -8,11 +8,11 @@ from aiohttp import web
 from wherry.engine.images import Images
 from wherry.errors import InvalidArgument, Unimplemented
 from wherry.server.body import chunks
-from wherry.server.call import ApiRoute, Call, answer, answer_lines, closing, done
+from wherry.server.call import ApiRoute, Call, answer, answer_lines, done
 from wherry.server.router import Kind, Route
+from wherry.server.routes.archives import send
 from wherry.server.versions import ApiVersion
 
-_TAR = "application/x-tar"
 _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
 
 
@@ -96,12 +96,7 @@ class ImageRoutes:
         return await self._archive(call, names)
 
     async def _archive(self, call: Call, names: Sequence[str]) -> web.StreamResponse:
-        archive = await self._images.save(names)
-        async with closing(archive):
-            response = await call.stream(_TAR)
-            async for part in archive:
-                await response.write(part)
-        return response
+        return await send(call, await self._images.save(names))
 
 
 def _as_of(version: ApiVersion, image: dict[str, Any]) -> dict[str, Any]:
