@@ -30,10 +30,14 @@ from wherry.errors import NotFound, WherryError
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig, RunConfig
 from wherry.oci.platform import Platform
+from wherry.wasm.module import ModuleInfo
 
 WASM = Platform("wasi", "wasm")
 LINUX = Platform("linux", "amd64")
 MODULE = b"\0asm\1\0\0\0"
+
+
+_INFO = ModuleInfo("module", 0).to_json()
 
 
 class FakeCompiler:
@@ -44,7 +48,7 @@ class FakeCompiler:
         self.fault: WherryError | None = None
 
     def known(self, path: str, *, fuel: bool = False) -> CompiledModule | None:
-        return CompiledModule(Digest.of(b""), "", {}) if path in self.asked and self.fault is None else None
+        return CompiledModule(Digest.of(b""), "", _INFO) if path in self.asked and self.fault is None else None
 
     async def ensure(
         self, path: str, *, fuel: bool = False, progress: Callable[[str], None] | None = None
@@ -52,7 +56,7 @@ class FakeCompiler:
         self.asked.append(path)
         if self.fault is not None:
             raise self.fault
-        return CompiledModule(Digest.of(b""), "", {})
+        return CompiledModule(Digest.of(b""), "", _INFO)
 
 
 class FakeImages:

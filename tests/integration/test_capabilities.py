@@ -1,5 +1,6 @@
 """What a module is granted: bound by --cap-drop and --cap-add of both CLIs, and told by inspect."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ SOCKETS = {"accept": NOTCAPABLE, "send": NOTCAPABLE}
 @pytest.fixture(scope="module")
 def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("grants")
-    compile_wasm(DATA / "grants_guest.c", folder / "guest.wasm")
+    compile_wasm(DATA / "grants_guest.c", folder / "guest.wasm", "-O1")  # says who made it
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY guest.wasm /guest.wasm\nENTRYPOINT ["/guest.wasm"]\n')
     docker("build", "-q", "-t", "grants", folder)
     return "grants"
@@ -30,6 +31,16 @@ def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def answers(out: str) -> dict[str, int]:
     return {name: int(number) for name, number in (line.split() for line in out.splitlines())}
+
+
+def wherry(docker: Docker, *words: str) -> str:
+    """What wherry's own CLI prints; it must succeed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
+    command = [sys.executable, "-m", "wherry.cli", *words]
+    environ = {**kept, "WHERRY_HOST": docker.daemon.host}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(
@@ -61,14 +72,8 @@ def test_a_dropped_words_functions_answer_notcapable(
 
 
 def test_wherrys_own_cli_takes_commas(docker: Docker, image: str) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-    command = [sys.executable, "-m", "wherry.cli", "run", "--rm", "--cap-drop=network,random", image]
-    done = subprocess.run(
-        command, env={**kept, "WHERRY_HOST": docker.daemon.host}, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert answers(done.stdout)["random"] == NOTCAPABLE
-    assert answers(done.stdout)["clock"] == 0
+    found = answers(wherry(docker, "run", "--rm", "--cap-drop=network,random", image))
+    assert (found["random"], found["clock"]) == (NOTCAPABLE, 0)
 
 
 def test_an_exec_is_bound_like_its_container(docker: Docker, image: str) -> None:
@@ -91,3 +96,27 @@ def test_a_linux_container_has_no_such_words(docker: Docker, tmp_path: Path) -> 
     docker("build", "-q", "-t", "linux-one", tmp_path)
     error = docker.fails("create", "--cap-drop=random", "linux-one")
     assert 'invalid CapDrop: unknown capability: "CAP_RANDOM"' in error
+
+
+def test_inspect_tells_of_an_image_and_of_a_container_what_its_module_wants(docker: Docker, image: str) -> None:
+    told = json.loads(docker("image", "inspect", image))[0]["Wasm"]
+    assert told["Capabilities"] == ["files", "clocks", "random", "listen"]
+    assert {"path_open", "fd_readdir"} <= set(told["Imports"]["files"])
+    assert told["Imports"]["random"] == ["random_get"]
+    assert "_start" in told["Exports"]
+    assert told["Memories"][0]["Minimum"] >= 1 << 16
+    assert any("clang" in line for line in told["Producers"]["processed-by"])
+    assert told["Path"] == "/guest.wasm"
+    docker("create", "--name", "told", image)
+    module = json.loads(docker("inspect", "told"))[0]["Wasm"]["Module"]
+    docker("rm", "told")
+    assert module == told
+    assert wherry(docker, "image", "inspect", "--format", "{{.Wasm.Digest}}", image).strip() == told["Digest"]
+
+
+def test_inspect_of_an_image_whose_module_is_none_says_why(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY Dockerfile /none\nENTRYPOINT ["/gone.wasm"]\n')
+    docker("build", "-q", "-t", "none", "--platform", "wasi/wasm", tmp_path)
+    told = json.loads(docker("image", "inspect", "none"))[0]
+    assert "no such file" in told["Wasm"]["Error"]
+    assert told["Os"] == "wasi"

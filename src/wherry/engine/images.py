@@ -21,6 +21,7 @@ from wherry.engine.image_archive import Loaded
 from wherry.engine.image_catalog import UNTAGGED, Catalog, Entry, Found, Variant
 from wherry.engine.image_filters import KNOWN, Selection, selection
 from wherry.engine.image_removal import Removal, User, plan
+from wherry.engine.module_views import module_view
 from wherry.engine.record import from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
@@ -76,14 +77,21 @@ class Images:
     async def warm(self, ref: str) -> None:
         """Unpack an image and compile its entry, so that its first container starts like any other. Best effort."""
         try:
-            image = await self.runnable(ref, None)
-            words = [*(image.config.config.entrypoint or ()), *(image.config.config.cmd or ())]
-            if image.platform.is_wasm and image.snapshot and words:
-                layers = await asyncio.to_thread(self._services.snapshots.layers, image.snapshot)
-                path = os.path.join("/", image.config.config.working_dir, words[0].partition("#")[0])
-                await self._services.compiler.ensure(await asyncio.to_thread(stacked.resolve, layers, path))
+            await self._module(await self.runnable(ref, None))
         except WherryError as error:
             log.info("image %s is not ready to run: %s", ref, error)  # whoever runs it, is told the same
+
+    async def _module(self, image: RunnableImage) -> Json:
+        """What its entry is, compiled now if it has not been; {} if it has none. NotFound; InvalidArgument."""
+        config = image.config.config
+        words = [*(config.entrypoint or ()), *(config.cmd or ())]
+        if not (image.platform.is_wasm and image.snapshot and words):
+            return {}
+        path, sharp, export = words[0].partition("#")
+        path = os.path.join("/", config.working_dir, path)
+        layers = await asyncio.to_thread(self._services.snapshots.layers, image.snapshot)
+        module = await self._services.compiler.ensure(await asyncio.to_thread(stacked.resolve, layers, path))
+        return module_view(path + sharp + export, module)
 
     async def _unpacked(self, variant: Variant) -> str:
         return await asyncio.to_thread(
@@ -132,7 +140,13 @@ class Images:
     async def inspect(self, ref: str) -> Json:
         found = await self.catalog.find(ref)
         variant = await self.catalog.variant(found.entry, None, _shown(found, ref))
-        return image_views.inspection(found.entry, variant, self._services.snapshots.name)
+        document = image_views.inspection(found.entry, variant, self._services.snapshots.name)
+        if variant.platform.is_wasm:
+            try:
+                document["Wasm"] = await self._module(await self.runnable(ref, None))
+            except WherryError as error:  # the image can be shown all the same
+                document["Wasm"] = {"Error": str(error)}
+        return document
 
     async def history(self, ref: str) -> Jsons:
         found = await self.catalog.find(ref)

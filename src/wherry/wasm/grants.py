@@ -52,9 +52,19 @@ def matches(names: Iterable[str], name: str) -> bool:
     return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in names)
 
 
-def word_of(name: str) -> str:
-    """The word that the import ``name`` falls under, "" for what is always granted."""
-    for word in WORDS:
-        if matches(_FUNCTIONS[word], name):
-            return word
-    return "network" if matches((_SOCKETS,), name) else ""
+def grouped(names: Iterable[str]) -> dict[str, list[str]]:
+    """Imported names by the word that each falls under, "" for what is always granted.
+
+    What is done to any socket falls under what makes this module's: without a function to call out, it can but accept.
+    """
+    found: dict[str, list[str]] = {}
+    of_sockets = []
+    for name in names:
+        word = next((word for word in WORDS if matches(_FUNCTIONS[word], name)), "")
+        if not word and matches((_SOCKETS,), name):
+            of_sockets.append(name)
+        else:
+            found.setdefault(word, []).append(name)
+    if of_sockets:
+        found.setdefault("network" if "network" in found else "listen", []).extend(of_sockets)
+    return found

@@ -9,16 +9,16 @@ from wherry.wasm.imports import HOST
 
 
 def test_every_host_function_is_a_words_or_everybodys() -> None:
-    always = {name for _, name in HOST if not grants.word_of(name)}
+    always = set(grants.grouped(name for _, name in HOST)[""])
     assert {name for name in always if not name.startswith(("args_", "environ_", "fd_", "proc_"))} <= {
         "poll_oneoff",
         "sched_yield",
     }
-    assert {grants.word_of(name) for name in ("path_open", "fd_readdir")} == {"files"}
-    for name in ("sock_connect", "sock_send_to_v2", "sock_getaddrinfo", "sock_addr_resolve"):
-        assert grants.word_of(name) == "network"
-    assert grants.word_of("sock_accept_v2") == "listen"
-    assert grants.word_of("thread-spawn") == "threads"
+    assert grants.grouped(["path_open", "fd_readdir"]) == {"files": ["path_open", "fd_readdir"]}
+    outbound = ["sock_connect", "sock_send_to_v2", "sock_getaddrinfo", "sock_addr_resolve"]
+    assert grants.grouped([*outbound, "thread-spawn"]) == {"network": outbound, "threads": ["thread-spawn"]}
+    assert grants.grouped(["sock_send", "sock_accept_v2"]) == {"listen": ["sock_accept_v2", "sock_send"]}
+    assert grants.grouped(["sock_open", "sock_connect"]) == {"network": ["sock_connect", "sock_open"]}
 
 
 def test_what_is_done_to_any_socket_goes_with_the_last_of_both_words() -> None:

@@ -19,7 +19,7 @@ from wherry.engine.containers.changes import changes
 from wherry.engine.containers.control import Control
 from wherry.engine.containers.creation import Creation
 from wherry.engine.containers.files import Files
-from wherry.engine.containers.launch import Launcher
+from wherry.engine.containers.launch import Launcher, find_module
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook, LogQuery
 from wherry.engine.containers.recovery import Recovery
@@ -28,8 +28,10 @@ from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
 from wherry.engine.containers.usage import usage
+from wherry.engine.module_views import module_view
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, Publisher, RunnableImages
+from wherry.engine.spec.wasm import has_fuel
 from wherry.engine.states import RUNNING
 from wherry.engine.times import ZERO
 from wherry.engine.volumes import Volumes
@@ -44,6 +46,7 @@ __all__ = ["Containers", "LogQuery"]
 
 _STATS_INTERVAL = 1.0
 _CLOSE_PATIENCE = 5.0
+_MODULE_PATIENCE = 2.0
 
 
 class Containers:
@@ -219,10 +222,18 @@ class Containers:
             layers=layers,
         )
         if record.kind == "wasm":
-            document.setdefault("Wasm", {})["Usage"] = await self._usage(live)
+            document["Wasm"] = {"Module": await self._module(record, layers), "Usage": await self._usage(live)}
         if size:
             document["SizeRw"] = document["SizeRootFs"] = await self._size(record)
         return document
+
+    async def _module(self, record: Record, layers: Sequence[str]) -> Json:
+        """What its module is; {} when that cannot be told, or not soon, because it is still being compiled."""
+        with contextlib.suppress(WherryError, TimeoutError):
+            async with asyncio.timeout(_MODULE_PATIENCE):
+                inside, path = await asyncio.to_thread(find_module, record, layers)
+                return module_view(inside, await self.services.compiler.ensure(path, fuel=has_fuel(record)))
+        return {}
 
     async def _usage(self, live: Live) -> Json:
         if live.task is not None:

@@ -1,0 +1,56 @@
+"""What is told of a module: the ``Wasm`` of `docker image inspect`, and ``Wasm.Module`` of a container's. Pure.
+
+Docker has no such thing; the words of ``Capabilities`` are those of --cap-drop.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from wherry.core.modules.compiler import CompiledModule
+from wherry.wasm.grants import WORDS, grouped
+
+Json = dict[str, Any]
+
+# Spelt out for people, in the order in which they are shown; "" is what every program may do.
+_SHOWN: Final[Mapping[str, str]] = {word: word for word in WORDS} | {"network": "outbound network", "": "always"}
+_MOST_SHOWN: Final = 1000
+"""Names of each kind: a hostile module has as many as it likes."""
+
+
+def module_view(path: str, module: CompiledModule) -> Json:
+    """``path`` is the module's in the image, with ``#name`` for an export other than ``_start``."""
+    info = module.info
+    imports = _grouped(info)
+    return {
+        "Path": path,
+        "Digest": str(module.digest),
+        "Size": info["size"],
+        "Kind": info["kind"],
+        "Name": info["name"],
+        "Capabilities": [word for word in WORDS if word in imports],
+        "Imports": {_SHOWN[word]: imports[word] for word in _SHOWN if word in imports},
+        "Exports": sorted(item["name"] for item in info["exports"])[:_MOST_SHOWN],
+        "Memories": [_memory(memory) for memory in info["memories"][:_MOST_SHOWN]],
+        "Producers": {field: _producers(pairs) for field, pairs in info["producers"].items()},
+    }
+
+
+def _grouped(info: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of imported functions by the word that grants them."""
+    names = [item["name"] for item in info["imports"] if item["kind"] in ("func", "component")]
+    return {word: sorted(found) for word, found in grouped(names[:_MOST_SHOWN]).items()}
+
+
+def _memory(memory: Mapping[str, Any]) -> Json:
+    """In bytes; no ``Maximum`` is the most that its pointers reach."""
+    page = memory["pageSize"]
+    most = None if memory["max"] is None else memory["max"] * page
+    return {"Minimum": memory["min"] * page, "Maximum": most, "Shared": memory["shared"]}
+
+
+def _producers(pairs: list[list[str]]) -> list[str]:
+    """``C11``, ``clang 18.1.2``: as the module's producers section names them.
+
+    https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md
+    """
+    return [f"{name} {version}".strip() for name, version in pairs[:_MOST_SHOWN]]
