@@ -92,8 +92,12 @@ class Guests:
         memory_limit: int | None = None,
         cwd: str = "/",
         warm: str = "",
+        file_limit: int | None = None,
+        patience: int | None = None,
+        sockets: bool = False,
     ) -> Result:
-        """Compile ``file`` if this has not been done, and run it. ``stdin`` None: closed."""
+        """Compile ``file`` if this has not been done, and run it. ``stdin`` None: closed. ``file_limit``: bytes that a
+        file may have; ``patience``: seconds until SIGALRM ends it; ``sockets``: it has a network, an empty one."""
         compiled = self._compiled.get(file) or self.compile(file)
         self._compiled[file] = compiled
         if "error" in compiled:
@@ -109,6 +113,9 @@ class Guests:
             "memory_limit": memory_limit,
             "cwd": cwd,
             "warm": warm,
+            "file_limit": file_limit,
+            "patience": patience,
+            "sockets": sockets,
         }
         answer = _ask(self._zygote, request)
         return Result(

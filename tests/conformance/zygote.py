@@ -3,8 +3,11 @@
 It reads one JSON request a line and answers each with one: see `Guests.run` for the fields.
 """
 
+import ctypes
 import json
 import os
+import resource
+import signal
 import sys
 import traceback
 
@@ -13,6 +16,7 @@ sys.path.insert(0, sys.argv[1])
 from wherry.errors import WherryError
 from wherry.wasm.guest import Guest, GuestConfig, Preopen
 from wherry.wasm.program import Program, Runtime
+from wherry.wasm.wasi.host import SocketPolicy
 
 
 def open_stdio(request):
@@ -28,6 +32,13 @@ def open_stdio(request):
             os.dup2(fd, number)
 
 
+def own_network():
+    """A network namespace with nothing in it, so that a guest's sockets reach nobody."""
+    user = 0 if os.geteuid() == 0 else 0x10000000  # CLONE_NEWUSER
+    if ctypes.CDLL(None, use_errno=True).unshare(user | 0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
 def child(runtime: Runtime, program: Program, request, report: int):
     try:
         runtime.complete(program)
@@ -36,6 +47,12 @@ def child(runtime: Runtime, program: Program, request, report: int):
             for name, path, writable in request["preopens"]
         )
         open_stdio(request)
+        if request["file_limit"]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+        if request["sockets"]:
+            own_network()
+        if request["patience"]:
+            signal.alarm(request["patience"])
         config = GuestConfig(
             tuple(os.fsencode(arg) for arg in request["args"]),
             tuple(os.fsencode(word) for word in request["environ"]),
@@ -43,6 +60,7 @@ def child(runtime: Runtime, program: Program, request, report: int):
             entry=request["entry"],
             memory_limit=request["memory_limit"],
             cwd=request["cwd"],
+            sockets=SocketPolicy(None, outbound=True) if request["sockets"] else None,
         )
         guest = Guest(program, config, os._exit)
         guest.instantiate()
