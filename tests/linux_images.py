@@ -1,9 +1,11 @@
 """Linux images for tests, made of Debian's own packages: no registry is asked.
 
-`busybox_context` is a build context of busybox-static with a name for each of its programs.
+`busybox_context` is a build context of busybox-static with a name for each of its programs; `compiler_context` and
+`clang_context` add a compiler to it, of the files that the installed packages brought.
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,3 +32,63 @@ def busybox_context(folder: Path) -> Path:
     (root / "etc/group").write_text(_GROUP)
     (folder / "Dockerfile").write_text(_DOCKERFILE)
     return folder
+
+
+# What of Debian's packages a C compiler needs; the C++ and link-time halves of gcc are left out below.
+_COMPILER = "gcc gcc-12 cpp cpp-12 binutils binutils-x86-64-linux-gnu libc6-dev linux-libc-dev libgcc-12-dev"
+_CLANG = "clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 libclang-common-14-dev"
+_LEFT_OUT = tuple(
+    "/usr/share/ /lto1 /lto-wrapper lto-dump gprofng libasan libtsan liblsan libubsan libhwasan ld.gold dwp "
+    "libclang_rt.asan libclang_rt.fuzzer libclang_rt.msan libclang_rt.tsan libclang_rt.xray libclang_rt.profile".split()
+)
+
+
+def compiler_context(folder: Path, packages: str = _COMPILER) -> Path:
+    """A context whose image has busybox's shell and the compiler of ``packages``, with the libraries they load.
+
+    The files are those that the installed packages brought: as `dpkg -x` would give them, without a download.
+    """
+    busybox_context(folder)
+    wanted = set(_files(packages.split()))
+    for name in [path for path in wanted if path.startswith(("/usr/bin/", "/usr/lib/gcc")) or "/llvm-14/bin/" in path]:
+        wanted |= _libraries(name)
+    root = folder / "rootfs"
+    for path in sorted(wanted):
+        _copy(Path(path), root)
+    for name in ("lib", "lib64"):
+        # Debian's merged /usr: programs name their loader by /lib64.
+        (root / name).symlink_to(f"usr/{name}")
+    return folder
+
+
+def clang_context(folder: Path) -> Path:
+    """The same with clang for WebAssembly and its C library."""
+    return compiler_context(folder, _CLANG)
+
+
+def _files(packages: list[str]) -> list[str]:
+    listed = subprocess.run(["dpkg", "-L", *packages], capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, f"packages are missing: {listed.stderr}: install {' '.join(packages)}"
+    return [line for line in listed.stdout.splitlines() if line and not any(part in line for part in _LEFT_OUT)]
+
+
+def _libraries(program: str) -> set[str]:
+    if not os.access(program, os.X_OK) or os.path.isdir(program):
+        return set()
+    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    words = [word for line in told.splitlines() for word in line.split() if word.startswith("/")]
+    return {path for word in words for path in (word, os.path.realpath(word))}
+
+
+def _copy(path: Path, root: Path) -> None:
+    """One file or link; ``/lib`` is ``/usr/lib``."""
+    text = str(path)
+    place = root / (f"usr{text}" if text.startswith(("/lib", "/lib64")) else text.lstrip("/"))
+    folder = path.is_dir() and (not path.is_symlink() or path.parent == Path("/"))
+    if os.path.lexists(place) or folder:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        place.symlink_to(os.readlink(path))
+    elif path.exists():
+        os.link(path, place) if os.stat(path).st_dev == os.stat(root).st_dev else shutil.copy2(path, place)

@@ -18,6 +18,7 @@ from wherry.build.events import (
     TriggersFound,
     Warned,
 )
+from wherry.build.request import StepFailed
 from wherry.errors import WherryError
 
 Message = dict[str, Any]
@@ -33,7 +34,8 @@ def messages(event: BuildEvent) -> Iterator[Message]:
 
 def failure(error: WherryError) -> Message:
     """The last message of a build that failed."""
-    return {"errorDetail": {"message": str(error)}, "error": str(error)}
+    code = {"code": error.code} if isinstance(error, StepFailed) else {}
+    return {"errorDetail": {**code, "message": str(error)}, "error": str(error)}
 
 
 def short(image_id: str) -> str:

@@ -30,7 +30,7 @@ _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "ftp://")
 async def transfer(session: Session, stage: int, state: State, step: Transfer) -> tuple[State, bool]:
     """COPY and ADD: the stage after it, and whether the cache had it."""
     _check_sources(step)
-    tree = await _source(session, stage, step)
+    tree = await source_tree(session, stage, step.from_stage if isinstance(step, Copy) else "")
     chown_root = await session.tree(state.layers) if _is_named(step.chown) else Tree()
     picked, key = await blocking(_selected, session, state, step, tree, chown_root)
     record = await session.recall(key)
@@ -57,10 +57,11 @@ def _check_sources(step: Transfer) -> None:
         raise InvalidArgument("checksum can't be specified for non-HTTP(S) sources")
 
 
-async def _source(session: Session, stage: int, step: Transfer) -> Tree:
-    if not isinstance(step, Copy) or not step.from_stage:
+async def source_tree(session: Session, stage: int, name: str) -> Tree:
+    """What ``--from=name`` of stage number ``stage`` stands for; "" is the context."""
+    if not name:
         return session.context.tree
-    found = source(session.plan.dockerfile, stage, step.from_stage)
+    found = source(session.plan.dockerfile, stage, name)
     if isinstance(found, int):
         return await session.tree(session.stages[found].layers)
     return await session.tree((await base_state(session, found, "")).layers)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry.build.cache import BuildCache
+from wherry.build.cachemounts import CacheMounts
 from wherry.core.content.store import ContentStore
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.modules.compiler import Compiler
 from wherry.core.snapshots.snapshotter import Snapshotter
+from wherry.errors import InvalidArgument
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
@@ -23,7 +25,9 @@ class BuildRequest:
 
     ``dockerfile`` is a path in the context. ``tags`` are names as users type them; none leaves the image untagged.
     ``build_args`` with None are as good as not given. ``target`` is a stage's alias or number, "" the last stage.
-    ``platform`` "" leaves it to FROM, to the base image, or to the kind of the entry file.
+    ``platform`` "" leaves it to FROM, to the base image, or to the kind of the entry file. ``network`` is what RUNs
+    get that name none: none, host, or "" for the engine's own choice. ``cache_from`` are images whose layers may be
+    taken for steps that they were made by; ``secrets`` what ``RUN --mount=type=secret`` can ask for, by id.
     """
 
     context: AsyncIterator[bytes] | bytes
@@ -35,6 +39,9 @@ class BuildRequest:
     platform: str = ""
     no_cache: bool = False
     remote: str = ""
+    network: str = ""
+    cache_from: tuple[str, ...] = ()
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,28 @@ class BuildResult:
     tags: tuple[str, ...]
 
 
+class StepFailed(InvalidArgument):
+    """The program of a RUN ended with ``code``, which is also what the client's command ends with."""
+
+    code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StepMount:
+    """Something mounted for one RUN: the host's ``source``, or a tmpfs of ``size`` bytes (0: the kernel's choice) if
+    that is ""."""
+
+    target: str
+    source: str = ""
+    writable: bool = True
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class RunStep:
     """A RUN to be carried out. ``id`` is unique and fit for a container's; what changes in ``rootfs`` is the layer;
-    ``layers`` are its host folders, topmost first, for looking files up; ``argv[0]`` is the path of a module in it."""
+    ``layers`` are its host folders, topmost first, for looking files up; ``argv[0]`` is a program in it, of a wasm
+    platform the path of a module. ``network`` is none, host, or "" for the engine's own choice."""
 
     id: str
     rootfs: Sequence[Mount]
@@ -60,6 +85,8 @@ class RunStep:
     cwd: str
     user: str
     platform: Platform
+    mounts: tuple[StepMount, ...] = ()
+    network: str = ""
 
 
 class StepRunner(Protocol):
@@ -77,7 +104,8 @@ class BuildServices:
     ``temporary`` is a folder of the builder's own (see spool.sweep). ``clock`` gives seconds since the epoch, for
     leases and names only: no image depends on it. ``new_id`` gives names that were never used before. ``largest``
     bounds, in bytes, what a build may put into ``temporary`` as one file. Without ``compiler`` modules are compiled
-    when first used; without ``runner`` a RUN is refused.
+    when first used; without ``runner`` a RUN is refused. ``cache_mounts`` keeps the folders of
+    ``RUN --mount=type=cache``; ``private`` is a folder of memory for secrets. Without them those mounts are refused.
     """
 
     content: ContentStore
@@ -92,3 +120,5 @@ class BuildServices:
     compiler: Compiler | None = None
     runner: StepRunner | None = None
     largest: int = 16 << 30
+    cache_mounts: CacheMounts | None = None
+    private: str = ""

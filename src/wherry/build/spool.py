@@ -44,6 +44,10 @@ class Spool:
         """Take the folder away, if it was made. Idempotent."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def free(self) -> str:
+        """A path where nothing is yet, for a folder to be made at."""
+        return self._next()
+
     def _next(self) -> str:
         self._count += 1
         return os.path.join(self._folder, str(self._count))

@@ -10,6 +10,7 @@ from wherry.build.entry import WASM, file_at, is_module, module_path
 from wherry.build.events import StepFinished, StepStarted, TriggersFound, Warned
 from wherry.build.graph import StagePlan, declared
 from wherry.build.images import base_state
+from wherry.build.request import StepFailed
 from wherry.build.session import EPOCH_ARG, Session
 from wherry.build.state import State, commanded, configured, shell_words
 from wherry.build.threads import blocking
@@ -22,8 +23,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.document import DOCUMENT_LIMIT
 from wherry.oci.platform import Platform
 
-_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-_ALWAYS_TAKEN: Final = frozenset({*_PROXIES, *map(str.lower, _PROXIES), EPOCH_ARG})
+_ALWAYS_TAKEN: Final = frozenset({*run.PROXIES, *map(str.lower, run.PROXIES), EPOCH_ARG})
 
 _MOST_LAYERS: Final = 127
 """Docker's limit; overlayfs takes some more."""
@@ -101,7 +101,7 @@ class Walk:
             case Workdir():
                 return await files.workdir(self._session, state, step)
             case Run():
-                return await run.run(self._session, self._number, state, step)
+                return await run.run(self._session, self._number, stage.index, state, step)
         return await self._configure(state, step)
 
     async def _configure(self, state: State, step: Instruction) -> Outcome:
@@ -166,7 +166,10 @@ class Walk:
         place = f"{self._plan.dockerfile.name}:{instruction.line}: "
         if str(error).startswith(place):
             return error
-        return type(error)(f"{place}{one_line(instruction.text)}: {error}")
+        placed = type(error)(f"{place}{one_line(instruction.text)}: {error}")
+        if isinstance(placed, StepFailed) and isinstance(error, StepFailed):
+            placed.code = error.code
+        return placed
 
     def _warn_of_unused(self) -> None:
         used = {*_ALWAYS_TAKEN, *(name for arg in self._args() for name, _ in arg.args)}

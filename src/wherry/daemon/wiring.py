@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -28,6 +29,7 @@ from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
 from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
+from wherry.engine.builds import secrets_folder
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.transfer import temporary_folder
 from wherry.oci.digest import Digest
@@ -59,6 +61,7 @@ def _services(config: DaemonConfig, database: Database, tasks: ShimTasks, path: 
         root=root, state=config.state, default_platform=Platform.host(), rootless=config.rootless, path=path
     )
     spool.sweep(temporary_folder(engine))
+    shutil.rmtree(secrets_folder(engine), ignore_errors=True)  # a killed engine's
     content = LocalContentStore(os.path.join(root, "content"))
     images = SqliteImageStore(database, lambda names: stage_index(content.root, names))
     snapshots = _snapshotter(database, os.path.join(root, "snapshots"))

@@ -4,17 +4,19 @@ What a build does lies in the floor below; its RUN steps are run by steprunner.p
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wherry.build.cache import Kept, Record
+from wherry.build.cachemounts import CacheMounts
 from wherry.build.classic import failure, messages
 from wherry.build.events import BuildEvent, Built, StepOutput
 from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.solver import build
 from wherry.engine.images import Images
-from wherry.engine.services import EngineServices
+from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.steprunner import TaskStepRunner
 from wherry.engine.transfer import temporary_folder
 from wherry.errors import Unimplemented, WherryError
@@ -38,6 +40,14 @@ class BuildOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     platform: str = ""
+    network: str = ""
+    cache_from: tuple[str, ...] = ()
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+def secrets_folder(config: EngineConfig) -> str:
+    """Where secrets of builds lie while they are used: in memory, as all of the state folder on most machines."""
+    return os.path.join(config.state, "secrets")
 
 
 class NoCache:
@@ -66,6 +76,7 @@ class Builds:
         self._services = services
         self._images = images
         self._cache = services.build_cache or NoCache()
+        self._cache_mounts = CacheMounts(os.path.join(services.config.root, "build-mounts"))
 
     async def build(self, options: BuildOptions, context: AsyncIterator[bytes]) -> AsyncIterator[Json]:
         """The build's messages, as they come. What fails before the first message is raised; later, it is the last one.
@@ -104,6 +115,9 @@ class Builds:
             platform=options.platform,
             no_cache=options.no_cache,
             remote=options.remote,
+            network=options.network,
+            cache_from=options.cache_from,
+            secrets=options.secrets,
         )
         try:
             try:
@@ -129,13 +143,16 @@ class Builds:
             new_id=services.new_id,
             compiler=services.compiler,
             runner=TaskStepRunner(services),
+            cache_mounts=self._cache_mounts,
+            private=secrets_folder(services.config),
         )
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> Json:
         """Forget the layer cache, and drop what only it pointed at."""
         now = self._services.clock() / 1e9
         await asyncio.to_thread(lambda: self._cache.drop(unused_since=now))
-        return {"CachesDeleted": None, "SpaceReclaimed": await self._images.collect()}
+        mounts = await asyncio.to_thread(self._cache_mounts.clear)
+        return {"CachesDeleted": None, "SpaceReclaimed": mounts + await self._images.collect()}
 
 
 class _Mailbox:

@@ -1,4 +1,4 @@
-"""RUN steps of builds on a wasm platform: a task of its own for each, its output told, nothing of it left behind."""
+"""RUN steps of builds: a task of its own for each, its output told, nothing of it left behind."""
 
 import asyncio
 import contextlib
@@ -11,34 +11,35 @@ from typing import Any, Final
 from wherry.build.request import RunStep
 from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
 from wherry.core.tasks.tasks import NewTask, Task, TaskIO
-from wherry.engine.runtimes import WHERRY
-from wherry.engine.services import EngineServices
-from wherry.errors import InvalidArgument, NotFound, Unimplemented, WherryError
+from wherry.engine.containers.ground import ground
+from wherry.engine.containers.hostconfig import host_config
+from wherry.engine.containers.launch import find_user
+from wherry.engine.containers.request import parse
+from wherry.engine.record import MountPoint, Record
+from wherry.engine.runtimes import RUNC, WHERRY
+from wherry.engine.services import EngineConfig, EngineServices
+from wherry.engine.spec.linux import linux_spec
+from wherry.engine.spec.mounts import to_spec
+from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
 
 Output = Callable[[str, bytes], None]
 _GRACE: Final = 2.0
 """Seconds that output may still come after the process has ended: somebody it left behind may hold it open."""
 _NAMESPACES: Final = ("pid", "ipc", "uts", "mount", "network")
+_NAMES: Final = ("/etc/hosts", "/etc/resolv.conf")
 
 
 class TaskStepRunner:
-    """Driver of build's `StepRunner`: one throwaway task a step, with no network and no stdin."""
+    """Driver of build's `StepRunner`: one throwaway task a step, without stdin; a module has no network either."""
 
     def __init__(self, services: EngineServices) -> None:
         self._services = services
 
     async def run(self, step: RunStep, output: Output) -> int:
         """See `StepRunner.run`."""
-        if not step.platform.is_wasm:
-            raise Unimplemented(
-                f"RUN on {step.platform} is not offered yet: build that stage elsewhere and COPY from it"
-            )
-        module = await asyncio.to_thread(stacked.resolve, step.layers, _entry(step).partition("#")[0])
-        try:
-            await self._services.compiler.ensure(module)
-        except InvalidArgument as error:
-            raise InvalidArgument(f'exec: "{step.argv[0]}": exec format error: {error}') from error
+        if step.platform.is_wasm:
+            await self._compile(step)
         io = await asyncio.to_thread(make_fifos, os.path.join(self._services.config.state, "io", step.id))
         readers = {"stdout": FifoReader(io.stdout), "stderr": FifoReader(io.stderr)}
         try:
@@ -48,9 +49,21 @@ class TaskStepRunner:
                 reader.close()
             await asyncio.to_thread(remove_fifos, io)
 
+    async def _compile(self, step: RunStep) -> None:
+        module = await asyncio.to_thread(stacked.resolve, step.layers, _entry(step).partition("#")[0])
+        try:
+            await self._services.compiler.ensure(module)
+        except InvalidArgument as error:
+            raise InvalidArgument(f'exec: "{step.argv[0]}": exec format error: {error}') from error
+
     async def _run_task(self, step: RunStep, io: TaskIO, readers: dict[str, FifoReader], output: Output) -> int:
-        spec = _spec(step, posixpath.join(self._services.config.cgroup_parent, step.id))
-        task = await self._services.tasks.create(NewTask(step.id, WHERRY, spec, step.rootfs, io))
+        config = self._services.config
+        cgroup = posixpath.join(config.cgroup_parent, step.id)
+        if step.platform.is_wasm:
+            runtime, spec = WHERRY, _wasm_spec(step, cgroup)
+        else:
+            runtime, spec = RUNC, await asyncio.to_thread(_linux_spec, step, cgroup, config)
+        task = await self._services.tasks.create(NewTask(step.id, runtime, spec, step.rootfs, io))
         pumps = [asyncio.create_task(_pump(stream, reader, output)) for stream, reader in readers.items()]
         try:
             await task.start()
@@ -85,7 +98,7 @@ def _entry(step: RunStep) -> str:
     return posixpath.normpath(posixpath.join("/", step.cwd, step.argv[0]))
 
 
-def _spec(step: RunStep, cgroup: str) -> dict[str, Any]:
+def _wasm_spec(step: RunStep, cgroup: str) -> dict[str, Any]:
     """The runtime spec of one step, as `wasm_spec` makes it of a container."""
     return {
         "ociVersion": "1.1.0",
@@ -99,6 +112,46 @@ def _spec(step: RunStep, cgroup: str) -> dict[str, Any]:
         },
         "root": {"path": "rootfs", "readonly": False},
         "hostname": "build",
-        "mounts": [],
+        "mounts": to_spec(_points(step)),
         "linux": {"namespaces": [{"type": kind} for kind in _NAMESPACES], "cgroupsPath": cgroup},
     }
+
+
+def _linux_spec(step: RunStep, cgroup: str, config: EngineConfig) -> dict[str, Any]:
+    """As a container of docker's defaults has it. Blocks, for the image's passwd. InvalidArgument: no such user."""
+    network = "host" if step.network == "host" else "none"
+    host = host_config({"NetworkMode": network})
+    request = parse({"Image": "build", "User": step.user, "WorkingDir": step.cwd, "Env": list(step.env)})
+    record = Record(
+        id=step.id,
+        name=step.id,
+        created=0,
+        image="",
+        image_id="",
+        image_name="",
+        platform=str(step.platform),
+        runtime=RUNC,
+        kind="linux",
+        config={**request.config, "Hostname": "build"},
+        host_config=host,
+        mounts=(*_points(step), *(_of_the_host() if network == "host" else ())),
+    )
+    user = find_user(step.user, (), step.layers, always=True)
+    there = ground(host, config)
+    return linux_spec(record, args=step.argv, user=user, cgroup=cgroup, annotations={}, ground=there)
+
+
+def _points(step: RunStep) -> tuple[MountPoint, ...]:
+    """Outer ones first."""
+    found = [
+        MountPoint("bind", mount.source, mount.target, mount.writable)
+        if mount.source
+        else MountPoint("tmpfs", "", mount.target, True, (f"size={mount.size}",) if mount.size else ())
+        for mount in step.mounts
+    ]
+    return tuple(sorted(found, key=lambda point: point.destination.count("/")))
+
+
+def _of_the_host() -> tuple[MountPoint, ...]:
+    """How the host finds names: of use to who has its network."""
+    return tuple(MountPoint("bind", path, path, False) for path in _NAMES if os.path.exists(path))

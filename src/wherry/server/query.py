@@ -83,6 +83,15 @@ class Query:
             raise InvalidArgument(f"invalid {name}: not a JSON object of strings")
         return {key: value for key, value in found.items() if value is not None}
 
+    def string_list(self, name: str) -> list[str]:
+        """A JSON list of strings. InvalidArgument."""
+        found = self.document(name)
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(value, str) for value in found):
+            raise InvalidArgument(f"invalid {name}: not a JSON list of strings")
+        return found
+
     def filters(self) -> Mapping[str, Sequence[str]]:
         """``filters``: ``{"name": ["a"]}``, or the older ``{"name": {"a": true}}``. InvalidArgument."""
         found = self.document("filters")

@@ -239,7 +239,7 @@ FAULTS: list[tuple[str, dict[str, Any], type[WherryError], str]] = [
         InvalidArgument,
         "checksum can't be specified for non-H",
     ),
-    ("FROM scratch\nRUN make\n", {}, Unimplemented, "^Dockerfile:2: RUN make: RUN on linux/amd64 comes in a later"),
+    ("FROM scratch\nRUN make\n", {}, Unimplemented, "^Dockerfile:2: RUN make: RUN is not supported by this engine"),
     ("FROM scratch\nEXPOSE x\n", {}, InvalidArgument, "invalid containerPort"),
     ("FROM scratch\nSTOPSIGNAL SIGFOO\n", {}, InvalidArgument, "invalid signal: SIGFOO"),
     ('FROM scratch\nENV A="${B:?no b}"\n', {}, InvalidArgument, "^Dockerfile:2: .*B: no b"),

@@ -1,5 +1,8 @@
 """``wherry build``: sends the context to the classic builder and shows what it says."""
 
+import base64
+import json
+import os
 import sys
 from typing import Any
 
@@ -29,7 +32,9 @@ _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 @click.option("--rm/--no-rm", default=True, hidden=True)
 @click.option("--force-rm", is_flag=True, hidden=True)
 @click.option("--progress", hidden=True)
-@click.option("--network", hidden=True)
+@click.option("--network", metavar="MODE", help="Network of RUN steps: default, none or host.")
+@click.option("--secret", multiple=True, metavar="id=ID[,src=FILE|env=NAME]", help="A secret for RUN --mount.")
+@click.option("--cache-from", multiple=True, metavar="IMAGE", help="Take layers of this image where they fit.")
 @click.argument("path")
 @click.pass_obj
 def command(app: App, /, path: str, **given: Any) -> None:
@@ -47,9 +52,10 @@ def command(app: App, /, path: str, **given: Any) -> None:
         "rm": given["rm"],
         "forcerm": given["force_rm"] or None,
         "networkmode": given["network"],
+        "cachefrom": json.dumps(given["cache_from"]) if given["cache_from"] else None,
         "q": given["quiet"],
     }
-    headers = {"Content-Type": "application/x-tar"}
+    headers = {"Content-Type": "application/x-tar", **_secrets(app, given["secret"])}
     image = ""
     for message in app.client.stream("POST", "/build", query, context.pieces, headers):
         image = _show(message, quiet=given["quiet"]) or image
@@ -77,6 +83,34 @@ def _arguments(app: App, items: tuple[str, ...]) -> dict[str, str | None]:
             raise InvalidArgument(f"invalid build argument {item!r}: expected NAME[=VALUE]")
         found[name] = value if separator else app.environ.get(name)
     return found
+
+
+def _secrets(app: App, items: tuple[str, ...]) -> dict[str, str]:
+    """The header that carries them, each from its file or variable; by default the variable, then the file, of its id's
+    name. InvalidArgument."""
+    found: dict[str, str] = {}
+    for item in items:
+        fields = dict(part.partition("=")[::2] for part in item.split(","))
+        name = fields.get("id") or os.path.basename(fields.get("src") or fields.get("source") or "")
+        if not name or fields.keys() - {"id", "src", "source", "env", "type"}:
+            raise InvalidArgument(f"invalid secret {item!r}: expected id=ID[,src=FILE|env=NAME]")
+        found[name] = base64.b64encode(_secret(app, name, fields)).decode()
+    if not found:
+        return {}
+    return {"X-Wherry-Build-Secrets": base64.b64encode(json.dumps(found).encode()).decode()}
+
+
+def _secret(app: App, name: str, fields: dict[str, str]) -> bytes:
+    path, variable = fields.get("src") or fields.get("source"), fields.get("env") or fields.get("id", "")
+    if path is None and variable in app.environ:
+        return app.environ[variable].encode(errors="surrogateescape")
+    if path is None and "env" in fields:
+        raise InvalidArgument(f"secret {name}: the environment has no {variable}")
+    try:
+        with open(path or name, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidArgument(f"secret {name}: {path or name}: {error.strerror}") from None
 
 
 def _show(message: dict[str, Any], *, quiet: bool) -> str:

@@ -1,6 +1,10 @@
 """Builds by the classic builder, and what BuildKit's clients ask for instead."""
 
+import base64
+import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from aiohttp import web
 
@@ -11,6 +15,7 @@ from wherry.server.call import ApiRoute, Call, answer, begun
 from wherry.server.query import Query
 from wherry.server.router import Kind, Route
 
+SECRETS: Final = "X-Wherry-Build-Secrets"
 _NO_BUILDKIT = "BuildKit is not offered yet: set DOCKER_BUILDKIT=0 to build with the classic builder"
 
 
@@ -32,7 +37,8 @@ class BuildRoutes:
     async def build(self, call: Call) -> web.StreamResponse:
         if call.query.text("version") == "2":
             raise InvalidArgument(_NO_BUILDKIT)
-        return await call.lines(await begun(self._builds.build(options(call.query), chunks(call.request))))
+        wanted = replace(options(call.query), secrets=secrets(call.request.headers.get(SECRETS, "")))
+        return await call.lines(await begun(self._builds.build(wanted, chunks(call.request))))
 
     async def prune(self, call: Call) -> web.StreamResponse:
         return answer(await self._builds.prune(call.query.filters()))
@@ -54,4 +60,27 @@ def options(query: Query) -> BuildOptions:
         labels=query.string_map("labels"),
         target=query.text("target"),
         platform=query.text("platform"),
+        network=_network(query.text("networkmode")),
+        cache_from=tuple(query.string_list("cachefrom")),
     )
+
+
+def _network(mode: str) -> str:
+    """InvalidArgument: a build knows none, host and the engine's own choice."""
+    if mode not in ("", "default", "bridge", "none", "host"):
+        raise InvalidArgument(f"network mode {mode[:60]!r} is not supported by builds: use default, none or host")
+    return mode if mode in ("none", "host") else ""
+
+
+def secrets(header: str) -> dict[str, bytes]:
+    """What ``RUN --mount=type=secret`` may ask for: a JSON object of base64 texts, itself in base64. InvalidArgument.
+
+    Docker's classic builder has no secrets; the header is wherry's own.
+    """
+    if not header:
+        return {}
+    try:
+        document = json.loads(base64.b64decode(header, validate=True))
+        return {str(name): base64.b64decode(value, validate=True) for name, value in document.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise InvalidArgument(f"{SECRETS} is no base64 of a JSON object of base64 texts") from None
