@@ -12,6 +12,7 @@ from wherry.engine.containers.containers import Containers
 from wherry.engine.events import Events
 from wherry.engine.exec import Execs
 from wherry.engine.images import Images
+from wherry.engine.makings import Makings
 from wherry.engine.services import EngineServices
 from wherry.engine.system import System
 
@@ -31,6 +32,7 @@ class Engine:
         self.containers = Containers(services, self.images, self.events, self._background)
         self.volumes = self.containers.volumes
         self.exec = Execs(self.containers)
+        self.makings = Makings(services, self.images, self.containers, self.events)
         self.builds = Builds(services, self.images)
         self.system = System(services, self.containers, self.images, self.events)
 

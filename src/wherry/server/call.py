@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 import wherry
-from wherry.server.body import read_json
+from wherry.server.body import parse_json, read_body, read_json
 from wherry.server.query import Query
 from wherry.server.router import Route
 from wherry.server.versions import NEWEST, ApiVersion
@@ -44,6 +44,11 @@ class Call:
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object. InvalidArgument."""
         return await read_json(self.request)
+
+    async def optional_json(self) -> dict[str, Any]:
+        """The same, but ``null`` is an empty object: Go's clients send that for a document they have none of."""
+        body = (await read_body(self.request)).strip()
+        return {} if body in (b"", b"null") else parse_json(body)
 
     async def stream(
         self, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None

@@ -79,6 +79,13 @@ class View:
         self._mounts[place] = source
         return place
 
+    def has(self, place: Place) -> bool:
+        """Whether there is something at exactly this place, no link followed."""
+        try:
+            return bool(self._top) and self._at(place) is not None
+        except NotFound:
+            return False
+
     def find(self, path: bytes, *, follow: bool) -> Found:
         """What ``path`` names; ``follow``: a link at its end too. NotFound; InvalidArgument: too many links."""
         pending = _parts(path)

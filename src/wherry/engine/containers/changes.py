@@ -1,13 +1,14 @@
-"""`docker diff`: what a container changed in its rootfs, read from its own layer. Blocks."""
+"""`docker diff`: what a container changed in its rootfs. Blocks."""
 
 import os
-import stat
 from collections.abc import Iterator
 from typing import Any, Final
 
+from wherry.core.diff.changes import of_comparison, of_marks
+from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX
+from wherry.core.diff.view import View
+from wherry.core.faults import translating
 from wherry.core.snapshots.snapshotter import Snapshotter
-from wherry.errors import NotFound, Unimplemented
-from wherry.linux import stacked
 
 _CHANGED: Final = 0
 _ADDED: Final = 1
@@ -15,28 +16,29 @@ _DELETED: Final = 2
 
 
 def changes(snapshots: Snapshotter, key: str) -> list[dict[str, Any]]:
-    """``{"Path", "Kind"}`` by path. Unimplemented: the driver keeps no layer of the container's own."""
-    if snapshots.name != "overlay":
-        raise Unimplemented(f"docker diff needs the overlay driver; this engine's is {snapshots.name}")
-    top, *below = snapshots.layers(key)
-    return [{"Path": path, "Kind": kind} for path, kind in _walk(top, below, "")]
+    """``{"Path", "Kind"}`` by path. NotFound: there is no such snapshot."""
+    upper, *lowers = snapshots.layers(key)
+    parent = snapshots.stat(key).parent
+    if not lowers and parent:  # the driver keeps whole trees
+        lowers = [snapshots.layers(parent)[0]]
+        entries = of_comparison(os.fsencode(upper), os.fsencode(lowers[0]))
+    else:
+        entries = of_marks(os.fsencode(upper))
+    with translating("tell what the container changed"), View(lowers) as below:
+        found = dict(_told(below, (entry.path for entry in entries)))
+    return [{"Path": path, "Kind": found[path]} for path in sorted(found)]
 
 
-def _walk(top: str, below: list[str], folder: str) -> Iterator[tuple[str, int]]:
-    for entry in sorted(os.scandir(top + folder), key=lambda item: item.name):
-        path = f"{folder}/{entry.name}"
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-            yield path, _DELETED
+def _told(below: View, paths: Iterator[bytes]) -> Iterator[tuple[str, int]]:
+    for path in paths:
+        *folder, name = [part for part in path.split(b"/") if part not in (b"", b".")] or [b""]
+        if not name or name == OPAQUE_WHITEOUT:
             continue
-        yield path, _CHANGED if _exists(below, path) else _ADDED
-        if stat.S_ISDIR(status.st_mode):
-            yield from _walk(top, below, path)
+        if name.startswith(WHITEOUT_PREFIX):
+            yield _shown((*folder, name.removeprefix(WHITEOUT_PREFIX))), _DELETED
+        else:
+            yield _shown((*folder, name)), _CHANGED if below.has((*folder, name)) else _ADDED
 
 
-def _exists(below: list[str], path: str) -> bool:
-    try:
-        stacked.resolve(below, path)
-    except NotFound:
-        return False
-    return True
+def _shown(place: tuple[bytes, ...]) -> str:
+    return "/" + b"/".join(place).decode("utf-8", "replace")

@@ -25,7 +25,6 @@ def table() -> Sequence[ApiRoute]:
         ),
         _NO_SWARM: (("GET", "/swarm"), ("POST", "/swarm/{action}"), ("GET", "/services"), ("GET", "/nodes")),
         _NO_PLUGINS: (("POST", "/plugins/{action*}"),),
-        "committing a container is not offered yet: write a Dockerfile": (("POST", "/commit"),),
     }
     routes: list[ApiRoute] = [
         Route("GET", "/networks", _networks),

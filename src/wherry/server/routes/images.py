@@ -6,11 +6,13 @@ from typing import Any
 from aiohttp import web
 
 from wherry.engine.images import Images
+from wherry.engine.makings import Makings
 from wherry.errors import InvalidArgument, Unimplemented
 from wherry.server.body import chunks
 from wherry.server.call import ApiRoute, Call, answer, answer_lines, done
 from wherry.server.router import Kind, Route
 from wherry.server.routes.archives import send
+from wherry.server.routes.makings import naming
 from wherry.server.versions import ApiVersion
 
 _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
@@ -19,8 +21,9 @@ _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
 class ImageRoutes:
     """The handlers of ``/images``."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, makings: Makings) -> None:
         self._images = images
+        self._makings = makings
 
     def table(self) -> Sequence[ApiRoute]:
         """Fixed paths first: an image may be called ``get``, but not here."""
@@ -68,13 +71,19 @@ class ImageRoutes:
     async def create(self, call: Call) -> web.StreamResponse:
         query = call.query
         if query.text("fromSrc"):
-            raise Unimplemented("importing a root filesystem is not offered: build an image FROM scratch instead")
+            return await self._import(call)
         name = query.text("fromImage")
         if not name:
             raise InvalidArgument("fromImage names the image to pull")
         return await call.lines(
             await self._images.pull(name, query.text("tag") or None, query.text("platform") or None)
         )
+
+    async def _import(self, call: Call) -> web.StreamResponse:
+        if call.query.text("fromSrc") != "-":
+            raise Unimplemented("importing from an address is not offered: fetch the archive, and import the file")
+        platform = call.query.text("platform") or None
+        return await call.lines(await self._makings.import_archive(chunks(call.request), naming(call), platform))
 
     async def push(self, call: Call) -> web.StreamResponse:
         raise Unimplemented("pushing is not offered yet: save the image, or copy it with skopeo from the store")
