@@ -40,7 +40,8 @@ def test_diff_tells_what_was_changed_and_added(docker, box):
 
 def test_a_commit_is_an_image_with_the_changes_and_the_settings(docker, box, kind, tmp_path):
     image = docker("commit", "-m", "said", "-a", "somebody", "-c", 'CMD ["read", "/seed/file"]',
-                   "-c", "ENV SIZE=$COLOUR", "-c", "WORKDIR /seed", "-c", "LABEL more=2", box, f"committed-{kind}:v1")  # fmt: skip
+                   "-c", "ENV SIZE=$COLOUR", "-c", "WORKDIR /seed", "-c", "LABEL more=2",
+                   box, f"committed-{kind}:v1")  # fmt: skip
     assert image.startswith("sha256:")
     document = json.loads(docker("image", "inspect", f"committed-{kind}:v1"))[0]
     assert document["Id"] == image

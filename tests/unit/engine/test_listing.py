@@ -1,6 +1,7 @@
 """What clients see of containers: ps with its filters, inspect, logs."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.fakes.engine import World, until
 from wherry.engine.attach import AttachOptions
 from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.engine.containers.top import parse
-from wherry.errors import InvalidArgument, NotFound, Unimplemented
+from wherry.errors import InvalidArgument, NotFound
 
 
 @pytest.fixture
@@ -147,9 +148,17 @@ async def test_a_log_driver_that_is_none(world: World) -> None:
         assert not containers.registry.is_taken("boat")
 
 
-async def test_what_a_copied_rootfs_cannot_tell(fleet: Containers) -> None:
-    with pytest.raises(Unimplemented, match="overlay"):
-        await fleet.changes("one")
+async def test_changes_of_a_copied_rootfs(world: World, fleet: Containers) -> None:
+    assert await fleet.changes("one") == []
+    rootfs = Path(world.snapshots.layers((await fleet.inspect("one"))["Id"])[0])
+    (rootfs / "hello.wasm").unlink()
+    (rootfs / "new").mkdir()
+    (rootfs / "new/file").write_text("x")
+    assert await fleet.changes("one") == [
+        {"Path": "/hello.wasm", "Kind": 2},
+        {"Path": "/new", "Kind": 1},
+        {"Path": "/new/file", "Kind": 1},
+    ]
 
 
 async def test_top_shows_the_containers_processes(fleet: Containers) -> None:
