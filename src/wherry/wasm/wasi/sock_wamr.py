@@ -11,7 +11,7 @@ import _socket
 from struct import Struct
 
 from wherry.wasm.wasi import fs, sock_names, socket
-from wherry.wasm.wasi.errno import INVAL, SUCCESS, WasiError
+from wherry.wasm.wasi.errno import AFNOSUPPORT, INVAL, SUCCESS, WasiError
 from wherry.wasm.wasi.host import Host
 
 TYPE_CHECKING = False  # see record.py
@@ -156,7 +156,10 @@ def _pack(family: int, address: Address) -> bytes:
 
 
 def _tell(host: Host, fd: int, found: Address, address: int) -> int:
-    host.memory.write(address, _pack(socket.get(host, fd).socket.family, found))
+    family = socket.get(host, fd).socket.family
+    if family not in _FAMILIES:  # a unix socket, which only another dialect makes
+        return AFNOSUPPORT
+    host.memory.write(address, _pack(family, found))
     return SUCCESS
 
 

@@ -39,6 +39,8 @@ _BACKLOG_MAX = 0x7FFFFFFF
 class _Borrowed(_socket.socket):
     """A socket object that does not close its descriptor: that is the table's to do."""
 
+    __slots__ = ()
+
     def __del__(self) -> None:
         self.detach()
 
