@@ -37,6 +37,10 @@ class PermissionDenied(WherryError):
     """The caller, or this process, may not do it."""
 
 
+class Unauthenticated(PermissionDenied):
+    """The other side does not know who asks, or does not believe it; log in."""
+
+
 class ResourceExhausted(WherryError):
     """Out of disk, memory, descriptors or quota; free some and try again."""
 

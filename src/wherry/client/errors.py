@@ -5,7 +5,7 @@ from wherry import errors
 _BY_STATUS: dict[int, type[errors.WherryError]] = {
     304: errors.NotModified,
     400: errors.InvalidArgument,
-    401: errors.PermissionDenied,
+    401: errors.Unauthenticated,
     403: errors.PermissionDenied,
     404: errors.NotFound,
     405: errors.Unimplemented,

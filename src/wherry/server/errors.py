@@ -8,6 +8,7 @@ from wherry import errors
 STATUS: Mapping[type[errors.WherryError], int] = MappingProxyType(
     {
         errors.InvalidArgument: 400,
+        errors.Unauthenticated: 401,
         errors.PermissionDenied: 403,
         errors.NotFound: 404,
         errors.AlreadyExists: 409,

@@ -1,0 +1,94 @@
+"""Blobs between a registry and the content store: verified as they are stored, read again for each attempt."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from wherry.core.content.store import ContentStore, Ingest
+from wherry.core.remotes.remote import Document, Progress, Repository, Source
+from wherry.errors import DataLoss, NotFound, ResourceExhausted
+from wherry.oci.descriptor import Descriptor
+
+_PIECE = 1 << 20
+_TRIES = 2
+"""A blob that arrives damaged is fetched once more, whole: a proxy's cache may be at fault, or one bit."""
+
+
+async def is_here(content: ContentStore, blob: Descriptor) -> bool:
+    """Whether the store has it, in that size."""
+    try:
+        return (await asyncio.to_thread(content.info, blob.digest)).size == blob.size
+    except NotFound:
+        return False
+
+
+async def fetch(repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress) -> None:
+    """Fetch ``blob`` into the store. DataLoss: what comes is not it; nothing is stored then."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            await _fetch(repository, blob, content, progress)
+            return
+        except (DataLoss, ResourceExhausted) as error:
+            if isinstance(error, ResourceExhausted) and "announced" not in str(error):
+                raise  # the disk's fault, not the registry's
+            if attempt == _TRIES:
+                raise DataLoss(f"the registry sends something else than it says: {error}") from None
+
+
+async def _fetch(repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress) -> None:
+    ingest = await asyncio.to_thread(content.ingest, expected=blob.digest, size=blob.size)
+    try:
+        waiting: list[bytes] = []
+        size = 0
+        async with contextlib.aclosing(repository.fetch(blob)) as pieces:
+            async for piece in pieces:
+                waiting.append(piece)
+                size += len(piece)
+                if size >= _PIECE:
+                    await asyncio.to_thread(_write, ingest, waiting)
+                    waiting, size = [], 0
+                    progress(ingest.offset)
+        await asyncio.to_thread(_commit, ingest, waiting)
+        progress(blob.size)
+    finally:
+        ingest.__exit__(None, None, None)
+
+
+def _write(ingest: Ingest, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        ingest.write(piece)
+
+
+def _commit(ingest: Ingest, pieces: list[bytes]) -> None:
+    _write(ingest, pieces)
+    ingest.commit()
+
+
+async def keep(document: Document, content: ContentStore) -> None:
+    """Store a manifest or index."""
+    await asyncio.to_thread(_keep, document, content)
+
+
+def _keep(document: Document, content: ContentStore) -> None:
+    with content.ingest(expected=document.descriptor.digest, size=document.descriptor.size) as ingest:
+        ingest.write(document.data)
+        ingest.commit()
+
+
+def stored(content: ContentStore, blob: Descriptor) -> Source:
+    """The blob as `Repository.push` reads it; verified each time it is read to its end."""
+
+    async def read(offset: int) -> AsyncGenerator[bytes, None]:
+        reader = await asyncio.to_thread(content.open, blob.digest)
+        try:
+            while offset:
+                skipped = await asyncio.to_thread(reader.read, min(offset, _PIECE))
+                if not skipped:
+                    raise DataLoss(f"content {blob.digest} is shorter than {blob.size} bytes")
+                offset -= len(skipped)
+            while data := await asyncio.to_thread(reader.read, _PIECE):
+                yield data
+        finally:
+            reader.close()
+
+    return read
