@@ -15,6 +15,7 @@ from wherry.core.content.store import ContentStore
 from wherry.core.images.store import Image, ImageStore
 from wherry.errors import Conflict, InvalidArgument, NotFound
 from wherry.oci import mediatypes
+from wherry.oci.artifact import WASM, completed
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
@@ -187,7 +188,7 @@ class Catalog:
         return await asyncio.to_thread(self._read_variants, target)
 
     async def variant(self, entry: Entry, platform: Platform | None, shown: str) -> Variant:
-        """The manifest for ``platform``; without one, the host's or the only one there is. NotFound names ``shown``."""
+        """The manifest for ``platform``; without one, WebAssembly's, else the host's. NotFound names ``shown``."""
         key = (entry.target.digest, str(platform or ""))
         kept = self._variants.get(key)
         if kept is not None:
@@ -203,7 +204,7 @@ class Catalog:
         if not variants:
             raise NotFound(f"image {shown} has no manifest whose content is here")
         if platform is None:
-            return _best(variants, self._host) or variants[0]
+            return _best(variants, WASM) or _best(variants, self._host) or variants[0]
         fitting = _best(variants, platform)
         if fitting is None:
             there = ", ".join(sorted({str(variant.platform) for variant in variants}))
@@ -230,12 +231,13 @@ class Catalog:
         return found
 
     def _read_variant(self, descriptor: Descriptor, manifest: Manifest) -> Variant:
-        config = ImageConfig(architecture="", os="")
+        config = None
         if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
             config = ImageConfig.parse(self._content.read(manifest.config))
-        platform = config.platform if config.os and config.architecture else descriptor.platform
+        full = completed(manifest, config)
+        platform = full.platform if full.os and full.architecture else descriptor.platform
         size = descriptor.size + sum(child.size for child in manifest.children)
-        return Variant(descriptor, manifest, config, platform or Platform("wasi", "wasm"), size)
+        return Variant(descriptor, manifest, full, platform or WASM, size)
 
 
 def _entry(images: Iterable[Image]) -> Entry:

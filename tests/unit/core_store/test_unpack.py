@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.core_store.oci_images import Bytes, hello, image, layer, store_image
 from wherry.core.content.local import LocalContentStore
-from wherry.core.diff.unpack import chain_ids, target_of, unpack
+from wherry.core.content.store import write_blob
+from wherry.core.diff.unpack import steps, target_of, unpack
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
@@ -18,7 +19,11 @@ from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted, Unimplemented
 from wherry.linux import mounts
 from wherry.oci import mediatypes
+from wherry.oci.artifact import TITLE, completed
+from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
+from wherry.oci.image import ImageConfig, RunConfig
+from wherry.oci.manifest import Manifest
 
 
 @pytest.fixture
@@ -42,11 +47,16 @@ def files(snapshots: Snapshotter, key: str) -> dict[str, bytes]:
     return found
 
 
+def chain_ids(made: Bytes) -> list[str]:
+    return [step.chain for step in steps(*made.parsed)]
+
+
 def test_chain_ids_are_the_specs() -> None:
+    made = image(b"1", b"2", b"3")
     one, two, three = (Digest.of(text) for text in (b"1", b"2", b"3"))
     middle = Digest.of(f"{one} {two}".encode())
-    assert chain_ids([one, two, three]) == [one, middle, Digest.of(f"{middle} {three}".encode())]
-    assert chain_ids([]) == []
+    assert chain_ids(made) == [one, middle, Digest.of(f"{middle} {three}".encode())]
+    assert chain_ids(image()) == []
 
 
 def test_images_share_the_chains_they_have_in_common(content: LocalContentStore, snapshots: Snapshotter) -> None:
@@ -56,7 +66,7 @@ def test_images_share_the_chains_they_have_in_common(content: LocalContentStore,
     for made in (image(base, mine), image(base, yours), image(base, mine)):
         store_image(content, made)
         keys.append(unpack(*made.parsed, content, snapshots, hold=lambda kind, key: held.append((kind, key))))
-    assert keys[0] == keys[2] == chain_ids([Digest.of(base), Digest.of(mine)])[-1]
+    assert keys[0] == keys[2] == chain_ids(image(base, mine))[-1]
     assert files(snapshots, keys[0]) == {"a": b"1", "b": b"2"}
     assert files(snapshots, keys[1]) == {"a": b"3"}
     assert {info.kind for info in snapshots.walk()} == {"committed"}
@@ -134,11 +144,90 @@ def test_a_missing_blob_is_not_found(content: LocalContentStore, snapshots: Snap
     assert list(snapshots.walk()) == []
 
 
-def test_bare_modules_have_no_files(content: LocalContentStore, snapshots: Snapshotter) -> None:
-    manifest, config = hello().parsed
-    bare = replace(manifest, layers=(replace(manifest.layers[0], media_type=mediatypes.WASM_LAYER),))
-    with pytest.raises(Unimplemented, match="bare module"):
-        unpack(bare, config, content, snapshots)
+MODULE = b"\0asm\1\0\0\0" + os.urandom(700)
+
+
+def bare(config_type: str, layer_type: str, title: str = "", config: ImageConfig | None = None, count: int = 1):
+    annotations = {TITLE: title} if title else {}
+    layers = tuple(Descriptor.of(layer_type, MODULE + bytes(n), annotations=annotations) for n in range(count))
+    manifest = Manifest(Descriptor.of(config_type, b"{}"), layers)
+    return manifest, completed(manifest, config)
+
+
+FORMS = [
+    (mediatypes.WASM_CONFIG_V0, mediatypes.WASM_LAYER, "", "module.wasm"),
+    (mediatypes.WASM_CONFIG_V0, mediatypes.WASM_LAYER, "app.wasm", "app.wasm"),
+    (mediatypes.WASM_CONFIG_V0, mediatypes.WASM_LAYER, "../../etc/passwd", "module.wasm"),
+    (mediatypes.WASM_CONFIG_V1, mediatypes.WASM_CONTENT_LAYER, "", "module.wasm"),
+    (mediatypes.WASM_CONFIG_V1, mediatypes.WASM_MODULE_LAYER, "", "module.wasm"),
+    (mediatypes.OCI_EMPTY, mediatypes.WASM_RUNWASI_LAYER, "", "module.wasm"),
+]
+
+
+@pytest.mark.parametrize(("config_type", "layer_type", "title", "name"), FORMS)
+def test_bare_modules_become_a_file(
+    content: LocalContentStore, snapshots: Snapshotter, config_type: str, layer_type: str, title: str, name: str
+) -> None:
+    write_blob(content, MODULE)
+    manifest, config = bare(config_type, layer_type, title)
+    assert (config.platform.is_wasm, config.config.entrypoint) == (True, (f"/{name}",))
+    key = unpack(manifest, config, content, snapshots)
+    assert files(snapshots, key) == {name: MODULE}
+    assert unpack(manifest, config, content, snapshots) == key
+    other = bare(config_type, layer_type, "another.wasm")
+    assert files(snapshots, unpack(*other, content, snapshots)) == {"another.wasm": MODULE}
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (("/app/x.wasm", "arg"), "app/x.wasm"),
+        (("x.wasm#go",), "x.wasm"),
+        (("../../x",), "x"),
+        (("/",), "module.wasm"),
+        ((), "module.wasm"),
+    ],
+)
+def test_a_module_among_the_layers_of_an_image(
+    content: LocalContentStore, snapshots: Snapshotter, entry: tuple[str, ...], name: str
+) -> None:
+    base = layer({"a": b"1"})
+    write_blob(content, base)
+    write_blob(content, MODULE)
+    made = ImageConfig(
+        "wasm", "wasip1", config=RunConfig(entrypoint=entry or None), diff_ids=(Digest.of(base), Digest.of(MODULE))
+    )
+    layers = (Descriptor.of(mediatypes.OCI_LAYER, base), Descriptor.of(mediatypes.WASM_RUNWASI_LAYER, MODULE))
+    manifest = Manifest(Descriptor.of(mediatypes.OCI_CONFIG, made.to_bytes()), layers)
+    config = completed(manifest, made)
+    assert files(snapshots, unpack(manifest, config, content, snapshots)) == {"a": b"1", name: MODULE}
+    assert config.config.entrypoint == (entry or ("/module.wasm",))
+    lying = replace(config, diff_ids=(Digest.of(base), Digest.of(b"other")))
+    with pytest.raises(InvalidArgument, match="config says"):
+        unpack(manifest, lying, content, snapshots)
+
+
+def test_what_cannot_be_run_says_why(content: LocalContentStore, snapshots: Snapshotter) -> None:
+    spin = bare(mediatypes.SPIN_CONFIG, mediatypes.WASM_CONTENT_LAYER)
+    with pytest.raises(Unimplemented, match="Spin application"):
+        unpack(*spin, content, snapshots)
+    with pytest.raises(
+        InvalidArgument, match=r"an artifact \(application/vnd.oci.empty.v1\+json\) with no WebAssembly"
+    ):
+        unpack(*bare(mediatypes.OCI_EMPTY, "text/plain"), content, snapshots)
+    with pytest.raises(InvalidArgument, match="2 WebAssembly modules"):
+        unpack(*bare(mediatypes.WASM_CONFIG_V0, mediatypes.WASM_LAYER, count=2), content, snapshots)
+    assert list(snapshots.walk()) == []
+
+
+def test_a_rotten_module_is_data_loss(content: LocalContentStore, snapshots: Snapshotter) -> None:
+    write_blob(content, MODULE)
+    manifest, config = bare(mediatypes.WASM_CONFIG_V0, mediatypes.WASM_LAYER)
+    path = Path(content.path(manifest.layers[0].digest))
+    path.chmod(0o600)
+    path.write_bytes(MODULE[:-1] + b"!")
+    with pytest.raises(DataLoss):
+        unpack(manifest, config, content, snapshots)
     assert list(snapshots.walk()) == []
 
 

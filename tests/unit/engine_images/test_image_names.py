@@ -173,7 +173,8 @@ async def test_a_platform_is_chosen(world):
     await world.images.catalog.name(HELLO, world.make_index("wasi/wasm", "linux/amd64"))
     catalog = world.images.catalog
     entry = (await catalog.find("hello")).entry
-    assert str((await catalog.variant(entry, None, "hello")).platform) == "linux/amd64"
+    assert str((await catalog.variant(entry, None, "hello")).platform) == "wasi/wasm"
+    assert str((await catalog.variant(entry, Platform.parse("linux/amd64"), "hello")).platform) == "linux/amd64"
     assert str((await catalog.variant(entry, Platform.parse("wasi/wasm32"), "hello")).platform) == "wasi/wasm"
     with pytest.raises(NotFound, match=r"image with reference hello was found but its platform \(.*\) does not match"):
         await catalog.variant(entry, Platform.parse("linux/arm64"), "hello")

@@ -5,15 +5,18 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#layer
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, cast
 
 from wherry.core.content.store import ContentStore
-from wherry.core.diff.apply import Applied, apply
+from wherry.core.diff.apply import apply
+from wherry.core.diff.bare import as_archive
 from wherry.core.diff.target import Target
 from wherry.core.leases.store import ResourceKind
 from wherry.core.snapshots.snapshotter import Snapshotter
-from wherry.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
-from wherry.oci import mediatypes
+from wherry.errors import AlreadyExists, InvalidArgument, NotFound
+from wherry.oci import artifact, mediatypes
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
@@ -24,12 +27,44 @@ _CHUNK = 256 << 10
 Hold = Callable[[ResourceKind, str], None]
 
 
-def chain_ids(diff_ids: Sequence[Digest]) -> list[Digest]:
-    """The ChainID of each layer: what it is together with all below it. These are the keys of committed snapshots."""
-    chain: list[Digest] = []
-    for diff_id in diff_ids:
-        chain.append(Digest.of(f"{chain[-1]} {diff_id}".encode("ascii")) if chain else diff_id)
-    return chain
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One layer to unpack on ``parent``, which makes ``chain``. ``file`` is where a layer that is a bare module goes;
+    "" for an archive."""
+
+    layer: Descriptor
+    diff_id: Digest
+    parent: str
+    chain: str
+    file: str = ""
+
+
+def _chained(parent: str, text: str) -> str:
+    """The ChainID of a layer on top of ``parent``: what it is together with all below it."""
+    return Digest.of(f"{parent} {text}".encode()) if parent else text
+
+
+def steps(manifest: Manifest, config: ImageConfig) -> list[Step]:
+    """What is to be unpacked, lowest first; ``config`` as `artifact.completed` has it.
+
+    InvalidArgument, Unimplemented: it cannot be.
+    """
+    artifact.check_runnable(manifest)
+    layers = manifest.layers if artifact.is_image(manifest) else artifact.modules(manifest)
+    if len(layers) != len(config.diff_ids):
+        raise InvalidArgument(
+            f"the image has {len(layers)} layers, but its config names {len(config.diff_ids)} diff_ids"
+        )
+    places = artifact.places(manifest, config)
+    found: list[Step] = []
+    parent = ""
+    for layer, diff_id in zip(layers, config.diff_ids, strict=True):
+        file = places.get(layer.digest, "") if layer.media_type in mediatypes.WASM_LAYERS else ""
+        # A module is a file in one place here and in another there: both are part of what the snapshot is.
+        chain = str(Digest.of(f"{parent} module {diff_id} {file}".encode()) if file else _chained(parent, diff_id))
+        found.append(Step(layer, diff_id, parent, chain, file))
+        parent = chain
+    return found
 
 
 def target_of(snapshots: Snapshotter, key: str, *, own: bool) -> Target:
@@ -57,48 +92,48 @@ def unpack(
     InvalidArgument: a layer is corrupt, hostile or not what the config says; DataLoss: a blob is; NotFound: a blob is
     missing; ResourceExhausted: the disk is full.
     """
-    if len(manifest.layers) != len(config.diff_ids):
-        raise InvalidArgument(
-            f"the image has {len(manifest.layers)} layers, but its config names {len(config.diff_ids)} diff_ids"
-        )
     own = os.geteuid() == 0 if own is None else own
-    parent = ""
-    for layer, diff_id, chain in zip(manifest.layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
-        if hold is not None:
-            hold("snapshot", chain)
-        if not _is_there(snapshots, chain):
-            _unpack_layer(layer, diff_id, content, snapshots, (f"extract-{unique()} {chain}", parent, chain), own=own)
-        parent = chain
-    return parent
+    found = steps(manifest, config)
+    for step in found:
+        unpack_step(step, content, snapshots, own=own, hold=hold, unique=unique)
+    return found[-1].chain if found else ""
 
 
-def _is_there(snapshots: Snapshotter, chain: str) -> bool:
+def unpack_step(
+    step: Step,
+    content: ContentStore,
+    snapshots: Snapshotter,
+    *,
+    own: bool | None = None,
+    hold: Hold | None = None,
+    unique: Callable[[], str] = lambda: secrets.token_hex(8),
+) -> bool:
+    """`unpack` of one layer, whose parent is unpacked. False: it was there already."""
+    if hold is not None:
+        hold("snapshot", step.chain)
+    if is_unpacked(snapshots, step):
+        return False
+    own = os.geteuid() == 0 if own is None else own
+    _unpack_layer(step, content, snapshots, f"extract-{unique()} {step.chain}", own=own)
+    return True
+
+
+def is_unpacked(snapshots: Snapshotter, step: Step) -> bool:
+    """Whether its snapshot is there."""
     try:
-        return snapshots.stat(chain).kind == "committed"
+        return snapshots.stat(step.chain).kind == "committed"
     except NotFound:
         return False
 
 
-def _unpack_layer(
-    layer: Descriptor,
-    diff_id: Digest,
-    content: ContentStore,
-    snapshots: Snapshotter,
-    keys: tuple[str, str, str],
-    *,
-    own: bool,
-) -> None:
-    if layer.media_type in mediatypes.WASM_LAYERS:
-        raise Unimplemented(f"layer {layer.digest} is a bare module ({layer.media_type}), which has no files to unpack")
-    active, parent, chain = keys
-    snapshots.prepare(active, parent)
+def _unpack_layer(step: Step, content: ContentStore, snapshots: Snapshotter, active: str, *, own: bool) -> None:
+    layer, diff_id = step.layer, step.diff_id
+    snapshots.prepare(active, step.parent)
     try:
-        applied = _apply(layer, content, target_of(snapshots, active, own=own))
-        if applied.diff_id != diff_id:
-            raise InvalidArgument(
-                f"layer {layer.digest} unpacks to {applied.diff_id}, but the image's config says {diff_id}"
-            )
-        snapshots.commit(chain, active)
+        found = _apply(step, content, target_of(snapshots, active, own=own))
+        if found != diff_id:
+            raise InvalidArgument(f"layer {layer.digest} unpacks to {found}, but the image's config says {diff_id}")
+        snapshots.commit(step.chain, active)
     except AlreadyExists:  # somebody else was faster
         snapshots.remove(active)
     except BaseException:  # whatever it was, also an interrupt: half a layer must not stay
@@ -106,14 +141,17 @@ def _unpack_layer(
         raise
 
 
-def _apply(layer: Descriptor, content: ContentStore, target: Target) -> Applied:
+def _apply(step: Step, content: ContentStore, target: Target) -> Digest:
+    """Unpack the layer's blob; its diff_id."""
+    layer = step.layer
     with content.open(layer.digest) as blob:
+        stream = cast("BinaryIO", as_archive(blob, step.file, layer.size)) if step.file else blob
         try:
-            applied = apply(blob, target, what=f"layer {layer.digest}")
+            applied = apply(stream, target, what=f"layer {layer.digest}")
         except InvalidArgument:
             while blob.read(_CHUNK):  # a blob that rotted is the store's fault: its reader says so at the end
                 pass
             raise
         while blob.read(_CHUNK):
             pass
-    return applied
+    return layer.digest if step.file else applied.diff_id

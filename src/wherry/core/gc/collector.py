@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from wherry.core.containers.store import ContainerStore
 from wherry.core.content.store import BlobInfo, ContentStore
-from wherry.core.diff.unpack import chain_ids
+from wherry.core.diff.unpack import steps
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.snapshots.snapshotter import SnapshotInfo, Snapshotter
-from wherry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from wherry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from wherry.oci import mediatypes
+from wherry.oci.artifact import completed
 from wherry.oci.digest import Digest
 from wherry.oci.document import DOCUMENT_LIMIT
 from wherry.oci.image import ImageConfig
@@ -120,12 +121,13 @@ class Collector:
         except (InvalidArgument, NotFound, DataLoss):
             return None
 
-    def _chain(self, manifest: Manifest) -> list[Digest]:
-        if manifest.config.media_type not in mediatypes.IMAGE_CONFIGS:
-            return []
+    def _chain(self, manifest: Manifest) -> list[str]:
         try:
-            return chain_ids(ImageConfig.parse(self._stores.content.read(manifest.config)).diff_ids)
-        except (InvalidArgument, NotFound, DataLoss):
+            config = None
+            if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
+                config = ImageConfig.parse(self._stores.content.read(manifest.config))
+            return [step.chain for step in steps(manifest, completed(manifest, config))]
+        except (InvalidArgument, NotFound, DataLoss, Unimplemented):
             return []
 
     def _sweep_content(self, unneeded: Iterable[BlobInfo], started: float) -> Iterator[BlobInfo]:
