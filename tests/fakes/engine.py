@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.logs import MemoryLogs
+from tests.fakes.remotes import MemoryRemotes
 from wherry.core.containers.sqlite import SqliteContainerStore
 from wherry.core.content.local import LocalContentStore
 from wherry.core.images.sqlite import SqliteImageStore
@@ -107,6 +108,7 @@ class World:
             tasks=tasks,
             compiler=compiler or self.compiler,
             logs=self.logs,
+            remotes=MemoryRemotes(),
             collect=lambda: 0,
             clock=time.time_ns,
             # Runtimes keep their own records by id: where there are some, no two worlds may share one.

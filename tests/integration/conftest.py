@@ -5,6 +5,8 @@ the stock docker CLI against them; ``guest_wasm`` is tests/data/cli_guest.c comp
 image of it on ``daemon``.
 """
 
+import functools
+import http.server
 import os
 import shutil
 import signal
@@ -12,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +39,28 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
             return found
         assert time.monotonic() < end, f"{what}: not within {deadline:g} s"
         time.sleep(0.01)
+
+
+@functools.cache
+def empty_hub() -> str:
+    """The URL of a registry in which there is nothing; it lives as long as this process."""
+
+    class Nothing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}'
+            self.send_response(404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body if self.command == "GET" else b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 @dataclass
@@ -65,7 +90,9 @@ class Daemon:
         return (self.folder / "log").read_text()
 
     def start(self) -> "Daemon":
-        command = [sys.executable, "-m", "wherry.daemon", "--root", self.root, "--host", self.host, *self.arguments]
+        hub = ("--registry", f"docker.io={empty_hub()}")  # no test asks the real one
+        arguments = ("--root", self.root, "--host", self.host, *hub, *self.arguments)
+        command = [sys.executable, "-m", "wherry.daemon", *map(str, arguments)]
         if self.user is not None:
             command = as_user(self.user, command)
         with open(self.folder / "log", "ab") as log:

@@ -40,7 +40,7 @@ DOCKERFILES = [
     ("COPY ../../etc/passwd /b", "forbidden path outside the build context: ../../etc/passwd"),
     ("COPY --from=nope:1 a /b", "No such image: nope:1"),
     ("ADD --checksum=sha256:00 Dockerfile /b", "checksum can't be specified for non-HTTP(S) sources"),
-    ("FROM nope:1", "Dockerfile:2: FROM nope:1: No such image: nope:1"),
+    ("FROM nope:1", "Dockerfile:2: FROM nope:1: pull access denied for nope"),
 ]
 
 # arguments, exit code, what is said

@@ -11,6 +11,7 @@ from wherry.build.events import (
     BuildEvent,
     Built,
     Compiling,
+    Fetching,
     StepFinished,
     StepOutput,
     StepStarted,
@@ -30,6 +31,8 @@ def messages(event: BuildEvent) -> Iterator[Message]:
         yield {"stream": text}
     if isinstance(event, Built):
         yield {"aux": {"ID": event.image_id}}
+    elif isinstance(event, Fetching):
+        yield dict(event.message)
 
 
 def failure(error: WherryError) -> Message:

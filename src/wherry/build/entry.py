@@ -12,11 +12,11 @@ from wherry.build.tree import Data, Tree
 from wherry.core.modules.compiler import Compiler
 from wherry.dockerfile.faults import one_line
 from wherry.errors import InvalidArgument
+from wherry.oci.artifact import WASM
 from wherry.oci.image import RunConfig
 from wherry.oci.platform import Platform
 from wherry.wasm.entry import check_entry
 
-WASM = Platform("wasi", "wasm")
 _MAGIC = b"\0asm"
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,99}")
 

@@ -1,6 +1,8 @@
 """What a build tells while it runs, as values. How it looks to a client (classic.py) is not decided here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +72,11 @@ class Tagged:
     name: str
 
 
-BuildEvent = StepStarted | StepFinished | StepOutput | TriggersFound | Warned | Compiling | Built | Tagged
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """A base image is being pulled; ``message`` is the puller's own, in the API's form."""
+
+    message: Mapping[str, Any]
+
+
+BuildEvent = StepStarted | StepFinished | StepOutput | TriggersFound | Warned | Compiling | Built | Tagged | Fetching

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from wherry.build.cache import Layer, fingerprint
+from wherry.build.events import Fetching
 from wherry.build.graph import SCRATCH
 from wherry.build.session import Session
 from wherry.build.state import State
@@ -12,6 +13,7 @@ from wherry.core.content.store import ContentStore
 from wherry.core.images.store import ImageStore
 from wherry.errors import DataLoss, InvalidArgument, NotFound
 from wherry.oci import mediatypes
+from wherry.oci.artifact import WASM
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.image import ImageConfig
 from wherry.oci.manifest import Index, Manifest, parse
@@ -36,7 +38,7 @@ async def base_state(session: Session, name: str, platform: str) -> State:
     wanted = Platform.parse(text, session.services.default_platform).normalized() if text else None
     if name == SCRATCH:
         return State(wanted, fingerprint("from scratch"))
-    base = await blocking(_load, session, name, wanted)
+    base = await _fetched(session, name, wanted)
     diff_ids = base.config.diff_ids
     if len(diff_ids) != len(base.manifest.layers):
         raise DataLoss(f"image {name} has {len(base.manifest.layers)} layers but {len(diff_ids)} diff_ids")
@@ -49,6 +51,22 @@ async def base_state(session: Session, name: str, platform: str) -> State:
         layers=layers,
         history=base.config.history,
     )
+
+
+async def _fetched(session: Session, name: str, wanted: Platform | None) -> _Base:
+    """The image, from its registry where it is not here or is to be looked for anew."""
+    fetcher = session.services.fetcher
+    by_id = bool(_DIGEST.fullmatch(name))
+    if fetcher is None or (by_id and not session.request.pull):
+        return await blocking(_load, session, name, wanted)
+    if not session.request.pull:
+        try:
+            return await blocking(_load, session, name, wanted)
+        except NotFound:
+            pass  # not here, or not for that platform
+    if not by_id:
+        await fetcher.fetch(Reference.parse(name), wanted, lambda message: session.progress(Fetching(message)))
+    return await blocking(_load, session, name, wanted)
 
 
 def _load(session: Session, name: str, wanted: Platform | None) -> _Base:
@@ -89,9 +107,9 @@ def _manifest(
     found = parse(content.read(target), target.media_type)
     if not isinstance(found, Index):
         return found, target
-    chosen = found.choose(wanted or host)
+    chosen = found.choose(wanted) if wanted else found.choose(WASM) or found.choose(host)
     if chosen is None and wanted is None:
-        chosen = found.choose(Platform("wasi", "wasm")) or next(iter(found.manifests), None)
+        chosen = next(iter(found.manifests), None)
     if chosen is None:
         known = ", ".join(str(entry.platform) for entry in found.manifests if entry.platform)
         raise NotFound(f"image {name} has nothing for {wanted or host} (it has: {known})")

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from wherry.build.cache import BuildCache
 from wherry.build.cachemounts import CacheMounts
@@ -17,6 +17,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
 from wherry.oci.mount import Mount
 from wherry.oci.platform import Platform
+from wherry.oci.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class BuildRequest:
     ``platform`` "" leaves it to FROM, to the base image, or to the kind of the entry file. ``network`` is what RUNs
     get that name none: none, host, or "" for the engine's own choice. ``cache_from`` are images whose layers may be
     taken for steps that they were made by; ``secrets`` what ``RUN --mount=type=secret`` can ask for, by id.
+    ``pull`` asks registries for base images that are here, too.
     """
 
     context: AsyncIterator[bytes] | bytes
@@ -38,6 +40,7 @@ class BuildRequest:
     target: str = ""
     platform: str = ""
     no_cache: bool = False
+    pull: bool = False
     remote: str = ""
     network: str = ""
     cache_from: tuple[str, ...] = ()
@@ -97,6 +100,16 @@ class StepRunner(Protocol):
         process or its mounts is left. WherryError: it could not be started."""
 
 
+class Fetcher(Protocol):
+    """Brings images that a build begins with."""
+
+    async def fetch(
+        self, reference: Reference, platform: Platform | None, tell: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        """Pull the image, so that it is in the image store. ``tell`` gets the messages for the user. NotFound and the
+        like, in the registry's words."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildServices:
     """The contracts a build stands on.
@@ -106,6 +119,7 @@ class BuildServices:
     bounds, in bytes, what a build may put into ``temporary`` as one file. Without ``compiler`` modules are compiled
     when first used; without ``runner`` a RUN is refused. ``cache_mounts`` keeps the folders of
     ``RUN --mount=type=cache``; ``private`` is a folder of memory for secrets. Without them those mounts are refused.
+    Without ``fetcher`` base images must be here.
     """
 
     content: ContentStore
@@ -119,6 +133,7 @@ class BuildServices:
     new_id: Callable[[], str]
     compiler: Compiler | None = None
     runner: StepRunner | None = None
+    fetcher: Fetcher | None = None
     largest: int = 16 << 30
     cache_mounts: CacheMounts | None = None
     private: str = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from wherry.build import stubs
 from wherry.build.cache import Layer, fingerprint
 from wherry.build.cachefrom import layer_of
-from wherry.build.entry import WASM, file_at, is_module, module_path
+from wherry.build.entry import file_at, is_module, module_path
 from wherry.build.events import StepOutput
 from wherry.build.request import RunStep, StepFailed, StepMount, StepRunner
 from wherry.build.rootfs import Rootfs
@@ -21,6 +21,7 @@ from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Run
 from wherry.dockerfile.lines import Heredoc
 from wherry.errors import InvalidArgument, NotFound, Unimplemented
+from wherry.oci.artifact import WASM
 from wherry.oci.platform import Platform
 
 _SCRIPTS = "/dev/pipes"

@@ -6,7 +6,7 @@ from typing import Final
 
 from wherry.build import files, run
 from wherry.build.cache import fingerprint
-from wherry.build.entry import WASM, file_at, is_module, module_path
+from wherry.build.entry import file_at, is_module, module_path
 from wherry.build.events import StepFinished, StepStarted, TriggersFound, Warned
 from wherry.build.graph import StagePlan, declared
 from wherry.build.images import base_state
@@ -19,6 +19,7 @@ from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Arg, Cmd, Entrypoint, Instruction, Label, Run, Transfer, Workdir
 from wherry.dockerfile.parser import parse_trigger
 from wherry.errors import InvalidArgument, WherryError
+from wherry.oci.artifact import WASM
 from wherry.oci.digest import Digest
 from wherry.oci.document import DOCUMENT_LIMIT
 from wherry.oci.platform import Platform

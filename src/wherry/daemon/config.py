@@ -5,9 +5,10 @@ import hashlib
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import wherry
+from wherry.core.remotes.hosts import RegistryConfig, parse_insecure, parse_url
 from wherry.errors import InvalidArgument
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -48,6 +49,7 @@ class DaemonConfig:
     addresses: tuple[Address, ...]
     log_level: str
     uid: int
+    registries: RegistryConfig = field(default_factory=RegistryConfig)
 
     @property
     def rootless(self) -> bool:
@@ -66,6 +68,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
     parser.add_argument(
         "--host", "-H", metavar="ADDRESS", action="append", help="unix://PATH or tcp://127.0.0.1:PORT; may be repeated"
     )
+    _add_registry_options(parser)
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is told on stderr")
     parser.add_argument("--version", action="version", version=f"wherryd {wherry.__version__}")
     told = parser.parse_args(arguments)
@@ -73,7 +76,59 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
     hosts = told.host or [host for host in environ.get("WHERRY_HOST", "").split(",") if host]
     addresses = tuple(parse_address(host) for host in hosts) or (UnixAddress(default_socket(environ, uid)),)
     state = os.path.join(runtime_folder(environ, uid), _short_name(root))
-    return DaemonConfig(root=root, state=state, addresses=addresses, log_level=told.log_level, uid=uid)
+    return DaemonConfig(
+        root=root,
+        state=state,
+        addresses=addresses,
+        log_level=told.log_level,
+        uid=uid,
+        registries=_registries(told, environ, uid),
+    )
+
+
+def _add_registry_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--insecure-registry",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a registry, or a block like 10.0.0.0/8, that may do without TLS; may be repeated",
+    )
+    parser.add_argument(
+        "--registry-mirror", metavar="URL", action="append", default=[], help="ask here first for images of Docker Hub"
+    )
+    parser.add_argument(
+        "--registry", metavar="NAME=URL", action="append", default=[], help="where the registry NAME is to be reached"
+    )
+    parser.add_argument(
+        "--certs-dir", metavar="DIR", action="append", default=[], help="folder with a folder of CAs for each registry"
+    )
+
+
+def _registries(told: argparse.Namespace, environ: Mapping[str, str], uid: int) -> RegistryConfig:
+    places = {}
+    for text in told.registry:
+        name, separator, url = text.partition("=")
+        if not separator or not name:
+            raise InvalidArgument(
+                f"invalid registry {text[:100]!r}: write NAME=URL, like docker.io=https://mirror.local"
+            )
+        places[name] = parse_url(url, "registry")
+    folders = told.certs_dir or [f"{_config_home(environ, uid)}/{owner}/certs.d" for owner in ("wherry", "docker")]
+    return RegistryConfig(
+        insecure=tuple(parse_insecure(text) for text in told.insecure_registry),
+        mirrors=tuple(parse_url(text, "registry mirror") for text in told.registry_mirror),
+        places=places,
+        certificates=tuple(os.path.abspath(folder) for folder in folders),
+    )
+
+
+def _config_home(environ: Mapping[str, str], uid: int) -> str:
+    """``/etc``, or the XDG configuration folder of a user, as docker has it."""
+    if uid == 0:
+        return "/etc"
+    home = environ.get("XDG_CONFIG_HOME", "")
+    return home if home.startswith("/") else os.path.join(environ.get("HOME") or "/", ".config")
 
 
 def _short_name(root: str) -> str:

@@ -21,6 +21,8 @@ from wherry.core.leases.sqlite import SqliteLeaseStore
 from wherry.core.logs.drivers import LogDrivers
 from wherry.core.metadata.database import Database
 from wherry.core.modules.subprocess_compiler import CompilerConfig, SubprocessCompiler
+from wherry.core.remotes.registry import RegistryRemotes
+from wherry.core.remotes.remote import Remotes
 from wherry.core.snapshots import probe
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
@@ -52,13 +54,22 @@ async def services(config: DaemonConfig, environ: Mapping[str, str]) -> AsyncIte
         path = search_path(environ)
         tasks = await ShimTasks.open(_tasks_config(config, environ, path))
         stack.push_async_callback(tasks.close)
-        yield await asyncio.to_thread(_services, config, database, tasks, path)
+        remotes = RegistryRemotes(config.registries)
+        stack.push_async_callback(remotes.close)
+        yield await asyncio.to_thread(_services, config, database, tasks, remotes, path)
 
 
-def _services(config: DaemonConfig, database: Database, tasks: ShimTasks, path: list[str]) -> EngineServices:
+def _services(
+    config: DaemonConfig, database: Database, tasks: ShimTasks, remotes: Remotes, path: list[str]
+) -> EngineServices:
     root = config.root
     engine = EngineConfig(
-        root=root, state=config.state, default_platform=Platform.host(), rootless=config.rootless, path=path
+        root=root,
+        state=config.state,
+        default_platform=Platform.host(),
+        registries=config.registries,
+        rootless=config.rootless,
+        path=path,
     )
     spool.sweep(temporary_folder(engine))
     shutil.rmtree(secrets_folder(engine), ignore_errors=True)  # a killed engine's
@@ -89,6 +100,7 @@ def _services(config: DaemonConfig, database: Database, tasks: ShimTasks, path: 
         tasks=tasks,
         compiler=compiler,
         logs=LogDrivers(),
+        remotes=remotes,
         collect=lambda: collector.collect(cached()).size,
         clock=time.time_ns,
         new_id=lambda: secrets.token_hex(32),

@@ -15,7 +15,10 @@ from wherry.build.classic import failure, messages
 from wherry.build.events import BuildEvent, Built, StepOutput
 from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.solver import build
+from wherry.core.remotes.remote import Credentials
+from wherry.engine.bases import BaseImages
 from wherry.engine.images import Images
+from wherry.engine.pulls import Pulls
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.steprunner import TaskStepRunner
 from wherry.engine.transfer import temporary_folder
@@ -43,6 +46,8 @@ class BuildOptions:
     network: str = ""
     cache_from: tuple[str, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    pull: bool = False
+    logins: Mapping[str, Credentials] = field(default_factory=dict)
 
 
 def secrets_folder(config: EngineConfig) -> str:
@@ -72,9 +77,10 @@ class NoCache:
 class Builds:
     """`docker build` without BuildKit."""
 
-    def __init__(self, services: EngineServices, images: Images) -> None:
+    def __init__(self, services: EngineServices, images: Images, pulls: Pulls) -> None:
         self._services = services
         self._images = images
+        self._pulls = pulls
         self._cache = services.build_cache or NoCache()
         self._cache_mounts = CacheMounts(os.path.join(services.config.root, "build-mounts"))
 
@@ -114,6 +120,7 @@ class Builds:
             target=options.target,
             platform=options.platform,
             no_cache=options.no_cache,
+            pull=options.pull,
             remote=options.remote,
             network=options.network,
             cache_from=options.cache_from,
@@ -121,7 +128,7 @@ class Builds:
         )
         try:
             try:
-                result = await build(request, self._build_services(), mailbox.put)
+                result = await build(request, self._build_services(options.logins), mailbox.put)
             finally:
                 self._images.catalog.forget()
             await self._images.warm(str(result.target.digest))
@@ -129,7 +136,7 @@ class Builds:
         finally:
             mailbox.close()
 
-    def _build_services(self) -> BuildServices:
+    def _build_services(self, logins: Mapping[str, Credentials]) -> BuildServices:
         services = self._services
         return BuildServices(
             content=services.content,
@@ -145,6 +152,7 @@ class Builds:
             runner=TaskStepRunner(services),
             cache_mounts=self._cache_mounts,
             private=secrets_folder(services.config),
+            fetcher=BaseImages(self._pulls, logins),
         )
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> Json:

@@ -13,6 +13,9 @@ from wherry.engine.events import Events
 from wherry.engine.exec import Execs
 from wherry.engine.images import Images
 from wherry.engine.makings import Makings
+from wherry.engine.pulls import Pulls
+from wherry.engine.pushes import Pushes
+from wherry.engine.registries import Registries
 from wherry.engine.services import EngineServices
 from wherry.engine.system import System
 
@@ -33,7 +36,10 @@ class Engine:
         self.volumes = self.containers.volumes
         self.exec = Execs(self.containers)
         self.makings = Makings(services, self.images, self.containers, self.events)
-        self.builds = Builds(services, self.images)
+        self.pulls = Pulls(services, self.images, self.events)
+        self.pushes = Pushes(services, self.images, self.events)
+        self.registries = Registries(services)
+        self.builds = Builds(services, self.images, self.pulls)
         self.system = System(services, self.containers, self.images, self.events)
 
     async def __aenter__(self) -> Self:

@@ -81,6 +81,11 @@ class Catalog:
         """Read the names anew when next asked: somebody else (a build) wrote some."""
         self._known = None
 
+    def forget_variants(self, image: str) -> None:
+        """Read an image's manifests anew when next asked: more of them are here than were."""
+        for key in [key for key in self._variants if key[0] == image]:
+            del self._variants[key]
+
     async def names(self) -> dict[str, Image]:
         """Every name, placeholders of untagged images included."""
         if self._known is None:

@@ -4,15 +4,15 @@ How images are found lies in image_catalog.py, what they look like in image_view
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from wherry.core.diff.unpack import unpack
+from wherry.core.faults import translating
 from wherry.core.leases.store import Lease
 from wherry.engine import image_archive, image_views
 from wherry.engine.events import Events
@@ -25,10 +25,11 @@ from wherry.engine.module_views import module_view
 from wherry.engine.record import from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
-from wherry.errors import InvalidArgument, NotFound, WherryError
+from wherry.errors import InvalidArgument, WherryError
 from wherry.linux import stacked
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
+from wherry.oci.image import RunConfig
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 
@@ -39,7 +40,17 @@ Jsons = list[Json]
 Filters = Mapping[str, Sequence[str]]
 _ACTIVE = frozenset({"running", "paused", "restarting"})
 _KEPT_RUNNABLE = 512
+_MAGIC = b"\0asm"
 _LEASE_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What an image runs: the module's file on the host, its path in the root, and how it is run."""
+
+    path: str
+    name: str
+    config: RunConfig
 
 
 class Images:
@@ -74,24 +85,42 @@ class Images:
                 self._runnable.popitem(last=False)
         return replace(ready, name=found.name or found.entry.id)
 
-    async def warm(self, ref: str) -> None:
+    async def warm(self, ref: str, platform: str = "", progress: Callable[[str], None] | None = None) -> None:
         """Unpack an image and compile its entry, so that its first container starts like any other. Best effort."""
         try:
-            await self._module(await self.runnable(ref, None))
+            await self._module(await self.runnable(ref, platform or None), progress)
         except WherryError as error:
             log.info("image %s is not ready to run: %s", ref, error)  # whoever runs it, is told the same
 
-    async def _module(self, image: RunnableImage) -> Json:
+    async def _module(self, image: RunnableImage, progress: Callable[[str], None] | None = None) -> Json:
         """What its entry is, compiled now if it has not been; {} if it has none. NotFound; InvalidArgument."""
-        config = image.config.config
-        words = [*(config.entrypoint or ()), *(config.cmd or ())]
-        if not (image.platform.is_wasm and image.snapshot and words):
+        name, export = _entry_words(image)
+        if not (image.platform.is_wasm and image.snapshot and name):
             return {}
-        path, sharp, export = words[0].partition("#")
-        path = os.path.join("/", config.working_dir, path)
+        module = await self._services.compiler.ensure(await self._entry(image, name), progress=progress)
+        return module_view(name + export, module)
+
+    async def module(self, ref: str, platform: str = "") -> Module:
+        """The module that the image runs, as a file. InvalidArgument: what it runs is none; NotFound."""
+        image = await self.runnable(ref, platform or None)
+        name, _ = _entry_words(image)
+        path = await self._entry(image, name) if image.snapshot and name else ""
+        if not path or not await asyncio.to_thread(_is_module, path):
+            raise InvalidArgument(f"image {ref} has no WebAssembly module as its entry")
+        return Module(path, os.path.normpath(name), image.config.config)
+
+    async def _entry(self, image: RunnableImage, name: str) -> str:
+        """The host path of a file of the image. NotFound."""
         layers = await asyncio.to_thread(self._services.snapshots.layers, image.snapshot)
-        module = await self._services.compiler.ensure(await asyncio.to_thread(stacked.resolve, layers, path))
-        return module_view(path + sharp + export, module)
+        return await asyncio.to_thread(stacked.resolve, layers, name)
+
+    async def raw(self, ref: str, platform: str = "") -> tuple[Descriptor, bytes]:
+        """The manifest or index as it is stored; with ``platform`` that platform's manifest. NotFound."""
+        found = await self.catalog.find(ref)
+        target = found.entry.target
+        if platform:
+            target = (await self.catalog.variant(found.entry, Platform.parse(platform), ref)).descriptor
+        return target, await asyncio.to_thread(self._services.content.read, target)
 
     async def _unpacked(self, variant: Variant) -> str:
         return await asyncio.to_thread(
@@ -178,7 +207,7 @@ class Images:
         if not entry.names and not removal.keep:
             await self.catalog.unname(UNTAGGED + entry.id)
         if not await self._is_there(entry):
-            self._forget(entry)
+            self.forget(entry.id)
             await self.collect()
             told.append({"Deleted": entry.id})
             self._tell("delete", entry.id, entry.id)
@@ -187,8 +216,10 @@ class Images:
     async def _is_there(self, entry: Entry) -> bool:
         return any(other.id == entry.id for other in await self.catalog.entries())
 
-    def _forget(self, entry: Entry) -> None:
-        for key in [key for key in self._runnable if key[0] == entry.id]:
+    def forget(self, image: str) -> None:
+        """What was found out of an image (its id) counts no more: it is gone, or more of it came."""
+        self.catalog.forget_variants(image)
+        for key in [key for key in self._runnable if key[0] == image]:
             del self._runnable[key]
 
     async def prune(self, filters: Filters) -> Json:
@@ -259,22 +290,6 @@ class Images:
         await asyncio.to_thread(image_archive.verify, targets, content)
         return InThreads(image_archive.save(list(wanted.values()), content))
 
-    async def pull(self, name: str, tag: str | None, platform: str | None) -> AsyncIterator[Json]:
-        """There is no registry client yet. NotFound, in the words that clients look for."""
-        shown = Reference.parse(name if not tag else f"{name}@{tag}" if ":" in tag else f"{name}:{tag}").familiar()
-        if platform:
-            # A client that was told that the platform does not fit comes here: tell it again, rather than of logins.
-            with contextlib.suppress(NotFound):
-                found = await self.catalog.find(shown)
-                there = ", ".join(str(variant.platform) for variant in await self.catalog.variants(found.entry.target))
-                raise InvalidArgument(
-                    f"image {shown} is here for {there}, not for {platform}, and wherry has no registry client yet"
-                )
-        raise NotFound(
-            f"pull access denied for {shown}, repository does not exist or may require 'docker login':"
-            " wherry has no registry client yet: build the image, or load it"
-        )
-
     async def _users(self) -> Sequence[tuple[str, User]]:
         """Every container with the id of its image."""
         containers = await asyncio.to_thread(lambda: list(self._services.containers.walk()))
@@ -283,6 +298,21 @@ class Images:
 
     def _tell(self, action: str, image: str, name: str) -> None:
         self._events.publish("image", action, image, {"name": name})
+
+
+def _entry_words(image: RunnableImage) -> tuple[str, str]:
+    """The absolute path that its command line begins with, "" if it has none, and what follows it from ``#`` on."""
+    config = image.config.config
+    words = [*(config.entrypoint or ()), *(config.cmd or ())]
+    if not words:
+        return "", ""
+    path, sharp, export = words[0].partition("#")
+    return os.path.join("/", config.working_dir, path), sharp + export
+
+
+def _is_module(path: str) -> bool:
+    with translating(f"read {path}"), open(path, "rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _loaded_lines(image: Loaded) -> Iterator[str]:

@@ -15,6 +15,8 @@ from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory
 from wherry.core.modules.compiler import Compiler
+from wherry.core.remotes.hosts import RegistryConfig
+from wherry.core.remotes.remote import Remotes
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.tasks import Tasks
 from wherry.core.volumes.store import VolumeStore
@@ -38,6 +40,7 @@ class EngineConfig:
     log_driver: str = "json-file"
     log_options: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    registries: RegistryConfig = field(default_factory=RegistryConfig)
     rootless: bool = False
     path: Sequence[str] = ()
 
@@ -58,6 +61,7 @@ class EngineServices:
     tasks: Tasks
     compiler: Compiler
     logs: LogFactory
+    remotes: Remotes
     collect: Callable[[], int]
     clock: Callable[[], int]
     new_id: Callable[[], str]

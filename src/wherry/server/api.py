@@ -10,6 +10,7 @@ from wherry.server.routes.containers import ContainerRoutes
 from wherry.server.routes.execs import ExecRoutes
 from wherry.server.routes.images import ImageRoutes
 from wherry.server.routes.makings import MakingRoutes
+from wherry.server.routes.registries import RegistryRoutes
 from wherry.server.routes.streams import StreamRoutes
 from wherry.server.routes.system import SystemRoutes
 from wherry.server.routes.volumes import VolumeRoutes
@@ -22,8 +23,9 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *StreamRoutes(engine.containers).table(),
         *ArchiveRoutes(engine.containers).table(),
         *ExecRoutes(engine.exec).table(),
-        *ImageRoutes(engine.images, engine.makings).table(),
+        *ImageRoutes(engine.images).table(),
         *MakingRoutes(engine.makings).table(),
+        *RegistryRoutes(engine.pulls, engine.pushes, engine.registries, engine.makings).table(),
         *BuildRoutes(engine.builds).table(),
         *VolumeRoutes(engine.volumes).table(),
         *SystemRoutes(engine.system, engine.events).table(),

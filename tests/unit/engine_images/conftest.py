@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.fakes.remotes import MemoryRemotes
 from wherry.core.content.local import LocalContentStore
 from wherry.core.content.store import write_blob
 from wherry.core.images.sqlite import SqliteImageStore
@@ -16,6 +17,7 @@ from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.engine.builds import Builds
 from wherry.engine.events import Events
 from wherry.engine.images import Images
+from wherry.engine.pulls import Pulls
 from wherry.engine.services import EngineConfig
 from wherry.oci import mediatypes
 from wherry.oci.descriptor import Descriptor
@@ -103,6 +105,7 @@ def world(tmp_path, monkeypatch):
         snapshots=CopySnapshotter(database, str(tmp_path / "snapshots")),
         containers=containers,
         collect=collect,
+        remotes=MemoryRemotes(),
         clock=lambda: next(clock),
         new_id=lambda: f"{random.Random(next(clock)).getrandbits(256):064x}",
         build_cache=None,
@@ -115,4 +118,4 @@ def world(tmp_path, monkeypatch):
 
 @pytest.fixture
 def builds(world):
-    return Builds(world.services, world.images)
+    return Builds(world.services, world.images, Pulls(world.services, world.images, world.events))

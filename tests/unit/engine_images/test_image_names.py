@@ -214,11 +214,6 @@ async def test_a_damaged_image_does_not_hide_the_others(world):
     assert bad != good
 
 
-async def test_pull_says_what_to_do(world):
-    with pytest.raises(NotFound, match=r"pull access denied for nope:1, .*no registry client yet"):
-        await world.images.pull("nope", "1", None)
-
-
 async def test_events_tell_of_names(world):
     happened = world.events.subscribe()
     await world.add(HELLO)

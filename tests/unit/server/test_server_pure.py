@@ -238,7 +238,7 @@ def test_detach_keys():
 
 
 def test_build_options():
-    found = options(Query('t=a&t=b:1&q=1&buildargs={"X":"1","Y":null}&labels={"l":"v"}&platform=wasi/wasm'))
+    found = options(Query('t=a&t=b:1&q=1&buildargs={"X":"1","Y":null}&labels={"l":"v"}&platform=wasi/wasm'), {})
     assert found.tags == ("a", "b:1")
     assert found.build_args == {"X": "1"}
     assert (found.quiet, found.dockerfile, found.labels) == (True, "Dockerfile", {"l": "v"})

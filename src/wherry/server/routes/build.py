@@ -2,16 +2,18 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 
+from wherry.core.remotes.remote import Credentials
 from wherry.engine.builds import BuildOptions, Builds
 from wherry.errors import InvalidArgument, Unimplemented
 from wherry.server.body import chunks
 from wherry.server.call import ApiRoute, Call, answer, begun
+from wherry.server.credentials import several
 from wherry.server.query import Query
 from wherry.server.router import Kind, Route
 
@@ -37,7 +39,9 @@ class BuildRoutes:
     async def build(self, call: Call) -> web.StreamResponse:
         if call.query.text("version") == "2":
             raise InvalidArgument(_NO_BUILDKIT)
-        wanted = replace(options(call.query), secrets=secrets(call.request.headers.get(SECRETS, "")))
+        headers = call.request.headers
+        wanted = options(call.query, several(headers.get("X-Registry-Config", "")))
+        wanted = replace(wanted, secrets=secrets(headers.get(SECRETS, "")))
         return await call.lines(await begun(self._builds.build(wanted, chunks(call.request))))
 
     async def prune(self, call: Call) -> web.StreamResponse:
@@ -47,7 +51,7 @@ class BuildRoutes:
         raise Unimplemented(_NO_BUILDKIT)
 
 
-def options(query: Query) -> BuildOptions:
+def options(query: Query, logins: Mapping[str, Credentials]) -> BuildOptions:
     """The query of ``POST /build``. InvalidArgument."""
     return BuildOptions(
         tags=tuple(query.texts("t")),
@@ -62,6 +66,8 @@ def options(query: Query) -> BuildOptions:
         platform=query.text("platform"),
         network=_network(query.text("networkmode")),
         cache_from=tuple(query.string_list("cachefrom")),
+        pull=query.flag("pull"),
+        logins=logins,
     )
 
 

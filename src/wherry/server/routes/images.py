@@ -1,4 +1,4 @@
-"""Images: listing, inspection, names, removal; loading, saving and pulling."""
+"""Images: listing, inspection, names, removal; loading and saving. ``raw`` and ``module`` are wherry's own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,11 @@ from typing import Any
 from aiohttp import web
 
 from wherry.engine.images import Images
-from wherry.engine.makings import Makings
-from wherry.errors import InvalidArgument, Unimplemented
+from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
-from wherry.server.call import ApiRoute, Call, answer, answer_lines, done
+from wherry.server.call import HEADERS, ApiRoute, Call, answer, answer_lines, done
 from wherry.server.router import Kind, Route
 from wherry.server.routes.archives import send
-from wherry.server.routes.makings import naming
 from wherry.server.versions import ApiVersion
 
 _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
@@ -21,24 +19,22 @@ _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
 class ImageRoutes:
     """The handlers of ``/images``."""
 
-    def __init__(self, images: Images, makings: Makings) -> None:
+    def __init__(self, images: Images) -> None:
         self._images = images
-        self._makings = makings
 
     def table(self) -> Sequence[ApiRoute]:
         """Fixed paths first: an image may be called ``get``, but not here."""
         return (
             Route("GET", "/images/json", self.list),
-            Route("POST", "/images/create", self.create, Kind.STREAM),
             Route("POST", "/images/load", self.load),
             Route("GET", "/images/get", self.save_several, Kind.STREAM),
-            Route("GET", "/images/search", self.search),
             Route("POST", "/images/prune", self.prune),
             Route("GET", "/images/{name*}/json", self.inspect),
             Route("GET", "/images/{name*}/history", self.history),
             Route("GET", "/images/{name*}/get", self.save, Kind.STREAM),
+            Route("GET", "/images/{name*}/raw", self.raw),
+            Route("GET", "/images/{name*}/module", self.module, Kind.STREAM),
             Route("POST", "/images/{name*}/tag", self.tag),
-            Route("POST", "/images/{name*}/push", self.push),
             Route("DELETE", "/images/{name*}", self.remove),
         )
 
@@ -68,28 +64,14 @@ class ImageRoutes:
     async def prune(self, call: Call) -> web.StreamResponse:
         return answer(await self._images.prune(call.query.filters()))
 
-    async def create(self, call: Call) -> web.StreamResponse:
-        query = call.query
-        if query.text("fromSrc"):
-            return await self._import(call)
-        name = query.text("fromImage")
-        if not name:
-            raise InvalidArgument("fromImage names the image to pull")
-        return await call.lines(
-            await self._images.pull(name, query.text("tag") or None, query.text("platform") or None)
-        )
+    async def raw(self, call: Call) -> web.StreamResponse:
+        target, data = await self._images.raw(call["name"], call.query.text("platform"))
+        headers = {**HEADERS, "Content-Type": target.media_type, "Docker-Content-Digest": str(target.digest)}
+        return web.Response(body=data, headers=headers)
 
-    async def _import(self, call: Call) -> web.StreamResponse:
-        if call.query.text("fromSrc") != "-":
-            raise Unimplemented("importing from an address is not offered: fetch the archive, and import the file")
-        platform = call.query.text("platform") or None
-        return await call.lines(await self._makings.import_archive(chunks(call.request), naming(call), platform))
-
-    async def push(self, call: Call) -> web.StreamResponse:
-        raise Unimplemented("pushing is not offered yet: save the image, or copy it with skopeo from the store")
-
-    async def search(self, call: Call) -> web.StreamResponse:
-        raise Unimplemented("searching a registry is not offered")
+    async def module(self, call: Call) -> web.StreamResponse:
+        module = await self._images.module(call["name"], call.query.text("platform"))
+        return web.FileResponse(module.path, headers={**HEADERS, "Content-Type": "application/wasm"})
 
     async def load(self, call: Call) -> web.StreamResponse:
         # ``quiet`` is about progress, of which there is none.

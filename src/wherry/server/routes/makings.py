@@ -1,4 +1,4 @@
-"""Images of containers: `docker commit`. Of archives: see ``POST /images/create`` in images.py."""
+"""Images of containers: `docker commit`. Of archives: see ``POST /images/create`` in registries.py."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The engine itself: ping, version, info, disk usage, events, registry logins."""
+"""The engine itself: ping, version, info, disk usage, events."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,6 @@ from aiohttp import web
 
 from wherry.engine.events import Events
 from wherry.engine.system import System
-from wherry.errors import Unimplemented
 from wherry.server.call import HEADERS, ApiRoute, Call, answer
 from wherry.server.router import Kind, Route
 
@@ -34,7 +33,6 @@ class SystemRoutes:
             Route("GET", "/info", self.info),
             Route("GET", "/system/df", self.disk_usage),
             Route("GET", "/events", self.events, Kind.STREAM),
-            Route("POST", "/auth", self.auth),
         )
 
     async def ping(self, call: Call) -> web.StreamResponse:
@@ -56,6 +54,3 @@ class SystemRoutes:
             since=query.nanoseconds("since"), until=query.nanoseconds("until"), filters=query.filters()
         )
         return await call.lines(happening)
-
-    async def auth(self, call: Call) -> web.StreamResponse:
-        raise Unimplemented("registry logins are not offered: there is no registry client yet")

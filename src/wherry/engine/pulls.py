@@ -1,0 +1,307 @@
+"""Pulling: from a name at a registry to an image that starts like any other: fetched, verified, unpacked, compiled.
+
+A pull that fails or is cancelled leaves no name, and what it fetched goes with the collection that it asks for.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+from wherry.core.diff.unpack import Step, steps, unpack_step
+from wherry.core.leases.store import Lease, ResourceKind
+from wherry.core.remotes import transfer
+from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Repository
+from wherry.engine.events import Events
+from wherry.engine.images import Images
+from wherry.engine.progress import Report, short, streamed
+from wherry.engine.services import EngineServices
+from wherry.errors import InvalidArgument, NotFound, PermissionDenied, WherryError
+from wherry.oci import artifact, mediatypes
+from wherry.oci.artifact import WASM
+from wherry.oci.descriptor import Descriptor
+from wherry.oci.image import ImageConfig
+from wherry.oci.manifest import Index, Manifest
+from wherry.oci.manifest import parse as parse_manifest
+from wherry.oci.platform import Platform
+from wherry.oci.reference import DEFAULT_TAG, Reference
+
+log = logging.getLogger(__name__)
+Json = dict[str, Any]
+DOWNLOADS = 3
+"""Layers fetched at a time, by all pulls together, as docker has it."""
+_LEASE_SECONDS = 24 * 3600.0
+_MOST_DEPTH = 3
+_MOST_LAYERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What to pull: ``reference`` with a tag or a digest, or with neither for ``all_tags``; ``platform`` "" leaves the
+    choice to the image: WebAssembly if there is any of it, else this machine's."""
+
+    reference: Reference
+    platform: str = ""
+    credentials: Credentials = ANONYMOUS
+    all_tags: bool = False
+
+    @classmethod
+    def parse(cls, name: str, tag: str = "", platform: str = "", credentials: Credentials = ANONYMOUS) -> "PullRequest":
+        """As the API has it: the tag, or a digest, may stand apart, and without either all tags are meant.
+
+        InvalidArgument.
+        """
+        text = name if not tag else f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
+        reference = Reference.parse_bare(text)
+        return cls(reference, platform, credentials, not (reference.tag or reference.digest))
+
+
+class Pulls:
+    """The engine's pulls. Any number may be under way, also of the same image."""
+
+    def __init__(self, services: EngineServices, images: Images, events: Events) -> None:
+        self._services = services
+        self._images = images
+        self._events = events
+        self._slots = asyncio.Semaphore(DOWNLOADS)
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def stream(self, request: PullRequest) -> AsyncGenerator[Json, None]:
+        """Pull; docker's messages. What is wrong from the start is raised at the first: NotFound in docker's words."""
+        return streamed(partial(self.pull, request))
+
+    async def pull(self, request: PullRequest, report: Report) -> None:
+        """Pull, telling ``report``."""
+        reference = request.reference
+        repository = self._services.remotes.repository(reference.domain, reference.path, request.credentials)
+        if not request.all_tags:
+            named = reference if reference.tag or reference.digest else reference.tagged(DEFAULT_TAG)
+            newer = await self._pull(repository, named, request.platform, report)
+            report.status(_outcome(named.familiar(), newer))
+            return
+        try:
+            tags = await repository.tags()
+        except (NotFound, PermissionDenied) as error:
+            raise _refused(error, reference) from None
+        if not tags:
+            raise NotFound(f"repository {reference.familiar_name} has no tags")
+        newer = False
+        for tag in tags:
+            newer |= await self._pull(repository, reference.tagged(tag), request.platform, report)
+        report.status(_outcome(reference.familiar_name, newer))
+
+    async def _pull(self, repository: Repository, reference: Reference, platform: str, report: Report) -> bool:
+        """Pull one image and name it; whether the name now means something else."""
+        asked = str(reference.digest or reference.tag)
+        wanted = Platform.parse(platform, self._services.config.default_platform) if platform else None
+        try:
+            target = await repository.resolve(asked)
+            report.status(f"Pulling from {reference.path}", asked)
+            async with self._leased() as lease:
+                pull = _Pull(self, repository, reference, lease, report)
+                await pull.run(target, wanted)
+                name = str(reference.pinned(target.digest) if reference.digest else reference)
+                before = (await self._images.catalog.names()).get(name)
+                self._images.forget(str(target.digest))
+                await self._images.catalog.name(name, target)
+        except (NotFound, PermissionDenied) as error:
+            raise _refused(error, reference) from None
+        self._events.publish("image", "pull", reference.familiar(), {"name": reference.familiar_name})
+        await self._compile(target, wanted, report)
+        report.status(f"Digest: {target.digest}")
+        return before is None or before.target.digest != target.digest or pull.fetched
+
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[str]:
+        """A lease for what comes in; when that fails, what came is collected at once."""
+        leases, now = self._services.leases, self._services.clock() / 1e9
+        lease = Lease(f"pull-{self._services.new_id()}", now, now + _LEASE_SECONDS)
+        await asyncio.to_thread(leases.create, lease)
+        done = False
+        try:
+            yield lease.id
+            done = True
+        finally:
+            await asyncio.shield(self._release(lease.id, collect=not done))
+
+    async def _release(self, lease: str, *, collect: bool) -> None:
+        await asyncio.to_thread(self._services.leases.delete, lease)
+        if collect:
+            try:
+                await self._images.collect()
+            except WherryError as error:
+                log.warning("cannot collect what a failed pull left: %s", error)
+
+    async def _compile(self, target: Descriptor, platform: Platform | None, report: Report) -> None:
+        """So that no start has to. What cannot be compiled, can be pulled all the same."""
+        what = short(target.digest)
+        told = False
+
+        def progress(text: str) -> None:
+            nonlocal told
+            told = True
+            report.state(what, text)
+
+        await self._images.warm(str(target.digest), str(platform or ""), progress)
+        if told:
+            report.state(what, "Compiled")
+
+    async def fetch(self, repository: Repository, blob: Descriptor, report: Report | None) -> bool:
+        """Fetch one blob unless it is here, or is being fetched by somebody else. False: it was here already."""
+        content, what = self._services.content, short(blob.digest)
+        lock = self._fetching.get(blob.digest)
+        if lock is None:
+            lock = self._fetching[blob.digest] = asyncio.Lock()
+        async with lock:
+            if await transfer.is_here(content, blob):
+                return False
+            async with self._slots:
+                if report is None:
+                    await transfer.fetch(repository, blob, content, lambda _: None)
+                    return True
+                await transfer.fetch(
+                    repository, blob, content, lambda done: report.progress(what, "Downloading", done, blob.size)
+                )
+                report.state(what, "Download complete")
+                return True
+
+
+class _Pull:
+    """One image on its way in, under a lease. ``fetched``: something was not here before."""
+
+    def __init__(self, pulls: Pulls, repository: Repository, reference: Reference, lease: str, report: Report) -> None:
+        self._pulls = pulls
+        self._services = pulls._services  # noqa: SLF001 - the two halves of one thing
+        self._repository = repository
+        self._reference = reference
+        self._lease = lease
+        self._report = report
+        self.fetched = False
+
+    async def run(self, target: Descriptor, wanted: Platform | None) -> None:
+        """Fetch what ``target`` is for that platform; parents are stored after what they speak of."""
+        documents = [await self._document(target)]
+        parsed = parse_manifest(documents[0].data, target.media_type)
+        while isinstance(parsed, Index):
+            if len(documents) > _MOST_DEPTH:
+                raise InvalidArgument(f"image {self._reference.familiar()}: its indexes are nested too deeply")
+            chosen = self._choose(parsed, wanted)
+            documents.append(await self._document(chosen))
+            parsed = parse_manifest(documents[-1].data, chosen.media_type)
+        await self._manifest(parsed, wanted)
+        for document in reversed(documents):
+            await transfer.keep(document, self._services.content)
+
+    async def _document(self, descriptor: Descriptor) -> Document:
+        """The manifest or index, from the store if it is there."""
+        await self._hold("content", descriptor.digest)
+        if await transfer.is_here(self._services.content, descriptor):
+            data = await asyncio.to_thread(self._services.content.read, descriptor)
+            return Document(descriptor, data)
+        found = await self._repository.document(str(descriptor.digest))
+        if found.descriptor.size != descriptor.size:
+            raise InvalidArgument(
+                f"manifest {descriptor.digest} has {found.descriptor.size} bytes, not {descriptor.size} as was said"
+            )
+        self.fetched = True
+        return Document(descriptor, found.data)
+
+    def _choose(self, index: Index, wanted: Platform | None) -> Descriptor:
+        host = self._services.config.default_platform
+        found = [index.choose(platform) for platform in ((wanted,) if wanted else (WASM, host))]
+        chosen = next((entry for entry in found if entry is not None), None)
+        if chosen is None and wanted is None:
+            # Artifacts are often listed without a platform; one that stands alone is meant.
+            alone = [entry for entry in index.manifests if entry.platform is None]
+            chosen = alone[0] if len(index.manifests) == len(alone) == 1 else None
+        if chosen is None:
+            raise NotFound(f"no matching manifest for {wanted or host} in the manifest list entries")
+        return chosen
+
+    async def _manifest(self, manifest: Manifest, wanted: Platform | None) -> None:
+        if len(manifest.layers) > _MOST_LAYERS:
+            raise InvalidArgument(f"image {self._reference.familiar()} has {len(manifest.layers)} layers: too many")
+        for blob in manifest.children:
+            await self._hold("content", blob.digest)
+        config = await self._config(manifest)
+        if wanted is not None and artifact.is_image(manifest) and not wanted.matches(config.platform):
+            raise NotFound(
+                f"image with reference {self._reference.familiar()} was found but its platform ({config.platform}) does"
+                f" not match the specified platform ({wanted})"
+            )
+        unpacked = self._steps(manifest, config)
+        waiting: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for layer in manifest.layers:
+                if layer.digest not in waiting:
+                    self._report.state(short(layer.digest), "Pulling fs layer")
+                    waiting[layer.digest] = group.create_task(self._layer(layer, last=not unpacked))
+            for step in unpacked:
+                await waiting[step.layer.digest]
+                await self._unpack(step)
+
+    async def _config(self, manifest: Manifest) -> ImageConfig:
+        self.fetched |= await self._pulls.fetch(self._repository, manifest.config, None)
+        config = None
+        if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
+            config = ImageConfig.parse(await asyncio.to_thread(self._services.content.read, manifest.config))
+        return artifact.completed(manifest, config)
+
+    def _steps(self, manifest: Manifest, config: ImageConfig) -> list[Step]:
+        """What to unpack; nothing of an artifact that cannot be run: it can be kept all the same."""
+        try:
+            return steps(manifest, config)
+        except WherryError:
+            if artifact.is_image(manifest):
+                raise
+            return []
+
+    async def _layer(self, layer: Descriptor, *, last: bool) -> None:
+        if await self._pulls.fetch(self._repository, layer, self._report):
+            self.fetched = True
+            if last:
+                self._report.state(short(layer.digest), "Pull complete")
+        else:
+            self._report.state(short(layer.digest), "Already exists")
+
+    async def _unpack(self, step: Step) -> None:
+        what, size = short(step.layer.digest), step.layer.size
+        self._report.progress(what, "Extracting", size, size)
+        loop = asyncio.get_running_loop()
+
+        def hold(kind: ResourceKind, key: str) -> None:
+            self._services.leases.add(self._lease, kind, key)
+
+        work = partial(unpack_step, step, self._services.content, self._services.snapshots, hold=hold)
+        running = loop.run_in_executor(None, work)
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: what it makes must be there, or not, before the lease ends.
+            await asyncio.gather(running, return_exceptions=True)
+            raise
+        self._report.state(what, "Pull complete")
+
+    async def _hold(self, kind: ResourceKind, key: str) -> None:
+        await asyncio.to_thread(self._services.leases.add, self._lease, kind, str(key))
+
+
+def _outcome(name: str, newer: bool) -> str:
+    return f"Status: Downloaded newer image for {name}" if newer else f"Status: Image is up to date for {name}"
+
+
+def _refused(error: WherryError, reference: Reference) -> WherryError:
+    """A registry's no, in docker's words."""
+    text = str(error)
+    if text.startswith("manifest unknown"):
+        return NotFound(f"manifest for {reference.familiar()} not found: {text}")
+    if text.startswith(("no matching manifest", "image with reference")):
+        return error
+    return NotFound(
+        f"pull access denied for {reference.familiar_name}, repository does not exist or may require 'docker login':"
+        f" {text}"
+    )

@@ -1,0 +1,101 @@
+"""Registries: pulling, pushing, logging in, and asking what a name stands for there.
+
+``/distribution/NAME/manifest`` and ``push?as=`` are wherry's own.
+"""
+
+import json
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from wherry.core.remotes.remote import Credentials
+from wherry.engine.makings import Makings
+from wherry.engine.pulls import PullRequest, Pulls
+from wherry.engine.pushes import Pushes, PushRequest
+from wherry.engine.registries import Registries
+from wherry.errors import InvalidArgument, Unimplemented
+from wherry.oci.platform import Platform
+from wherry.server.body import chunks
+from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun
+from wherry.server.credentials import from_header, from_json
+from wherry.server.query import Query
+from wherry.server.router import Kind, Route
+from wherry.server.routes.makings import naming
+
+
+class RegistryRoutes:
+    """The handlers of what concerns registries."""
+
+    def __init__(self, pulls: Pulls, pushes: Pushes, registries: Registries, makings: Makings) -> None:
+        self._pulls = pulls
+        self._pushes = pushes
+        self._registries = registries
+        self._makings = makings
+
+    def table(self) -> Sequence[ApiRoute]:
+        return (
+            Route("POST", "/images/create", self.create, Kind.STREAM),
+            Route("GET", "/images/search", self.search),
+            Route("POST", "/images/{name*}/push", self.push, Kind.STREAM),
+            Route("POST", "/auth", self.auth),
+            Route("GET", "/distribution/{name*}/json", self.distribution),
+            Route("GET", "/distribution/{name*}/manifest", self.manifest),
+        )
+
+    async def create(self, call: Call) -> web.StreamResponse:
+        query = call.query
+        if query.text("fromSrc"):
+            return await self._import(call)
+        name = query.text("fromImage")
+        if not name:
+            raise InvalidArgument("fromImage names the image to pull")
+        request = PullRequest.parse(name, query.text("tag"), query.text("platform"), _credentials(call))
+        return await call.lines(await begun(self._pulls.stream(request)))
+
+    async def _import(self, call: Call) -> web.StreamResponse:
+        if call.query.text("fromSrc") != "-":
+            raise Unimplemented("importing from an address is not offered: fetch the archive, and import the file")
+        platform = call.query.text("platform") or None
+        return await call.lines(await self._makings.import_archive(chunks(call.request), naming(call), platform))
+
+    async def push(self, call: Call) -> web.StreamResponse:
+        query = call.query
+        request = PushRequest.parse(
+            call["name"], query.text("tag"), _platform(query), _credentials(call), query.text("as")
+        )
+        return await call.lines(await begun(self._pushes.stream(request)))
+
+    async def search(self, call: Call) -> web.StreamResponse:
+        raise Unimplemented("searching a registry is not offered")
+
+    async def auth(self, call: Call) -> web.StreamResponse:
+        document = await call.json()
+        address = document.get("serveraddress") or ""
+        if not isinstance(address, str):
+            raise InvalidArgument("serveraddress must be a string")
+        return answer(await self._registries.login(address, from_json(document)))
+
+    async def distribution(self, call: Call) -> web.StreamResponse:
+        return answer(await self._registries.inspect(call["name"], _credentials(call)))
+
+    async def manifest(self, call: Call) -> web.StreamResponse:
+        found = await self._registries.manifest(call["name"], _credentials(call))
+        described = {"Content-Type": found.descriptor.media_type, "Docker-Content-Digest": str(found.descriptor.digest)}
+        return web.Response(body=found.data, headers={**HEADERS, **described})
+
+
+def _credentials(call: Call) -> Credentials:
+    return from_header(call.request.headers.get("X-Registry-Auth", ""))
+
+
+def _platform(query: Query) -> Platform | None:
+    """A push's platform: JSON since API 1.46, or as users write it. InvalidArgument."""
+    text = query.text("platform")
+    if not text:
+        return None
+    if not text.startswith("{"):
+        return Platform.parse(text)
+    try:
+        return Platform.from_json(json.loads(text))
+    except (ValueError, RecursionError):
+        raise InvalidArgument(f"invalid platform: {text[:80]!r}") from None
