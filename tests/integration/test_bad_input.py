@@ -38,7 +38,7 @@ DOCKERFILES = [
     ("COPY --nope a /b", "Dockerfile:2: dockerfile parse error on line 2: unknown flag: --nope"),
     ("COPY missing /b", 'Dockerfile:2: COPY missing /b: "/missing": not found'),
     ("COPY ../../etc/passwd /b", "forbidden path outside the build context: ../../etc/passwd"),
-    ("COPY --from=nope:1 a /b", "No such image: nope:1"),
+    ("COPY --from=nope:1 a /b", "pull access denied for nope"),
     ("ADD --checksum=sha256:00 Dockerfile /b", "checksum can't be specified for non-HTTP(S) sources"),
     ("FROM nope:1", "Dockerfile:2: FROM nope:1: pull access denied for nope"),
 ]

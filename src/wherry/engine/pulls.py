@@ -109,11 +109,22 @@ class Pulls:
                 self._images.forget(str(target.digest))
                 await self._images.catalog.name(name, target)
         except (NotFound, PermissionDenied) as error:
-            raise _refused(error, reference) from None
+            refused = _refused(error, reference)
+            raise type(refused)(f"{refused}{await self._here(reference, wanted)}") from None
         self._events.publish("image", "pull", reference.familiar(), {"name": reference.familiar_name})
         await self._compile(target, wanted, report)
         report.status(f"Digest: {target.digest}")
         return before is None or before.target.digest != target.digest or pull.fetched
+
+    async def _here(self, reference: Reference, wanted: Platform | None) -> str:
+        """For who was sent to the registry since what is here does not fit: what that is."""
+        try:
+            found = await self._images.catalog.find(str(reference))
+            variants = await self._images.catalog.variants(found.entry.target)
+        except WherryError:
+            return ""
+        there = ", ".join(str(variant.platform) for variant in variants)
+        return f" ({reference.familiar()} is here for {there}, not for {wanted})" if wanted else ""
 
     @asynccontextmanager
     async def _leased(self) -> AsyncIterator[str]:
