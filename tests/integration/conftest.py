@@ -7,6 +7,7 @@ image of it on ``daemon``.
 
 import functools
 import http.server
+import json
 import os
 import shutil
 import signal
@@ -43,15 +44,21 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
 
 @functools.cache
 def empty_hub() -> str:
-    """The URL of a registry in which there is nothing; it lives as long as this process."""
+    """The URL of a registry with nothing in it, that takes nothing; it lives as long as this process."""
 
     class Nothing(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}'
-            self.send_response(404)
+            self._refuse(404, "NAME_UNKNOWN", "repository name not known to registry")
+
+        def do_POST(self) -> None:
+            self._refuse(403, "DENIED", "requested access to the resource is denied")
+
+        def _refuse(self, status: int, code: str, message: str) -> None:
+            body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body if self.command == "GET" else b"")
+            self.wfile.write(body if self.command != "HEAD" else b"")
 
         do_HEAD = do_GET
 
