@@ -244,7 +244,7 @@ def test_events_tell_the_story(docker, guest_image):
         (("login", "-u", "a", "-p", "b", "localhost:1"), 1, "connection refused"),
         (("pull", "nothing"), 1, "pull access denied"),
         (("push", "guest"), 1, "denied: requested access to the resource is denied"),
-        (("commit", "nothing"), 1, "not offered"),
+        (("commit", "nothing"), 1, "No such container: nothing"),
     ],
 )
 def test_what_is_wrong_is_said_on_one_line(docker, guest_image, arguments, code, words):
