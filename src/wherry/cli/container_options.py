@@ -38,6 +38,8 @@ def options() -> list[click.Option]:
         _many("-v", "--volume", metavar="[SOURCE:]TARGET[:ro]", help_="Mount a folder or a volume."),
         _many("--mount", metavar="SPEC", help_="Mount by type=,source=,target=,readonly."),
         _many("--tmpfs", metavar="PATH[:OPTIONS]", help_="Mount a tmpfs."),
+        _many("--volumes-from", metavar="CONTAINER[:ro]", help_="Mount what another container mounts."),
+        _one("--volume-driver", metavar="DRIVER", hidden=True),
         _one("-w", "--workdir", metavar="DIR", help_="Working directory in the container."),
         _one("--entrypoint", metavar="COMMAND", help_="Replace the image's ENTRYPOINT."),
         _flag("--rm", help_="Remove the container when it exits."),
@@ -224,9 +226,11 @@ _LISTS = {
     "ExtraHosts": "add_host",
     "GroupAdd": "group_add",
     "SecurityOpt": "security_opt",
+    "VolumesFrom": "volumes_from",
 }
 _SCALARS = {
     "Runtime": "runtime",
+    "VolumeDriver": "volume_driver",
     "CpuShares": "cpu_shares",
     "CpuPeriod": "cpu_period",
     "CpuQuota": "cpu_quota",

@@ -33,6 +33,11 @@ def image(ref: str, rest: str = "") -> str:
     return f"/images/{_checked(ref, 'image')}{rest}"
 
 
+def volume(name: str) -> str:
+    """The path of a volume. InvalidArgument: no name at all."""
+    return f"/volumes/{_checked(name, 'volume')}"
+
+
 def _checked(ref: str, kind: str) -> str:
     if not ref.strip() or ".." in ref.split("/"):
         raise InvalidArgument(f"invalid {kind} name or ID: {quote(ref)!r}")

@@ -12,8 +12,12 @@ _ENGINE = "The engine"
 
 CONTAINER = {
     "attach": Entry("attach", "Attach to a running container"),
+    "commit": Entry("makings", "Make an image of a container's changes", "commit"),
+    "cp": Entry("cp", "Copy files between a container and here"),
     "create": Entry("create", "Create a new container"),
+    "diff": Entry("makings", "Show what a container changed in its files", "diff"),
     "exec": Entry("exec", "Execute a command in a running container"),
+    "export": Entry("makings", "Write a container's files as an archive", "export"),
     "inspect": Entry("inspect", "Display details of containers", "container_inspect"),
     "kill": Entry("kill", "Kill running containers"),
     "logs": Entry("logs", "Fetch the logs of a container"),
@@ -34,6 +38,7 @@ CONTAINER = {
 IMAGE = {
     "build": Entry("build", "Build an image from a Dockerfile"),
     "history": Entry("history", "Show the history of an image"),
+    "import": Entry("makings", "Make an image of an archive of files", "import_"),
     "inspect": Entry("inspect", "Display details of images", "image_inspect"),
     "load": Entry("save", "Load images from an archive", "load"),
     "ls": Entry("images", "List images"),
@@ -42,6 +47,13 @@ IMAGE = {
     "rm": Entry("rmi", "Remove images"),
     "save": Entry("save", "Save images to an archive"),
     "tag": Entry("tag", "Give an image another name"),
+}
+VOLUME = {
+    "create": Entry("volume", "Create a volume", "create"),
+    "inspect": Entry("inspect", "Display details of volumes", "volume_inspect"),
+    "ls": Entry("volume", "List volumes", "ls"),
+    "prune": Entry("prune", "Remove volumes that no container has", "volume_prune"),
+    "rm": Entry("volume", "Remove volumes", "rm"),
 }
 SYSTEM = {
     "df": Entry("df", "Show disk usage"),
@@ -65,8 +77,12 @@ ROOT = {
         name: Entry(module, "", attribute, _MORE)
         for name, module, attribute in (
             ("attach", "attach", "command"),
+            ("commit", "makings", "commit"),
+            ("cp", "cp", "command"),
             ("create", "create", "command"),
+            ("diff", "makings", "diff"),
             ("exec", "exec", "command"),
+            ("export", "makings", "export"),
             ("kill", "kill", "command"),
             ("pause", "pause", "command"),
             ("rename", "rename", "command"),
@@ -80,9 +96,11 @@ ROOT = {
     },
     **{name: Entry(name, "", section=_IMAGES) for name in ("history", "pull", "rmi", "save", "tag")},
     "load": Entry("save", "", "load", _IMAGES),
+    "import": Entry("makings", "", "import_", _IMAGES),
     **{name: Entry(name, "", section=_ENGINE) for name in ("events", "info", "version", "completion")},
     "container": Entry("groups", "", "container", "Groups, as docker has them"),
     "image": Entry("groups", "", "image", "Groups, as docker has them"),
+    "volume": Entry("groups", "", "volume", "Groups, as docker has them"),
     "system": Entry("groups", "", "system", "Groups, as docker has them"),
 }
 

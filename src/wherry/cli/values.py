@@ -14,6 +14,12 @@ _RESTART = ("no", "always", "on-failure", "unless-stopped")
 _VARIABLE = r"[^=\s\0]+"
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _MOUNT_TYPES = ("bind", "volume", "tmpfs")
+_RECURSION = {
+    "enabled": {},
+    "disabled": {"NonRecursive": True},
+    "writable": {"ReadOnlyNonRecursive": True},
+    "readonly": {"ReadOnlyForceRecursive": True},
+}
 _BIND_MODES = frozenset(("rprivate", "private", "rshared", "shared", "rslave", "slave"))
 _RLIMITS = frozenset(
     "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
@@ -112,8 +118,10 @@ def mount(text: str) -> dict[str, Any]:
             result.setdefault("TmpfsOptions", {})["Mode"] = _octal(value)
         elif key == "bind-propagation" and value in _BIND_MODES:
             result.setdefault("BindOptions", {})["Propagation"] = value
-        elif key == "volume-nocopy":
-            result.setdefault("VolumeOptions", {})["NoCopy"] = not separator or _boolean(key, value)
+        elif key == "bind-recursive" and value in _RECURSION:
+            result.setdefault("BindOptions", {}).update(_RECURSION[value])
+        elif key.startswith("volume-"):
+            _volume_field(result.setdefault("VolumeOptions", {}), text, key, separator, value)
         else:
             raise InvalidArgument(f"invalid mount {text!r}: bad field {field!r}")
     if not result["Target"].startswith("/"):
@@ -121,6 +129,21 @@ def mount(text: str) -> dict[str, Any]:
     if result["Type"] == "bind" and not result["Source"].startswith("/"):
         raise InvalidArgument(f"invalid mount {text!r}: a bind needs source=/PATH")
     return result
+
+
+def _volume_field(options: dict[str, Any], text: str, key: str, separator: str, value: str) -> None:
+    if key == "volume-nocopy":
+        options["NoCopy"] = not separator or _boolean(key, value)
+    elif key == "volume-subpath" and value:
+        options["Subpath"] = value
+    elif key == "volume-driver" and value:
+        options.setdefault("DriverConfig", {})["Name"] = value
+    elif key == "volume-label" and value:
+        options.setdefault("Labels", {}).update(key_values((value,)))
+    elif key == "volume-opt" and value:
+        options.setdefault("DriverConfig", {}).setdefault("Options", {}).update(key_values((value,)))
+    else:
+        raise InvalidArgument(f"invalid mount {text!r}: bad field {key!r}")
 
 
 def tmpfs(items: Iterable[str]) -> dict[str, str]:

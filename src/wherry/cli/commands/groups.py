@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import click
 
 from wherry.cli.command import Entry, LazyGroup
-from wherry.cli.root import CONTAINER, IMAGE, SYSTEM
+from wherry.cli.root import CONTAINER, IMAGE, SYSTEM, VOLUME
 
 
 @click.pass_context
@@ -21,3 +21,4 @@ def _group(name: str, help_: str, entries: Mapping[str, Entry]) -> LazyGroup:
 container = _group("container", "Manage containers.", CONTAINER)
 image = _group("image", "Manage images.", IMAGE)
 system = _group("system", "Manage the engine.", SYSTEM)
+volume = _group("volume", "Manage volumes.", VOLUME)

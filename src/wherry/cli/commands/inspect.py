@@ -92,3 +92,4 @@ def _of_kind(kind: str) -> Command:
 
 container_inspect = _of_kind("container")
 image_inspect = _of_kind("image")
+volume_inspect = _of_kind("volume")

@@ -1,4 +1,4 @@
-"""``wherry container prune``, ``wherry image prune``, ``wherry system prune``: each asks first."""
+"""``wherry container prune``, and of images, volumes and the whole system: each asks first."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from wherry.cli.command import command as declare
 from wherry.cli.exits import FAILED
 from wherry.cli.human import human_size
 from wherry.cli.values import filters
+from wherry.errors import InvalidArgument
 
 _Wanted = dict[str, list[str]]
 
@@ -48,15 +49,31 @@ def image_prune(app: App, force: bool, conditions: tuple[str, ...], everything: 
     return _finish(_images(app, filters(conditions), everything))
 
 
+@declare("[OPTIONS]", "Remove volumes that no container has.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Not only anonymous ones.")
+@_options
+def volume_prune(app: App, force: bool, conditions: tuple[str, ...], everything: bool) -> int:
+    """Volumes."""
+    what = "all local volumes not used by at least one container"
+    if not _agreed(what if everything else what.replace("all", "anonymous", 1), force):
+        return FAILED
+    return _finish(_volumes(app, filters(conditions), everything))
+
+
 @declare("[OPTIONS]", "Remove stopped containers, unused images and the build cache.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images that have a name.")
+@click.option("--volumes", is_flag=True, help="Also anonymous volumes that no container has.")
 @_options
-def system_prune(app: App, force: bool, conditions: tuple[str, ...], everything: bool) -> int:
-    """Containers first: they hold images."""
-    if not _agreed("all stopped containers, unused images and unused build cache", force):
+def system_prune(app: App, force: bool, conditions: tuple[str, ...], everything: bool, volumes: bool) -> int:
+    """Containers first: they hold images and volumes."""
+    what = "all stopped containers, unused images and unused build cache"
+    if not _agreed(what + (", anonymous volumes" if volumes else ""), force):
         return FAILED
     wanted = filters(conditions)
+    if volumes and "until" in wanted:
+        raise InvalidArgument('the "until" filter is not supported with "--volumes"')
     freed = _containers(app, wanted) + _images(app, wanted, everything)
+    freed += _volumes(app, wanted, False) if volumes else 0
     cache = app.client.call("POST", "/build/prune", {"all": everything or None, "filters": wanted or None}) or {}
     return _finish(freed + (cache.get("SpaceReclaimed") or 0))
 
@@ -78,6 +95,15 @@ def _images(app: App, wanted: _Wanted, everything: bool) -> int:
         for item in answer["ImagesDeleted"]:
             for word, name in item.items():
                 print(f"{word.lower()}: {name}")
+        print()
+    return int(answer.get("SpaceReclaimed") or 0)
+
+
+def _volumes(app: App, wanted: _Wanted, everything: bool) -> int:
+    whole = {**wanted, **({"all": ["true"]} if everything else {})}
+    answer = app.client.call("POST", "/volumes/prune", {"filters": whole or None})
+    if answer.get("VolumesDeleted"):
+        print("Deleted Volumes:", *answer["VolumesDeleted"], sep="\n")
         print()
     return int(answer.get("SpaceReclaimed") or 0)
 

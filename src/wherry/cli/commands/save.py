@@ -28,7 +28,7 @@ def command(app: App, images: tuple[str, ...], output: str | None) -> None:
     response = app.client.open("GET", "/images/get", {"names": list(images)})
     try:
         if output:
-            _write(output, response)
+            write(output, response)
         else:
             for piece in response:
                 sys.stdout.buffer.write(piece)
@@ -36,7 +36,8 @@ def command(app: App, images: tuple[str, ...], output: str | None) -> None:
         response.close()
 
 
-def _write(output: str, pieces: Iterable[bytes]) -> None:
+def write(output: str, pieces: Iterable[bytes]) -> None:
+    """Write a file beside its place, and rename it when it is whole."""
     handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(output)}.", dir=os.path.dirname(output) or ".")
     try:
         with os.fdopen(handle, "wb") as file:
