@@ -355,7 +355,7 @@ def _shut(cradle: Cradle, birth: Birth) -> None:
         command.capabilities if sockets is not None else command.capabilities - SOCKET_CAPABILITIES
     )
     landlock.confine("/", tcp=_tcp_rules(sockets))
-    seccomp.install(cradle.filters[sockets is not None])
+    seccomp.install(cradle.filters[(sockets is not None) + 2 * birth.program.spawns])  # see policy.programs
 
 
 def _tcp_rules(policy: SocketPolicy | None) -> landlock.TcpRules:

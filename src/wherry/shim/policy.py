@@ -50,13 +50,24 @@ SOCKET_CONDITIONS: Mapping[str, bpf.Condition] = {
     "socket": bpf.OneOf(0, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),
 }
 
+_CLONE_THREAD = 0x3D0F00
+"""CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID and CHILD_CLEARTID: what pthread_create(3) asks
+for, by glibc."""
+THREAD_CONDITIONS: Mapping[str, bpf.Condition] = {"clone": bpf.OneOf(0, (_CLONE_THREAD,))}
+"""A guest that imports wasi.thread-spawn may start threads of its own process, and no process."""
+
 REFUSED = {"clone3": errno.ENOSYS}
 """glibc falls back from clone3 to clone only on ENOSYS."""
 
 
-def programs() -> tuple[bytes, bytes]:
-    """The filters as BPF: without sockets, and with them. Made once, by `start`."""
-    return (
-        bpf.assemble(ALLOWED, CONDITIONS, refused=REFUSED),
-        bpf.assemble(ALLOWED | SOCKET_CALLS, {**CONDITIONS, **SOCKET_CONDITIONS}, refused=REFUSED),
+def programs() -> tuple[bytes, ...]:
+    """The filters as BPF: without and with sockets; then both again with threads. Made once, by `start`."""
+    return tuple(
+        bpf.assemble(
+            ALLOWED | (SOCKET_CALLS if sockets else frozenset()),
+            {**CONDITIONS, **(SOCKET_CONDITIONS if sockets else {}), **(THREAD_CONDITIONS if threads else {})},
+            refused=REFUSED,
+        )
+        for threads in (False, True)
+        for sockets in (False, True)
     )

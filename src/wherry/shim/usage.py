@@ -12,7 +12,11 @@ from wherry.wasm.wasi import preview1
 from wherry.wasm.wasi.sock_list import SOCKETS
 from wherry.wire.usage import Calls, Usage
 
-_NAMES = (*(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST), *SOCKETS)
+_NAMES = (
+    *(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST),
+    *SOCKETS,
+    "wasi.thread-spawn",
+)
 _NOTHING = meter.Counted(0, 0, (0,) * len(_NAMES))
 
 

@@ -10,6 +10,7 @@ import ctypes
 from struct import Struct
 
 from wherry.errors import FailedPrecondition
+from wherry.record import Record
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Extern(ctypes.Structure):
 
     _fields_ = (("kind", ctypes.c_uint8), ("of", ctypes.c_uint64 * 3))
     kind: int
+    of: ctypes.Array[ctypes.c_uint64]
 
     def item(self) -> int:
         """The address of the union: a ``wasmtime_func_t``, ``wasmtime_memory_t``, ..."""
@@ -63,6 +65,17 @@ def val_i32(data: bytes) -> int:
     """The i32 in a ``wasmtime_val_t``."""
     value: int = _VAL.unpack(data)[1]
     return value
+
+
+class SharedMemoryFunctions(Record):
+    """``wasmtime_sharedmemory_*`` and what goes with them."""
+
+    memorytype_new: Callable[..., Any]
+    memorytype_delete: Callable[..., Any]
+    new: Callable[..., Any]
+    data: Callable[..., Any]
+    data_size: Callable[..., Any]
+    define: Callable[..., Any]
 
 
 class Library:
@@ -99,6 +112,7 @@ class Library:
                 "wasm_threads",
                 "wasm_component_model",
                 "consume_fuel",
+                "shared_memory",
             )
         }
         self.config_max_wasm_stack_set = f("wasmtime_config_max_wasm_stack_set", None, _P, _SIZE)
@@ -147,6 +161,20 @@ class Library:
         get = self._function("wasmtime_context_get_fuel", _P, _P, _P)
         return get, self._function("wasmtime_context_set_fuel", _P, _P, ctypes.c_uint64)
 
+    def shared_memory_functions(self) -> SharedMemoryFunctions:
+        """What shared memories take: few guests have one, so these are bound only for them."""
+        f = self._function
+        return SharedMemoryFunctions(
+            memorytype_new=f(
+                "wasmtime_memorytype_new", _P, ctypes.c_uint64, _BOOL, ctypes.c_uint64, _BOOL, _BOOL, ctypes.c_uint8, _P
+            ),
+            memorytype_delete=f("wasm_memorytype_delete", None, _P),
+            new=f("wasmtime_sharedmemory_new", _P, _P, _P, _P),
+            data=f("wasmtime_sharedmemory_data", _P, _P),
+            data_size=f("wasmtime_sharedmemory_data_size", _SIZE, _P),
+            define=f("wasmtime_linker_define", _P, _P, _P, _TEXT, _SIZE, _TEXT, _SIZE, _P),
+        )
+
     def take_bytes(self, vec: ByteVec) -> bytes:
         """A vector's bytes; the vector is freed."""
         data = ctypes.string_at(vec.data, vec.size) if vec.data else b""
@@ -159,6 +187,12 @@ class Library:
         self.error_message(error, ctypes.byref(vec))
         self.error_delete(error)
         return self.take_bytes(vec).decode("utf-8", "replace")
+
+    def take_failure(self, error: int | None, trap: ctypes.c_void_p) -> str:
+        """The message of whichever of the two there is, which is freed; "" if there is neither."""
+        if error:
+            return self.take_error(error)
+        return self.take_trap(trap.value) if trap.value else ""
 
     def take_trap(self, trap: int) -> str:
         """A trap's message with its backtrace; the trap is freed."""

@@ -15,8 +15,9 @@ _FLAGS = {
     "native_unwind_info": False,
     # Enabled, it makes wasmtime abort the process.
     "wasm_stack_switching": False,
-    # Until wasi-threads is offered.
-    "wasm_threads": False,
+    # For wasi-threads; other modules are compiled to the same code as without.
+    "wasm_threads": True,
+    "shared_memory": True,
     # Components have a host of their own, later.
     "wasm_component_model": False,
 }

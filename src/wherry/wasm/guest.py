@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from wherry.wasm.threads import Shared
+
 TRAP_EXIT_CODE = 134
 FUEL_EXIT_CODE = 152
 """128 + SIGXCPU: as of a process that has had its CPU time."""
@@ -99,6 +101,8 @@ class Guest:
         host.args = config.args
         host.environ = _environ(config)
         host.exit = self._exit
+        if program.shared is not None:
+            host.spawn = program.shared.spawn
         host.sockets = config.sockets
         if config.refused:
             host.refuse(config.refused)
@@ -112,11 +116,13 @@ class Guest:
         """
         name = os.fsdecode(self._config.args[0]) if self._config.args else "the module"
         self._results = self._program.check_entry(name, self._config.entry)
+        if self._program.shared is not None:
+            self._program.shared.prepare(self._context, self._config.memory_limit, name, self._fail)
         trap = ctypes.c_void_p()
         error = self._library.instance_pre_instantiate(
             self._program.instance_pre, self._context, ctypes.byref(self._instance), ctypes.byref(trap)
         )
-        failure = self._take_failure(error, trap)
+        failure = self._library.take_failure(error, trap)
         if failure and not self._program.runs_at_instantiation:
             message = " ".join(failure.split())
             if "memory" in message:
@@ -125,6 +131,8 @@ class Guest:
         self._failure = failure
         if not failure and self._memory is None:
             self._memory = self._export(_MEMORY, EXTERN_MEMORY)
+            if self._program.shared is not None:
+                self._program.shared.adopt(self._exported(_MEMORY))
 
     def run(self) -> int:
         """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is
@@ -140,17 +148,24 @@ class Guest:
         code = 0
         if not self._failure:
             code = self._call(self._config.entry.encode(), self._results)
-        if self._failure:
-            tank = self._program.tank
-            if tank is not None and _NO_FUEL in self._failure:
-                self._report(f"wherry: out of fuel: all {tank.limit} units are used\n")
-                return FUEL_EXIT_CODE
-            self._report(trap_message(self._failure))
-            return TRAP_EXIT_CODE
-        return code
+        return self._told(self._failure) if self._failure else code
+
+    def _fail(self, failure: str) -> NoReturn:
+        self._exit(self._told(failure))
+
+    def _told(self, failure: str) -> int:
+        """The exit code of a guest that failed, once what happened is told."""
+        tank = self._program.tank
+        if tank is not None and _NO_FUEL in failure:
+            self._report(f"wherry: out of fuel: all {tank.limit} units are used\n")
+            return FUEL_EXIT_CODE
+        self._report(trap_message(failure))
+        return TRAP_EXIT_CODE
 
     def linear_memory(self) -> int:
         """Bytes of linear memory: now, and at most so far, for it never shrinks."""
+        if self._program.shared is not None:
+            return self._program.shared.size()
         if self._memory is None:
             return 0
         size: int = self._library.memory_data_size(self._context, self._memory.item())
@@ -177,18 +192,24 @@ class Guest:
         answer = ctypes.create_string_buffer(VAL_SIZE * max(results, 1))
         trap = ctypes.c_void_p()
         error = self._library.func_call(self._context, function.item(), None, 0, answer, results, ctypes.byref(trap))
-        self._failure = self._take_failure(error, trap)
+        self._failure = self._library.take_failure(error, trap)
         return val_i32(answer.raw[:VAL_SIZE]) & 0xFF if results and not self._failure else 0
 
     def _export(self, name: bytes, kind: int) -> Extern | None:
+        item = self._exported(name)
+        return item if item is not None and item.kind == kind else None
+
+    def _exported(self, name: bytes) -> Extern | None:
         item = Extern()
         found = self._library.instance_export_get(
             self._context, ctypes.byref(self._instance), name, len(name), ctypes.byref(item)
         )
-        return item if found and item.kind == kind else None
+        return item if found else None
 
     def _locate(self) -> memoryview:
         """The linear memory as it is now; nothing if the guest has none."""
+        if self._program.shared is not None:
+            return self._shared_memory(self._program.shared)
         if self._memory is None:
             self._memory = self._callers_memory()
             if self._memory is None:
@@ -201,14 +222,21 @@ class Guest:
 
     def _callers_memory(self) -> Extern | None:
         """A start section runs before the instance is known: then only the caller can be asked."""
+        item = self._callers()
+        return item if item is not None and item.kind == EXTERN_MEMORY else None
+
+    def _callers(self) -> Extern | None:
         item = Extern()
         found = self._library.caller_export_get(self._host.caller, _MEMORY, len(_MEMORY), ctypes.byref(item))
-        return item if found and item.kind == EXTERN_MEMORY else None
+        return item if found else None
 
-    def _take_failure(self, error: int | None, trap: ctypes.c_void_p) -> str:
-        if error:
-            return self._library.take_error(error)
-        return self._library.take_trap(trap.value) if trap.value else ""
+    def _shared_memory(self, shared: Shared) -> memoryview:
+        view = shared.view()
+        if not view:  # the module's own, in its start section
+            shared.adopt(self._callers())
+            view = shared.view()
+        self._program.meter.words[MEMORY] = len(view)
+        return view
 
     def _report(self, text: str) -> None:
         if self._stderr.fd < 0:

@@ -18,6 +18,8 @@ HostFunction = preview1.HostFunction
 _SPELT = {"i": "i32", "I": "i64", "f": "f32", "F": "f64"}
 _LETTERS = {spelt: letter for letter, spelt in _SPELT.items()}
 
+_SPAWN = ("wasi", "thread-spawn")
+
 HOST = {(preview1.MODULE, function.name): function for function in preview1.FUNCTIONS}
 
 
@@ -33,6 +35,10 @@ def is_socket(module: str, name: str) -> bool:
 
 def offered(module: str, name: str) -> tuple[HostFunction, ...]:
     """What there is under that name: dialects of sockets share names and differ in their parameters."""
+    if (module, name) == _SPAWN:
+        from wherry.wasm.wasi import thread  # here, see above
+
+        return (thread.FUNCTION,)
     if not is_socket(module, name):
         known = HOST.get((module, name))
         return (known,) if known is not None else ()
@@ -56,6 +62,21 @@ def imports_sockets(info: Mapping[str, Any]) -> bool:
     return any(True for _ in _socket_imports(info))
 
 
+def spawns(info: Mapping[str, Any]) -> bool:
+    """Whether a module can start threads."""
+    return any((item["module"], item["name"]) == _SPAWN for item in info["imports"])
+
+
+def thread_spawn() -> tuple[str, HostFunction]:
+    """The function that starts threads, and the module it is in."""
+    return _SPAWN[0], offered(*_SPAWN)[0]
+
+
+def has_shared_memory(info: Mapping[str, Any]) -> bool:
+    """Whether a module has a shared memory, its own or an imported one."""
+    return any(memory["shared"] for memory in info["memories"])
+
+
 def wants_listeners(info: Mapping[str, Any]) -> bool:
     """Whether a module can accept connections but has no way to make a listener: preview 1 alone has none."""
     names = {item["name"] for item in _socket_imports(info)}
@@ -68,8 +89,6 @@ def _socket_imports(info: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 def reason(module: str, name: str) -> str:
     """Why an import can't be had, as the end of a message that starts with it."""
-    if (module, name) == ("wasi", "thread-spawn"):
-        return ": wasi-threads is not supported yet, build without threads"
     if module == "wasi_unstable":
         return ": WASI before preview 1 is not supported, build for wasm32-wasip1"
     return ", which no host here provides"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
-from wherry.wasm.imports import imports_sockets, wants_listeners
+from wherry.wasm.imports import has_shared_memory, imports_sockets, spawns, wants_listeners
 from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.wasm.fuel import Tank
+    from wherry.wasm.threads import Shared
 
 
 class Program:
@@ -23,7 +24,8 @@ class Program:
     memories are slices of; ``meter`` counts what the guest does, ``tank`` its fuel if it has any. The rest are
     libwasmtime's handles; the module's are freed with the last reference to this.
 
-    ``instance_pre`` is 0 as long as functions that only this module imports are still to be bound: `Runtime.complete`.
+    ``instance_pre`` is 0 as long as functions that only this module imports are still to be bound: `Runtime.complete`;
+    and with a ``shared`` memory, until there is a guest.
     """
 
     def __init__(
@@ -47,12 +49,19 @@ class Program:
         self.info = info
         self.module = module
         self.imports_sockets = imports_sockets(info)
+        self.spawns = spawns(info)
+        self.shared: Shared | None = None
         self.tank = tank
 
     @property
     def runs_at_instantiation(self) -> bool:
         """The module has a start section: instantiate it only once the task is started."""
         return bool(self.info["start"])
+
+    @property
+    def is_whole(self) -> bool:
+        """All that it imports is such as every child shares."""
+        return not (self.imports_sockets or self.spawns or has_shared_memory(self.info))
 
     @property
     def wants_listeners(self) -> bool:

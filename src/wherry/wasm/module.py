@@ -16,6 +16,7 @@ from wherry.wasm.reader import Malformed
 MAGIC = b"\0asm"
 _MODULE = b"\x01\0\0\0"
 _COMPONENT = b"\x0d\0\x01\0"
+_THREAD_ENTRY = "wasi_thread_start"
 _ELF_MACHINES = {
     0x3E: "amd64",
     0xB7: "arm64",
@@ -112,8 +113,19 @@ def check_runnable(info: ModuleInfo, name: str) -> None:
         reason = _import_fault(item)
         if reason:
             raise InvalidArgument(f"{name} imports {item.module}.{item.name}{reason}")
+    if imports.spawns(info.to_json()):
+        _check_threads(info, name)
     if info.wasi and any(memory.is64 for memory in info.memories):
         raise InvalidArgument(f"{name} has a 64-bit memory: WASI preview 1 has 32-bit pointers, build for wasm32")
+
+
+def _check_threads(info: ModuleInfo, name: str) -> None:
+    """https://github.com/WebAssembly/wasi-threads#design-choice-instance-per-thread"""
+    entry = next((item for item in info.exports if item.name == _THREAD_ENTRY), None)
+    if entry is None or entry.type != FuncType(("i32", "i32"), ()):
+        raise InvalidArgument(f"{name} imports wasi.thread-spawn but exports no {_THREAD_ENTRY} (i32, i32) -> ()")
+    if not any(item.kind == "memory" for item in info.imports):
+        raise InvalidArgument(f"{name} imports wasi.thread-spawn but no shared memory for its threads to meet in")
 
 
 def _module_info(data: bytes) -> ModuleInfo:
@@ -139,6 +151,8 @@ def _component_info(data: bytes) -> ModuleInfo:
 
 def _import_fault(item: Import) -> str:
     """What is wrong with an import, as the end of the message; "" if nothing is."""
+    if isinstance(item.type, MemoryType) and item.type.shared:
+        return " with 64-bit addresses" if item.type.is64 else ""
     offered = imports.offered(item.module, item.name) if item.kind == "func" else ()
     if not offered:
         return imports.reason(item.module, item.name)

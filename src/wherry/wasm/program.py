@@ -87,24 +87,38 @@ class Runtime:
         assert module.value is not None
         handles = self._library, self._engine, self._host, self._space, self._meter
         program = Program(*handles, module.value, 0, info, self._tank)
-        if not program.imports_sockets:
+        if program.is_whole:
             self._bind(program)
         return program
 
     def complete(self, program: Program) -> None:
         """In a child: load and bind what this module imports beyond what all share. Once; reads files of the package,
         so the root must still be the host's. InvalidArgument as in `load`."""
-        if not program.instance_pre:
-            from wherry.wasm.wasi.sock_list import SOCKETS  # here: who has no sockets shall not carry their names
+        if program.instance_pre or program.shared is not None:
+            return
+        from wherry.wasm.wasi.sock_list import SOCKETS  # here: who has no sockets shall not carry their names
 
-            first = FUNCTIONS + len(imports.HOST)
-            extra = [
-                (first + SOCKETS.index(function.name), preview1.MODULE, function)
-                for function in imports.sockets(program.info)
-            ]
-            handles = self._library, self._linker, self._host, self._space, self._meter.words
-            self._callbacks += define(*handles, extra, self._adapt)
+        first = FUNCTIONS + len(imports.HOST)
+        extra = [
+            (first + SOCKETS.index(function.name), preview1.MODULE, function)
+            for function in imports.sockets(program.info)
+        ]
+        if program.spawns:
+            extra.append((first + len(SOCKETS), *imports.thread_spawn()))
+        handles = self._library, self._linker, self._host, self._space, self._meter.words
+        self._callbacks += define(*handles, extra, self._adapt)
+        if imports.has_shared_memory(program.info):
+            self._share(program)
+        else:
             self._bind(program)
+
+    def _share(self, program: Program) -> None:
+        """Its imports are bound when the guest is made, for one of them is the guest's memory."""
+        from wherry.wasm.threads import Shared  # here: few modules have threads
+
+        if self._tank is not None and program.spawns:
+            raise InvalidArgument("fuel can't be metered for a module that starts threads")
+        program.shared = Shared(program, self._linker, lambda: self._bind(program))
 
     def _bind(self, program: Program) -> None:
         instance_pre = ctypes.c_void_p()

@@ -199,7 +199,7 @@ def test_gc_types_and_64_bit_memories_are_read() -> None:
         (
             "wasi",
             "thread-spawn",
-            "x imports wasi.thread-spawn: wasi-threads is not supported yet, build without threads",
+            "x imports wasi.thread-spawn but exports no wasi_thread_start (i32, i32) -> ()",
         ),
         (
             PREVIEW1,

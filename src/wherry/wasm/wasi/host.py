@@ -33,7 +33,7 @@ class Host:
     function's name, what bars a function: for good, and at no cost to the others.
     """
 
-    __slots__ = ("args", "caller", "environ", "exit", "memory", "refusals", "sockets", "table")
+    __slots__ = ("args", "caller", "environ", "exit", "memory", "refusals", "sockets", "spawn", "table")
 
     def __init__(self, memory: Memory) -> None:
         self.caller: int | None = None
@@ -42,6 +42,7 @@ class Host:
         self.args: tuple[bytes, ...] = ()
         self.environ: tuple[bytes, ...] = ()
         self.sockets: SocketPolicy | None = None
+        self.spawn: Callable[[int], int] = _no_threads
         self.exit: Callable[[int], NoReturn] = _no_exit
         self.refusals: list[tuple[str, Callable[[], None]]] = []
 
@@ -54,3 +55,7 @@ class Host:
 
 def _no_exit(code: int) -> NoReturn:
     raise AssertionError("proc_exit before a guest was set")
+
+
+def _no_threads(start_arg: int) -> int:
+    raise AssertionError(f"a thread ({start_arg}) of a guest without any")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import stat
+from itertools import count
 
 from wherry.record import Record
 from wherry.wasm.wasi import abi, errno
@@ -69,14 +70,15 @@ class Entry:
 
 
 class FdTable:
-    """Entries by number; a new one takes the lowest free number, as in POSIX."""
+    """Entries by number; a new one takes the lowest free number, as in POSIX. A guest's threads share it: each change
+    is one step of the interpreter's."""
 
-    __slots__ = ("_free", "_next", "entries")
+    __slots__ = ("_free", "_fresh", "entries")
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self._free: list[int] = []
-        self._next = 0
+        self._fresh = count()
 
     def get(self, fd: int) -> Entry:
         """The entry; BADF if there is none."""
@@ -86,18 +88,18 @@ class FdTable:
         return entry
 
     def add(self, entry: Entry) -> int:
-        if self._free:
+        try:
             number = heapq.heappop(self._free)
-        else:
-            number = self._next
-            self._next += 1
+        except IndexError:
+            number = next(self._fresh)
         self.entries[number] = entry
         return number
 
     def remove(self, fd: int) -> Entry:
         """Take the entry out (its descriptor stays open); BADF."""
-        entry = self.get(fd)
-        del self.entries[fd]
+        entry = self.entries.pop(fd, None)
+        if entry is None:
+            raise errno.WasiError(errno.BADF)
         heapq.heappush(self._free, fd)
         return entry
 
