@@ -29,7 +29,8 @@ class Hierarchies(Record):
 
 
 class Limits(Record):
-    """None is unlimited. ``memory`` in bytes; ``quota`` in microseconds of CPU per ``period``; ``shares`` as v1's."""
+    """None is unlimited, or, in a change, as it was; -1 is unlimited from now on. ``memory`` in bytes; ``quota`` in
+    microseconds of CPU per ``period``; ``shares`` as v1's."""
 
     memory: int | None = None
     quota: int | None = None
@@ -45,6 +46,11 @@ class Limits(Record):
             "pids": self.pids is not None,
         }
         return frozenset(name for name, needed in wanted.items() if needed)
+
+    def changed_by(self, change: Limits) -> Limits:
+        """These, with what ``change`` names as there."""
+        values = (old if new is None else new for old, new in zip(self, change, strict=True))
+        return Limits(*values)
 
 
 class Cgroup:
@@ -76,23 +82,29 @@ class Cgroup:
         unified = self.unified
         if limits.memory is not None:
             if "memory" in self.folders:
-                yield f"{self.folders['memory']}/memory.limit_in_bytes", str(limits.memory)
-                yield f"{self.folders['memory']}/memory.memsw.limit_in_bytes", str(limits.memory)
+                yield from self._memory_v1(self.folders["memory"], str(limits.memory))
             elif unified:
-                yield f"{unified}/memory.max", str(limits.memory)
+                yield f"{unified}/memory.max", _or_max(limits.memory)
                 yield f"{unified}/memory.swap.max", "0"
         if limits.pids is not None and (path := self._file("pids", "pids.max", "pids.max")):
-            yield path, str(limits.pids)
+            yield path, _or_max(limits.pids)
         if limits.quota is not None:
             if "cpu" in self.folders:
                 yield f"{self.folders['cpu']}/cpu.cfs_period_us", str(limits.period)
                 yield f"{self.folders['cpu']}/cpu.cfs_quota_us", str(limits.quota)
             elif unified:
-                yield f"{unified}/cpu.max", f"{limits.quota} {limits.period}"
+                yield f"{unified}/cpu.max", f"{_or_max(limits.quota)} {limits.period}"
         if limits.shares is not None:
             weight = 1 + ((limits.shares - 2) * 9999) // 262142
             if path := self._file("cpu", "cpu.shares", "cpu.weight"):
                 yield path, str(limits.shares if "cpu" in self.folders else weight)
+
+    def _memory_v1(self, folder: str, value: str) -> Iterator[tuple[str, str]]:
+        """Memory alone may never be more than memory and swap together, not between two writes either."""
+        files = [f"{folder}/memory.limit_in_bytes", f"{folder}/memory.memsw.limit_in_bytes"]
+        now = _number(files[0])
+        raised = value == "-1" or (now is not None and int(value) > now)
+        return ((path, value) for path in (reversed(files) if raised else files))
 
     def join_files(self) -> list[str]:
         """The version 1 files into which a child writes "0" to join; the unified one is joined at clone."""
@@ -113,6 +125,23 @@ class Cgroup:
     def memory_usage(self) -> int | None:
         """Bytes charged, None where nothing counts them."""
         return _number(self._file("memory", "memory.usage_in_bytes", "memory.current"))
+
+    def memory_peak(self) -> int:
+        """The most bytes there ever were, 0 where nothing counts them."""
+        return _number(self._file("memory", "memory.max_usage_in_bytes", "memory.peak")) or 0
+
+    def memory_failures(self) -> int:
+        """How often the limit was hit."""
+        if "memory" in self.folders:
+            return _number(f"{self.folders['memory']}/memory.failcnt") or 0
+        return _keyed(f"{self.unified}/memory.events").get("max", 0) if self.unified else 0
+
+    def throttling(self) -> tuple[int, int, int]:
+        """Periods of a CPU quota, how many of them were cut short, and for how many nanoseconds together."""
+        folder = self.folders.get("cpu") or self.unified
+        found = _keyed(f"{folder}/cpu.stat") if folder else {}
+        spent = found.get("throttled_time") or found.get("throttled_usec", 0) * 1000
+        return found.get("nr_periods", 0), found.get("nr_throttled", 0), spent
 
     def cpu_usage_ns(self) -> int | None:
         """CPU time used by all processes that were ever here, in nanoseconds."""
@@ -213,6 +242,10 @@ def _write(path: str, value: str) -> None:
         os.write(descriptor, value.encode())
     finally:
         os.close(descriptor)
+
+
+def _or_max(value: int) -> str:
+    return str(value) if value >= 0 else "max"
 
 
 def _number(path: str | None) -> int | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from wherry.errors import NotFound
 from wherry.linux import cgroups
+from wherry.shim import figures
 from wherry.shim.birth import Sandbox
 from wherry.shim.listener import Call
 from wherry.shim.process import PAUSED, STOPPED, Process
@@ -91,7 +90,7 @@ class Container:
                 with open(f"{changed.folders[name]}/cgroup.procs", "w") as file:
                     file.write(str(process.pid))
         self.cgroup.folders.update(changed.folders)
-        self.limits = limits
+        self.limits = self.limits.changed_by(limits)
 
     def usage(self) -> Usage:
         """What its guests used so far."""
@@ -99,34 +98,5 @@ class Container:
         return self.used.usage([process.page for process in processes if process is not None], self.sandbox.fuel)
 
     def metrics(self) -> metrics.Metrics:
-        """What Stats answers: the cgroup's figures, or the processes' own where nothing counts them."""
-        pids = self.pids()
-        user, system, resident = _process_figures(pids)
-        total = self.cgroup.cpu_usage_ns()
-        memory = self.cgroup.memory_usage()
-        return metrics.Metrics(
-            pids=metrics.PidsStat(current=len(pids), limit=self.limits.pids or 0),
-            cpu=metrics.CPUStat(usage=metrics.CPUUsage(total=total or user + system, kernel=system, user=user)),
-            memory=metrics.MemoryStat(
-                rss=resident,
-                usage=metrics.MemoryEntry(usage=resident if memory is None else memory, limit=self.limits.memory or 0),
-            ),
-            wasm=self.usage(),
-        )
-
-
-def _process_figures(pids: list[int]) -> tuple[int, int, int]:
-    """User and system CPU time in nanoseconds, and bytes: their share of memory, most of which is the zygote's too."""
-    tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    user = system = resident = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-                resident += next(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
-        except (OSError, ValueError, StopIteration):  # it has just ended
-            continue
-        user += int(fields[11]) * tick
-        system += int(fields[12]) * tick
-    return user, system, resident
+        """What Stats answers."""
+        return figures.metrics_of(self.pids(), self.cgroup, self.limits, self.usage())

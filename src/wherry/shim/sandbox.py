@@ -147,14 +147,18 @@ def plan_command(process: Process) -> Command:
     )
 
 
-def limits_of(resources: Resources) -> cgroups.Limits:
-    """The spec's resources as limits of a cgroup; -1 and 0 mean unlimited there."""
+def limits_of(resources: Resources, *, unlimited: int | None = None) -> cgroups.Limits:
+    """The spec's resources as limits of a cgroup; what is negative there becomes ``unlimited``, 0 is not set."""
+
+    def limit(value: int | None) -> int | None:
+        return unlimited if value is not None and value < 0 else value or None
+
     return cgroups.Limits(
-        memory=_positive(resources.memory_limit),
-        quota=_positive(resources.cpu_quota),
+        memory=limit(resources.memory_limit),
+        quota=limit(resources.cpu_quota),
         period=resources.cpu_period or 100_000,
         shares=_positive(resources.cpu_shares),
-        pids=_positive(resources.pids_limit),
+        pids=limit(resources.pids_limit),
     )
 
 

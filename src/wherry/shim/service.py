@@ -400,7 +400,7 @@ class TaskService:
         container = self._container(request.id)
         if request.resources is None:
             raise InvalidArgument("update without resources")
-        limits = sandbox.limits_of(Resources.from_json(from_json(request.resources.value, "resources")))
+        limits = sandbox.limits_of(Resources.from_json(from_json(request.resources.value, "resources")), unlimited=-1)
         container.update(self._hierarchies, limits)
         return Empty()
 

@@ -303,12 +303,14 @@ class Containers:
 
     async def _sample(self, live: Live, before: Json | None) -> Json:
         try:
-            figures = await live.process().stats()
+            task = live.process()
+            figures = await task.stats()
         except WherryError:
             # Not running, or just ended: docker answers with an empty line.
             return stats.stopped(live.record)
-        system = await asyncio.to_thread(stats.machine_cpu_ns)
-        return stats.stats(live.record, figures, self.services.clock(), system, before)
+        shares_network = live.record.host_config["NetworkMode"] == "host"
+        machine = await asyncio.to_thread(stats.measure, task.pid, shares_network=shares_network)
+        return stats.stats(live.record, figures, self.services.clock(), machine, before)
 
     async def path_stat(self, ref: str, path: str) -> Json:
         """See `Files.stat`."""

@@ -145,9 +145,8 @@ class Control:
         self._tell(live.record, "update")
 
     async def _apply(self, live: Live, host: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-        limits = resources({key: host[key] for key in host if key in changes or key in ("Memory", "MemorySwap")})
-        if live.task is not None and limits:
-            await live.task.update(limits)
+        if live.task is not None and set(changes) - {"RestartPolicy"}:
+            await live.task.update(resources(host))
 
 
 async def _within(live: Live, seconds: int | None) -> bool:

@@ -5,6 +5,7 @@ Source: Docker Engine API v1.51, ContainerStats.
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from wherry.engine.containers.usage import usage
@@ -13,10 +14,27 @@ from wherry.engine.times import ZERO, rfc3339
 
 Json = dict[str, Any]
 
+_DEV_COLUMNS = 16
 
-def stats(record: Record, figures: Mapping[str, Any], now: int, system_ns: int, before: Json | None) -> Json:
-    """One line of the stream. ``figures`` as `Task.stats` gives them, ``system_ns`` the CPU time of the whole machine
-    in nanoseconds, ``before`` the line that came before this one, of which CPU shares are computed."""
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the task does not tell: CPU time of the whole machine in nanoseconds, and the container's network
+    interfaces in Docker's form."""
+
+    cpu_ns: int
+    networks: Json
+
+
+def stats(
+    record: Record,
+    figures: Mapping[str, Any],
+    now: int,
+    machine: Machine,
+    before: Json | None,
+) -> Json:
+    """One line of the stream. ``figures`` as `Task.stats` gives them, ``machine`` what else was
+    measured then, ``before`` the line that came before this one, of which CPU shares are computed."""
     cpu, memory = _of(figures, "cpu"), _of(figures, "memory")
     pids = _of(figures, "pids")
     return {
@@ -28,17 +46,44 @@ def stats(record: Record, figures: Mapping[str, Any], now: int, system_ns: int, 
         "pids_stats": {key: pids[key] for key in ("current", "limit") if pids.get(key)},
         "blkio_stats": _blkio(_of(figures, "blkio")),
         "storage_stats": {},
-        "cpu_stats": _cpu(cpu, system_ns),
+        "cpu_stats": _cpu(cpu, machine.cpu_ns),
         "precpu_stats": before["cpu_stats"] if before else _cpu({}, 0),
         "memory_stats": _memory(memory),
-        "networks": {},
+        **({"networks": machine.networks} if machine.networks else {}),
         **({"Wasm": {"Usage": usage(_of(figures, "wasm"))}} if record.kind == "wasm" else {}),
     }
 
 
 def stopped(record: Record) -> Json:
     """What is told of a container that does not run."""
-    return {**stats(record, {}, 0, 0, None), "read": ZERO}
+    return {**stats(record, {}, 0, Machine(0, {}), None), "read": ZERO}
+
+
+def measure(pid: int, *, shares_network: bool) -> Machine:
+    """Look now. ``pid`` is a process of the container; its network counts unless it is the host's. Blocks, shortly."""
+    return Machine(machine_cpu_ns(), {} if shares_network else networks(pid))
+
+
+def networks(pid: int) -> Json:
+    """Figures of the interfaces that a process has, loopback left out.
+
+    Source: https://man7.org/linux/man-pages/man5/proc_net.5.html, /proc/net/dev.
+    """
+    try:
+        with open(f"/proc/{pid}/net/dev", encoding="ascii", errors="replace") as file:
+            lines = [line.partition(":") for line in file]
+    except OSError:  # it has just ended
+        return {}
+    found = {name.strip(): values.split() for name, colon, values in lines if colon}
+    return {name: _interface(words) for name, words in found.items() if name != "lo" and len(words) >= _DEV_COLUMNS}
+
+
+def _interface(words: list[str]) -> Json:
+    names = ("bytes", "packets", "errors", "dropped")
+    sent = len(words) // 2
+    return {f"rx_{name}": int(words[place]) for place, name in enumerate(names)} | {
+        f"tx_{name}": int(words[sent + place]) for place, name in enumerate(names)
+    }
 
 
 def machine_cpu_ns() -> int:

@@ -14,7 +14,7 @@ def resources(host: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "memory": _memory(host),
         "cpu": _cpu(host),
-        "pids": {"limit": host["PidsLimit"]} if (host.get("PidsLimit") or 0) > 0 else {},
+        "pids": {"limit": host["PidsLimit"]} if host.get("PidsLimit") else {},
         "blockIO": {"weight": host["BlkioWeight"]} if host.get("BlkioWeight") else {},
     }
     return {name: limits for name, limits in found.items() if limits}
