@@ -1,10 +1,12 @@
 """What the kernel itself lets a guest's process do with sockets, whatever code runs in it."""
 
+import _thread
 import errno
 import json
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +81,7 @@ def attempts(port: int, other: int, path: Path) -> dict[str, Callable[[], object
 
 
 def test_without_sockets_there_is_no_way_to_make_one(tmp_path: Path) -> None:
-    plain, _ = policy.programs()
+    plain, *_ = policy.programs()
     actions = attempts(free_port(), free_port(), tmp_path)
     told = confined(tmp_path, landlock.TcpRules((), connect=False), plain, actions)
     assert set(told.values()) == {errno.EPERM}
@@ -87,7 +89,7 @@ def test_without_sockets_there_is_no_way_to_make_one(tmp_path: Path) -> None:
 
 def test_listed_ports_and_no_others(tmp_path: Path) -> None:
     assert landlock.abi_version() >= 4
-    _, sockets = policy.programs()
+    _, sockets, *_ = policy.programs()
     port, other = free_port(), free_port()
     told = confined(tmp_path, landlock.TcpRules((0, port), connect=True), sockets, attempts(port, other, tmp_path))
     assert told == {
@@ -105,7 +107,7 @@ def test_listed_ports_and_no_others(tmp_path: Path) -> None:
 
 
 def test_any_port_but_no_calls(tmp_path: Path) -> None:
-    _, sockets = policy.programs()
+    _, sockets, *_ = policy.programs()
     port, other = free_port(), free_port()
     told = confined(tmp_path, landlock.TcpRules(None, connect=False), sockets, attempts(port, other, tmp_path))
     assert (told["bind listed"], told["bind other"], told["connect"]) == (0, 0, errno.EACCES)
@@ -120,3 +122,25 @@ def test_families_by_the_filter(family: int) -> None:
     assert run(program, call(X86_64["socket"], family, 1)) == (ALLOW if family in (1, 2, 10) else REFUSED)
     assert run(program, call(X86_64["socketpair"], family, 1)) == REFUSED
     assert struct.calcsize("HBBI") * 4096 > len(program)
+
+
+def test_only_a_filter_for_threads_lets_them_be_made_and_never_a_process(tmp_path: Path) -> None:
+    plain, _, threads, _ = policy.programs()
+
+    def start() -> None:
+        done = threading.Lock()
+        done.acquire()
+        try:
+            _thread.start_new_thread(done.release, ())
+        except RuntimeError:
+            raise OSError(errno.EPERM, "no thread") from None
+        done.acquire()
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os._exit(0)
+
+    attempted = {"thread": start, "fork": fork}
+    rules = landlock.TcpRules((), connect=False)
+    assert confined(tmp_path, rules, plain, attempted) == {"thread": errno.EPERM, "fork": errno.EPERM}
+    assert confined(tmp_path, rules, threads, attempted) == {"thread": 0, "fork": errno.EPERM}

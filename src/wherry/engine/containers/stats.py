@@ -60,7 +60,7 @@ def stopped(record: Record) -> Json:
 
 
 def measure(pid: int, *, shares_network: bool) -> Machine:
-    """Look now. ``pid`` is a process of the container; its network counts unless it is the host's. Blocks, shortly."""
+    """Look now. ``pid`` is a process of the container; its network counts unless it is the host's. Blocks."""
     return Machine(machine_cpu_ns(), {} if shares_network else networks(pid))
 
 
