@@ -118,15 +118,17 @@ class Runtime:
 
         if self._tank is not None and program.spawns:
             raise InvalidArgument("fuel can't be metered for a module that starts threads")
-        program.shared = Shared(program, self._linker, lambda: self._bind(program))
+        handles = self._library, self._engine, self._space
+        program.shared = Shared(*handles, program.info, self._linker, lambda: self._bind(program))
 
-    def _bind(self, program: Program) -> None:
+    def _bind(self, program: Program) -> int:
         instance_pre = ctypes.c_void_p()
         error = self._library.linker_instantiate_pre(self._linker, program.module, ctypes.byref(instance_pre))
         if error:
             raise InvalidArgument(_import_message(self._library.take_error(error)))
         assert instance_pre.value is not None
         program.instance_pre = instance_pre.value
+        return instance_pre.value
 
     def warm(self, compiled_path: str) -> None:
         """Run the built-in warm-up guest a few times against /dev/null, so that forked children find all paths warm

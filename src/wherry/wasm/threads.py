@@ -18,10 +18,10 @@ from wherry.wasm.wasi.errno import NUMBERS
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
-    from wherry.wasm.loaded import Program
+    from wherry.wasm.binding import Library
 
 MOST_THREADS = 1024
 """Beside the first, at a time. `--pids-limit` can make it fewer."""
@@ -36,12 +36,25 @@ _ENTRY = b"wasi_thread_start"
 class Shared:
     """The shared memory of a program in this process, and the threads that run in it."""
 
-    def __init__(self, program: Program, linker: int, bind: Callable[[], None]) -> None:
-        """``bind`` binds the program's imports once the memory it may import is defined in ``linker``."""
-        self._program = program
+    def __init__(
+        self,
+        library: Library,
+        engine: int,
+        space: memoryview,
+        info: Mapping[str, Any],
+        linker: int,
+        bind: Callable[[], int],
+    ) -> None:
+        """``bind`` binds the program's imports once the memory it may import is defined in ``linker``, and returns its
+        ``wasmtime_instance_pre_t``. The rest as in `Program`."""
+        self._library = library
+        self._engine = engine
+        self._space = space
+        self._info = info
         self._linker = linker
         self._bind = bind
-        self._functions = program.library.shared_memory_functions()
+        self._instance_pre = 0
+        self._functions = library.shared_memory_functions()
         self._memory = 0
         self._ids = count(1)
         self._live = 0
@@ -51,11 +64,11 @@ class Shared:
         """Make the memory, of ``limit`` bytes at most, if the module imports it. ``fail`` ends the process for what
         went wrong in a thread. ResourceExhausted: the module, called ``name``, wants more from the start."""
         self._fail = fail
-        for item in self._program.info["imports"]:
+        for item in self._info["imports"]:
             if item["kind"] == "memory":
                 self._memory = self._new_memory(item["memory"], limit, name)
                 self._define(context, item["module"].encode(), item["name"].encode())
-        self._bind()
+        self._instance_pre = self._bind()
 
     def _new_memory(self, wanted: dict[str, int], limit: int | None, name: str) -> int:
         most = wanted["max"] if limit is None else min(wanted["max"], limit // _PAGE)
@@ -66,7 +79,7 @@ class Shared:
         memory_type, memory = ctypes.c_void_p(), ctypes.c_void_p()
         functions = self._functions
         self._check(functions.memorytype_new(wanted["min"], True, most, False, True, 16, ctypes.byref(memory_type)))
-        self._check(functions.new(self._program.engine, memory_type, ctypes.byref(memory)))
+        self._check(functions.new(self._engine, memory_type, ctypes.byref(memory)))
         functions.memorytype_delete(memory_type)
         return memory.value or 0
 
@@ -79,7 +92,7 @@ class Shared:
 
     def _check(self, error: int | None) -> None:
         if error:
-            raise ResourceExhausted(f"shared memory can't be made: {self._program.library.take_error(error)}")
+            raise ResourceExhausted(f"shared memory can't be made: {self._library.take_error(error)}")
 
     def adopt(self, item: Extern | None) -> None:
         """Take an exported memory for the guest's, if it is a shared one and none was imported."""
@@ -94,7 +107,7 @@ class Shared:
         """The memory as it is now."""
         size = self.size()
         base = int(self._functions.data(self._memory) or 0) if size else 0
-        return self._program.space[base : base + size]
+        return self._space[base : base + size]
 
     def spawn(self, start_arg: int) -> int:
         """Start a thread that calls ``wasi_thread_start`` with its id and ``start_arg``. Returns the id, or minus
@@ -113,9 +126,9 @@ class Shared:
         return number
 
     def _run(self, number: int, start_arg: int) -> None:
-        library = self._program.library
+        library = self._library
         try:
-            store = library.store_new(self._program.engine, None, None)
+            store = library.store_new(self._engine, None, None)
             failure = self._call(library.store_context(store), number, start_arg)
         # A thread that Python ends by itself would leave the others waiting for it.
         except BaseException as error:  # noqa: BLE001
@@ -127,9 +140,9 @@ class Shared:
 
     def _call(self, context: int, number: int, start_arg: int) -> str:
         """Instantiate in ``context`` and run the thread in it; what went wrong, or ""."""
-        library, instance, trap = self._program.library, Instance(), ctypes.c_void_p()
+        library, instance, trap = self._library, Instance(), ctypes.c_void_p()
         error = library.instance_pre_instantiate(
-            self._program.instance_pre, context, ctypes.byref(instance), ctypes.byref(trap)
+            self._instance_pre, context, ctypes.byref(instance), ctypes.byref(trap)
         )
         if not error and not trap.value:
             entry = Extern()
