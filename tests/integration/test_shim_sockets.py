@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.nameserver import Nameserver
 from tests.fakes.netns import NetworkNamespace, network_namespace
 from tests.integration.shim_box import DEADLINE, Box, open_box, read_all
 from tests.zig import compile_wasm
@@ -161,6 +162,37 @@ async def test_wasmedge_calls_by_name_with_the_first_version(guests: Sockets) ->
     assert "1 2 1: 80 127.0.0.1" in await guests.run("wasmedge", "resolve", "friend", "80", "0")
     ended = await guests.box.run(**guests.changes(("wasmedge", "resolve", "stranger", "80"), None))
     assert (ended.code, ended.out) == (1, "getaddrinfo: 78\n")  # nobody to ask: AIAGAIN
+
+
+async def test_names_are_asked_of_the_containers_own_nameserver(guests: Sockets) -> None:
+    etc = guests.box.folder / "lower/etc"
+    etc.mkdir()
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\nsearch example\noptions timeout:5 ndots:1\n")
+    sock = guests.network.new_socket(kind=socket.SOCK_DGRAM)
+    sock.settimeout(None)
+    sock.bind(("127.0.0.1", 53))
+    nameserver = Nameserver(sock, {"far.example": "192.0.2.7"})
+    try:
+        assert await guests.run("wasmedge", "resolve", "far.example", "443", "0") == ["1 2 1: 443 192.0.2.7"]
+        assert await guests.run("wasmedge", "resolve", "far", "443", "1") == ["1 2 1: 443 192.0.2.7"]
+        ended = await guests.box.run(**guests.changes(("wasmedge", "resolve", "nowhere.example", "80"), None))
+        assert ended.out == "getaddrinfo: 84\n"
+    finally:
+        nameserver.close()
+    assert {"far.example", "nowhere.example"} <= set(nameserver.asked)
+
+
+async def test_an_image_cannot_bring_a_plug_in_for_names(guests: Sockets) -> None:
+    """libc looks into the image for what its configuration names; it can read it there, and not map it as code."""
+    lower = guests.box.folder / "lower"
+    library = next(Path("/lib").glob("*-linux-gnu/libnss_files.so.2"), None) or next(Path("/lib").rglob("libm.so.6"))
+    for folder in ("etc", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64"):
+        (lower / folder).mkdir(parents=True)
+    for folder in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64"):
+        shutil.copy(library, lower / folder / "libnss_evil.so.2")
+    (lower / "etc/nsswitch.conf").write_text("hosts: evil files\n")
+    (lower / "etc/hosts").write_text("192.0.2.9 friend\n")
+    assert await guests.run("wasmedge", "resolve", "friend", "80", "1") == ["1 2 1: 80 192.0.2.9"]
 
 
 async def test_unix_sockets_without_blocking(guests: Sockets) -> None:
