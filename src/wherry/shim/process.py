@@ -123,6 +123,18 @@ class Process:
             self._reactor.remove(self._report_fd)
             return
         words = heard.parse(self._words)
+        if not self._is_settled:
+            self._listen(words)
+        if words.exit_code is not None:
+            self._end(words.exit_code)
+            # It has said so and is about to be gone; one that only said so is not to go on unseen.
+            if self._pidfd >= 0:
+                with suppress(ProcessLookupError):
+                    signals.send(self._pidfd, signals.SIGKILL)
+
+    def _listen(self, words: heard.Words) -> None:
+        """What is said before it waits for Start is said by our own code. Later it may be a guest that has broken out,
+        and names another container's process, which would be waited for in the place of who should."""
         if words.go_between and not self._go_between:
             self._go_between = words.go_between
             reap_later(self._reactor, words.go_between)
@@ -134,12 +146,6 @@ class Process:
             self._settle(words.failure)
         elif words.ready and self.pid:
             self._settle(None)
-        if words.exit_code is not None:
-            self._end(words.exit_code)
-            # It has said so and is about to be gone; one that only said so is not to go on unseen.
-            if self._pidfd >= 0:
-                with suppress(ProcessLookupError):
-                    signals.send(self._pidfd, signals.SIGKILL)
 
     def _lost(self, error: WherryError) -> None:
         """There is no process and will be none."""

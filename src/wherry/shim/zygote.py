@@ -163,12 +163,12 @@ class _Zygote:
         if born is None:
             self._go_between(cradle, request, line, leader)
         os.close(born.pidfd)
-        report.gone_between(cradle.report, born.pid)
 
     def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
             doing.step = "load the module"
             self._own(request.module, fuel=request.fuel)
+            report.gone_between(cradle.report, os.getpid())  # first: see process.py, which hears it no more later
             doing.step = "join the container"
             clone.setns(leader, request.flags)
             born = clone.clone(clone.CLONE_PARENT)

@@ -13,8 +13,9 @@ from wherry.shim.stdio import Paths, Stdio
 from wherry.shim.usage import Page
 
 
-def watched(says: bytes) -> tuple[Process, list[str], int]:
-    """A child that writes ``says`` and then sleeps, watched to its end; what was heard of it, and how it died."""
+def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int]:
+    """A child that writes ``says``, and ``later`` once it is heard to be ready, and then sleeps, watched to its end;
+    what was heard of it, and how it died."""
     reactor, heard = Reactor(), list[str]()
     reading, writing = os.pipe()
     start = os.open(os.devnull, os.O_WRONLY)
@@ -25,10 +26,11 @@ def watched(says: bytes) -> tuple[Process, list[str], int]:
         while says:
             says = says[os.write(writing, says) :]
         signal.pause()
-    os.close(writing)
 
     def ready(_: Process, error: WherryError | None) -> None:
         heard.append(f"ready {error}")
+        os.write(writing, later)  # the pipe is the same, whoever writes
+        os.close(writing)
 
     def exited(process: Process) -> None:
         heard.append(f"exit {process.exit and process.exit.status}")
@@ -58,6 +60,16 @@ def test_one_that_says_it_has_ended_is_ended() -> None:
     assert (process.state, heard) == (STOPPED, ["ready None", "exit 7"])
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_one_that_names_another_process_has_no_say_in_who_waits_for_it() -> None:
+    other = os.fork()
+    if other == 0:
+        os._exit(5)
+    for word in (b"G", b"P"):
+        process, heard, pid = watched(b"", later=word + other.to_bytes(4, "little") + b"X\x07")
+        assert (process.state, process.pid, heard) == (STOPPED, pid, ["ready None", "exit 7"])
+    assert os.waitpid(other, 0) == (other, 5 << 8)  # still ours to be waited for
 
 
 def test_one_that_never_stops_talking_is_not_listened_to() -> None:
