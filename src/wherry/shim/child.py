@@ -291,10 +291,18 @@ def _mount_volume(volume: Volume, tree: int) -> None:
         os.makedirs(volume.target, exist_ok=True)
     else:
         os.makedirs(posixpath.dirname(volume.target), exist_ok=True)
-        os.close(os.open(volume.target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        _make_file(volume.target)
     trees.set_attributes(tree, _HARDENED | (trees.MOUNT_ATTR_RDONLY if volume.readonly else 0), recursive=True)
     trees.attach(tree, volume.target)
     os.close(tree)
+
+
+def _make_file(path: str) -> None:
+    """A file for a mount to cover, unless there is something: an image's FIFO or device must not be opened."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    except FileExistsError:
+        return
 
 
 def _set_hostname(sandbox: Sandbox) -> None:

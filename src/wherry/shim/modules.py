@@ -11,6 +11,7 @@ import sys
 
 from wherry import errors
 from wherry.errors import FailedPrecondition, Internal, WherryError
+from wherry.linux.files import open_regular
 from wherry.shim.reactor import Reactor
 from wherry.suppress import suppress
 from wherry.wasm import warmup
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _Identity = tuple[int, int, int, int, int]
 _MOST_OUTPUT = 1 << 20
+_HASHED_HERE = 4 << 20
+"""Bytes of a module."""
 _COMPILER = (
     "import sys,json;sys.path[:0]=json.loads(sys.argv.pop(1));from wherry.wasm.compile import main;"
     "sys.exit(main(sys.argv[1:]))"
@@ -48,8 +51,12 @@ class Modules:
         """Call ``done`` with what the module at host ``path`` was compiled to: at once if that was done before. With
         ``fuel``: to code that counts its steps."""
         try:
-            key = _identity(path), fuel
-            known = self._compiled.get(key) or self._caches[fuel].find(_digest(path))
+            identity = _identity(path)
+            key = identity, fuel
+            known = self._compiled.get(key)
+            # A large one is hashed by the compiler, which looks in the cache too: here everybody would wait for it.
+            if known is None and identity[2] <= _HASHED_HERE:
+                known = self._caches[fuel].find(_digest(path))
         except OSError as error:
             done("", FailedPrecondition(f"cannot read module {path}: {error.strerror}"))
             return
@@ -112,9 +119,11 @@ class Modules:
 
 def _digest(path: str) -> str:
     digest = sha256()
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(1 << 18):
+    left = _HASHED_HERE  # it may be growing
+    with open(open_regular(path), "rb", buffering=0) as file:
+        while left > 0 and (chunk := file.read(1 << 18)):
             digest.update(chunk)
+            left -= len(chunk)
     return str(digest.hexdigest())
 
 

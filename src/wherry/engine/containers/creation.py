@@ -27,6 +27,7 @@ from wherry.engine.spec.security import security
 from wherry.engine.spec.wasm import fuel
 from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
+from wherry.linux.files import open_regular
 
 _MAGIC = 4
 _KEPT_ENTRIES = 512
@@ -226,7 +227,7 @@ def _entry_file(record: Record, layers: Sequence[str]) -> tuple[str, str, bytes]
     """The path of the file that is run, that on the host, and its beginning; all empty when it is not there yet."""
     try:
         inside, path = find_module(record, layers)
-        with open(path, "rb") as file:
+        with open(open_regular(path), "rb") as file:
             return inside, path, file.read(_MAGIC)
     except (NotFound, InvalidArgument, OSError):
         return "", "", b""

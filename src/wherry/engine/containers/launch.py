@@ -28,6 +28,7 @@ from wherry.engine.spec.wasm import has_fuel, wasm_spec
 from wherry.engine.streams import Sink
 from wherry.errors import Internal, InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
+from wherry.linux.files import open_regular
 from wherry.oci.mount import Mount
 
 _LARGEST_PASSWD: Final = 4 << 20
@@ -235,7 +236,7 @@ def find_user(text: str, groups: Sequence[str], layers: Sequence[str], *, always
 
 def _text(layers: Sequence[str], path: str) -> str:
     try:
-        with open(stacked.resolve(layers, path), "rb") as file:
+        with open(open_regular(stacked.resolve(layers, path)), "rb") as file:
             return file.read(_LARGEST_PASSWD).decode("utf-8", "replace")
     except (NotFound, OSError):
         return ""
