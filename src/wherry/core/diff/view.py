@@ -4,6 +4,7 @@ Everything is opened relative to a descriptor, one component at a time, and no l
 a hostile container changes meanwhile leads nowhere but to other files of its own. Nothing is written here.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_LINKS: Final = 40
 _CHUNK: Final = 256 << 10
+_REPLACED: Final = frozenset({errno.ENOENT, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,10 @@ class View:
             if found is None:
                 raise NotFound("no such file or directory")
             handle, status = found
-            link = os.readlink(place[-1], dir_fd=handle) if stat.S_ISLNK(status.st_mode) else b""
+            try:
+                link = os.readlink(place[-1], dir_fd=handle) if stat.S_ISLNK(status.st_mode) else b""
+            except OSError as error:
+                raise _gone(error) from None
             return Found(place, status, link)
 
     def _folder(self, place: Place) -> _Folder:
@@ -229,7 +234,11 @@ class View:
                 yield Entry(path, "hardlink", stat.S_IMODE(status.st_mode), link=first), ()
                 return
         shown = _folder_name(path) if stat.S_ISDIR(status.st_mode) else path
-        entry = _entry_of(shown, status, handle, name)
+        try:
+            entry = _entry_of(shown, status, handle, name)
+        except OSError as error:
+            _gone(error)
+            return
         yield entry, _contents(handle, name, entry.size) if entry.kind == "file" else ()
 
 
@@ -238,6 +247,13 @@ def _source_status(source: str) -> os.stat_result:
         return os.stat(source)
     except OSError as error:
         raise NotFound(f"{source} on the host: {error.strerror}") from None
+
+
+def _gone(error: OSError) -> NotFound:
+    """It was removed, or replaced by something of another kind, since it was looked at. Other faults are raised."""
+    if error.errno not in _REPLACED:
+        raise error
+    return NotFound("no such file or directory")
 
 
 def _parts(path: bytes) -> list[bytes]:
@@ -276,10 +292,12 @@ def _contents(parent: int, name: bytes, size: int) -> Iterator[bytes]:
     left = size
     try:
         handle = os.open(name, _FILE, dir_fd=parent)
-    except FileNotFoundError:
+    except OSError as error:
+        _gone(error)
         handle = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while left and (data := os.read(handle, min(left, _CHUNK))):
+        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+        while left and is_file and (data := os.read(handle, min(left, _CHUNK))):
             left -= len(data)
             yield data
     finally:
