@@ -18,14 +18,15 @@ from benchmarks.api import ApiPart
 from benchmarks.cli import CliPart
 from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
+from benchmarks.http import HttpPart
 from benchmarks.memory import image_rows, memory_rows
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "api", "cli", "memory", "image")
-_ROUNDS = {"start": 200, "api": 60, "cli": 20}
-_QUICK = {"start": 20, "api": 6, "cli": 3}
+_PARTS = ("start", "http", "api", "cli", "memory", "image")
+_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20}
+_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3}
 _IDLE_CONTAINERS = 20
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
@@ -70,7 +71,7 @@ def measure(
         say("compiling the programs (zig's first use builds its C library: about 40 s)")
         made = programs.make(folder, environ)
         engine: Wherryd | None = None
-        if set(only) - {"start"}:
+        if set(only) - {"start", "http"}:
             say("starting a private wherryd")
             engine = stack.enter_context(wherryd(folder, environ))
             engine.build("hello", made.hello)
@@ -99,6 +100,9 @@ def _parts(
     if "start" in only:
         say("starting a shim")
         parts["start"] = StartPart(folder, made, environ, stack)
+    if "http" in only:
+        say("starting a shim with an HTTP server")
+        parts["http"] = HttpPart(folder, made, environ, stack)
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Unit = Literal["us", "ms", "MB", "B", "x"]
+Unit = Literal["us", "ms", "MB", "B", "x", "/s"]
 Verdict = Literal["ok", "MISSED", "-", "not measured"]
 
 

@@ -10,27 +10,32 @@ from importlib.util import find_spec
 from benchmarks import proc
 from wherry.errors import FailedPrecondition
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_SERVER = os.path.join(os.path.dirname(_HERE), "examples", "http", "server.c")
 _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Paths: one C program twice, as a module and as a static native executable, and a module that only waits."""
+    """Paths: one C program twice, as a module and as a static native executable, a module that only waits, and one that
+    serves HTTP with preview 1's sockets."""
 
     hello: str
     native: str
     idle: str
+    server: str
 
 
 def make(folder: str, environ: Mapping[str, str]) -> Programs:
     """Compile them into ``folder``. FailedPrecondition: a compiler is missing or failed."""
-    made = Programs(
-        os.path.join(folder, "hello.wasm"), os.path.join(folder, "hello"), os.path.join(folder, "idle.wasm")
-    )
+    made = Programs(*(os.path.join(folder, name) for name in ("hello.wasm", "hello", "idle.wasm", "server.wasm")))
     source = os.path.join(_SOURCES, "hello.c")
     proc.run([*wherry(), "compile", source, "-o", made.hello], environ, "compiling hello.c to WASM")
     proc.run(
         [*_native_compiler(environ), "-O2", "-s", source, "-o", made.native], environ, "compiling hello.c natively"
+    )
+    proc.run(
+        [*wherry(), "compile", _SERVER, "-o", made.server, "--", "-DPREVIEW1"], environ, "compiling server.c to WASM"
     )
     _assemble(os.path.join(_SOURCES, "idle.wat"), made.idle)
     return made

@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks.figures import Row, Unit, Verdict
 
 _COLOURS: dict[Verdict, str] = {"ok": "green", "MISSED": "bold red", "-": "dim", "not measured": "yellow"}
-_UNITS: dict[Unit, str] = {"us": "µs", "ms": "ms", "MB": "MB", "B": "bytes", "x": "×"}
+_UNITS: dict[Unit, str] = {"us": "µs", "ms": "ms", "MB": "MB", "B": "bytes", "x": "×", "/s": "/s"}
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
@@ -58,7 +58,7 @@ def write_json(rows: Sequence[Row], path: str, now: datetime) -> None:
 def _number(value: float | None, unit: Unit) -> str:
     if value is None:
         return ""
-    digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
+    digits = 0 if unit in ("B", "/s") or value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {_UNITS[unit]}"
 
 

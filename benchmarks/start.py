@@ -1,13 +1,14 @@
 """ttrpc Start -> first byte of a sandboxed guest's output, beside posix_spawn of the same C program built native."""
 
 import contextlib
-import json
 import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
+from benchmarks import bundles
+from benchmarks.bundles import Bundle
 from benchmarks.figures import Bound, Row, Samples, turns
 from benchmarks.programs import Programs
 from benchmarks.shim import Shim, running
@@ -20,15 +21,6 @@ _RATIO = Bound(1.5)
 # Seconds before each contender: the kernel takes a container's namespaces down behind our back, and whoever is timed
 # then pays for it. It would be the native program more often, whose figure is the floor.
 _QUIET = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """One container's folder and what its Create asks for."""
-
-    folder: str
-    stdout: str
-    request: api.CreateTaskRequest
 
 
 class StartPart:
@@ -123,34 +115,10 @@ class StartPart:
         return spawned
 
     def _bundle(self, *, limited: bool) -> Bundle:
-        """A container as an engine would ask for it: overlay rootfs, namespaces of every kind, and limits or none."""
+        """A container with limits or none."""
         self._made += 1
         container_id = f"start{self._made}"
-        folder = os.path.join(self._folder, container_id)
-        for name in ("rootfs", "upper", "work"):
-            os.makedirs(os.path.join(folder, name))
-        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(_spec(container_id, limited=limited), file)
-        fifos = [os.path.join(folder, name) for name in ("stdout", "stderr")]
-        for fifo in fifos:
-            os.mkfifo(fifo)
-        layers = (f"lowerdir={self._rootfs}", f"upperdir={folder}/upper", f"workdir={folder}/work")
-        mount = api.Mount(type="overlay", source="overlay", options=layers)
-        request = api.CreateTaskRequest(
-            id=container_id, bundle=folder, rootfs=(mount,), stdout=fifos[0], stderr=fifos[1]
-        )
-        return Bundle(folder, fifos[0], request)
-
-
-def _spec(container_id: str, *, limited: bool) -> dict[str, object]:
-    kinds = ("mount", "pid", "ipc", "uts", "network", "cgroup")
-    resources = {"memory": {"limit": 256 << 20}, "pids": {"limit": 64}}
-    limits = {"resources": resources, "cgroupsPath": f"/wherry/{container_id}"} if limited else {}
-    return {
-        "ociVersion": "1.1.0",
-        "process": {"args": ["/hello.wasm"], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
-        "root": {"path": "rootfs"},
-        "hostname": container_id,
-        "mounts": [],
-        "linux": {"namespaces": [{"type": kind} for kind in kinds], **limits},
-    }
+        resources = {"memory": {"limit": 256 << 20}, "pids": {"limit": 64}}
+        limits: dict[str, Any] = {"resources": resources, "cgroupsPath": f"/wherry/{container_id}"}
+        spec = bundles.spec(container_id, "/hello.wasm", **(limits if limited else {}))
+        return bundles.make(self._folder, container_id, self._rootfs, spec)
