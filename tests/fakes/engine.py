@@ -12,12 +12,14 @@ from typing import Any
 
 from tests.fakes.logs import MemoryLogs
 from tests.fakes.remotes import MemoryRemotes
+from tests.fakes.networks import FakeNamespaces, FakeNetworkDriver
 from wherry.core.containers.sqlite import SqliteContainerStore
 from wherry.core.content.local import LocalContentStore
 from wherry.core.images.sqlite import SqliteImageStore
 from wherry.core.leases.sqlite import SqliteLeaseStore
 from wherry.core.metadata.database import Database
 from wherry.core.modules.compiler import CompiledModule, Compiler
+from wherry.core.networks.sqlite import SqliteNetworkStore
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.folders import FolderSnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
@@ -26,6 +28,7 @@ from wherry.core.volumes.local import LocalVolumeStore
 from wherry.engine.background import Background
 from wherry.engine.containers.containers import Containers
 from wherry.engine.exec import Execs
+from wherry.engine.networks.request import PREDEFINED, predefined
 from wherry.engine.services import EngineConfig, EngineServices, RunnableImage
 from wherry.errors import NotFound, WherryError
 from wherry.oci.digest import Digest
@@ -95,6 +98,7 @@ class World:
         driver = OverlaySnapshotter if overlay else CopySnapshotter
         self.snapshots: FolderSnapshotter = driver(self.database, str(folder / "snapshots"))
         self.logs, self.compiler, self.images, self.events = MemoryLogs(), FakeCompiler(), FakeImages(), Recorder()
+        self.network_driver, self.namespaces = FakeNetworkDriver(), FakeNamespaces()
         ids, run = itertools.count(1), uuid.uuid4().hex
         content = LocalContentStore(str(folder / "content"))
         self.services = EngineServices(
@@ -103,6 +107,9 @@ class World:
             images=SqliteImageStore(self.database),
             snapshots=self.snapshots,
             volumes=LocalVolumeStore(self.database, str(folder / "volumes")),
+            networks=self._networks(),
+            network_drivers={"bridge": self.network_driver},
+            namespaces=self.namespaces,
             containers=SqliteContainerStore(self.database),
             leases=SqliteLeaseStore(self.database),
             tasks=tasks,
@@ -116,6 +123,13 @@ class World:
             random=random.Random(7),
         )
         self.add_image("hello", WASM, entrypoint=("/hello.wasm",))
+
+    def _networks(self) -> SqliteNetworkStore:
+        """With the predefined ones, so that the first id that is given out is the first container's."""
+        store = SqliteNetworkStore(self.database)
+        for number, name in enumerate(PREDEFINED):
+            store.put(predefined(f"{number}d".ljust(64, "d"), name, number))
+        return store
 
     def add_image(
         self, name: str, platform: Platform, files: Mapping[str, bytes] | None = None, **config: Any

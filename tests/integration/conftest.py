@@ -79,6 +79,7 @@ class Daemon:
     process: subprocess.Popen | None = None
     environ: dict = field(default_factory=dict)
     user: int | None = None
+    wrapper: list = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -99,7 +100,7 @@ class Daemon:
     def start(self) -> "Daemon":
         hub = ("--registry", f"docker.io={empty_hub()}")  # no test asks the real one
         arguments = ("--root", self.root, "--host", self.host, *hub, *self.arguments)
-        command = [sys.executable, "-m", "wherry.daemon", *map(str, arguments)]
+        command = [*self.wrapper, sys.executable, "-m", "wherry.daemon", *map(str, arguments)]
         if self.user is not None:
             command = as_user(self.user, command)
         with open(self.folder / "log", "ab") as log:

@@ -81,7 +81,8 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 async def create(containers: Containers, image: str, *words: str, **more: object) -> str:
-    return str((await containers.create(None, {"Image": image, "Cmd": list(words), **more}, None))["Id"])
+    body = {"Image": image, "Cmd": list(words), "HostConfig": {"NetworkMode": "none"}, **more}
+    return str((await containers.create(None, body, None))["Id"])
 
 
 async def logged(containers: Containers, ref: str) -> list[tuple[str, bytes]]:

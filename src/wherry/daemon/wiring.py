@@ -23,6 +23,11 @@ from wherry.core.metadata.database import Database
 from wherry.core.modules.subprocess_compiler import CompilerConfig, SubprocessCompiler
 from wherry.core.remotes.registry import RegistryRemotes
 from wherry.core.remotes.remote import Remotes
+from wherry.core.networks.cni import CniConfig, CniDriver
+from wherry.core.networks.namespaces import PinnedNamespaces
+from wherry.core.networks.network import NetworkDriver
+from wherry.core.networks.plugins import PluginConfig, Plugins
+from wherry.core.networks.sqlite import SqliteNetworkStore
 from wherry.core.snapshots import probe
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
@@ -95,6 +100,9 @@ def _services(
         images=images,
         snapshots=snapshots,
         volumes=LocalVolumeStore(database, os.path.join(root, "volumes")),
+        networks=SqliteNetworkStore(database),
+        network_drivers=_network_drivers(config, path),
+        namespaces=PinnedNamespaces(os.path.join(config.state, "netns"), _plugin_config(path)),
         containers=containers,
         leases=leases,
         tasks=tasks,
@@ -107,6 +115,21 @@ def _services(
         random=random.Random(),
         build_cache=cache,
     )
+
+
+def _plugin_config(path: list[str]) -> PluginConfig:
+    return PluginConfig(path=":".join(path))
+
+
+def _network_drivers(config: DaemonConfig, path: list[str]) -> dict[str, NetworkDriver]:
+    """Bridges are root's to make."""
+    if config.rootless:
+        return {}
+    # One lock for all engines of the machine: each asks the host's routes which subnets are free.
+    places = CniConfig(
+        leases=os.path.join(config.state, "leases"), lock=os.path.join(os.path.dirname(config.state), "networks.lock")
+    )
+    return {"bridge": CniDriver(places, Plugins(_plugin_config(path)))}
 
 
 def _snapshotter(database: Database, root: str) -> Snapshotter:

@@ -34,6 +34,7 @@ class Engine:
         self.images = Images(services, self.events)
         self.containers = Containers(services, self.images, self.events, self._background)
         self.volumes = self.containers.volumes
+        self.networks = self.containers.networks
         self.exec = Execs(self.containers)
         self.makings = Makings(services, self.images, self.containers, self.events)
         self.pulls = Pulls(services, self.images, self.events)

@@ -63,7 +63,8 @@ class MountPoint:
 @dataclass(frozen=True, slots=True)
 class Record:
     """A container. ``config`` and ``host_config`` are Docker's own documents, complete: defaults and the image's
-    settings are filled in. ``stopped_by_user`` holds restart policies back; ``restarts`` counts theirs."""
+    settings are filled in. ``networks`` are the networks that it is in by name, each with its EndpointSettings as
+    they were asked for. ``stopped_by_user`` holds restart policies back; ``restarts`` counts theirs."""
 
     id: str
     name: str
@@ -77,6 +78,7 @@ class Record:
     config: Mapping[str, Any]
     host_config: Mapping[str, Any]
     mounts: tuple[MountPoint, ...] = ()
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     state: State = field(default_factory=State)
     restarts: int = 0
     stopped_by_user: bool = False

@@ -17,6 +17,7 @@ from wherry.core.logs.log import LogFactory
 from wherry.core.modules.compiler import Compiler
 from wherry.core.remotes.hosts import RegistryConfig
 from wherry.core.remotes.remote import Remotes
+from wherry.core.networks.network import Namespaces, NetworkDriver, NetworkStore
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.tasks import Tasks
 from wherry.core.volumes.store import VolumeStore
@@ -48,14 +49,18 @@ class EngineConfig:
 @dataclass(frozen=True, slots=True)
 class EngineServices:
     """The contracts the engine stands on. ``clock`` gives nanoseconds since the epoch, ``new_id`` 64 hex digits;
-    ``collect`` drops content and snapshots that nothing needs (it blocks) and returns the bytes freed. Without
-    ``build_cache`` every build begins anew."""
+    ``collect`` drops content and snapshots that nothing needs (it blocks) and returns the bytes freed;
+    ``network_drivers`` are by the names that networks have them under. Without ``build_cache`` every build begins anew.
+    """
 
     config: EngineConfig
     content: ContentStore
     images: ImageStore
     snapshots: Snapshotter
     volumes: VolumeStore
+    networks: NetworkStore
+    network_drivers: Mapping[str, NetworkDriver]
+    namespaces: Namespaces
     containers: ContainerStore
     leases: LeaseStore
     tasks: Tasks

@@ -11,6 +11,7 @@ from wherry.server.routes.execs import ExecRoutes
 from wherry.server.routes.images import ImageRoutes
 from wherry.server.routes.makings import MakingRoutes
 from wherry.server.routes.registries import RegistryRoutes
+from wherry.server.routes.networks import NetworkRoutes
 from wherry.server.routes.streams import StreamRoutes
 from wherry.server.routes.system import SystemRoutes
 from wherry.server.routes.volumes import VolumeRoutes
@@ -28,6 +29,7 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *RegistryRoutes(engine.pulls, engine.pushes, engine.registries, engine.makings).table(),
         *BuildRoutes(engine.builds).table(),
         *VolumeRoutes(engine.volumes).table(),
+        *NetworkRoutes(engine.networks).table(),
         *SystemRoutes(engine.system, engine.events).table(),
         *absent.table(),
     ]

@@ -22,6 +22,7 @@ from wherry.engine.containers.files import Files
 from wherry.engine.containers.launch import Launcher, find_module
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook, LogQuery
+from wherry.engine.containers.membership import Membership
 from wherry.engine.containers.recovery import Recovery
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
@@ -29,6 +30,9 @@ from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
 from wherry.engine.containers.usage import usage
 from wherry.engine.module_views import module_view
+from wherry.engine.networks.networks import Networks
+from wherry.engine.networks.registry import NetworkRegistry
+from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, Publisher, RunnableImages
 from wherry.engine.spec.wasm import has_fuel
@@ -70,21 +74,48 @@ class Containers:
             services.clock,
             services.new_id,
         )
-        launcher = Launcher(services)
+        self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
+        self.sandboxes = sandboxes = Sandboxes(services, self.network_registry)
+        launcher = Launcher(services, sandboxes)
         removal = Removal(services, self.registry, self.volumes, self.tell)
         self.supervisor = Supervisor(
-            services.tasks, services.clock, self.registry, launcher, removal, self._logbook, self.tell, background
+            services.tasks,
+            services.clock,
+            self.registry,
+            launcher,
+            sandboxes,
+            removal,
+            self._logbook,
+            self.tell,
+            background,
         )
         self._creation = Creation(
-            services, images, self.registry, self.volumes, launcher, self.supervisor.ahead, self.tell
+            services,
+            images,
+            self.registry,
+            self.volumes,
+            self.network_registry,
+            launcher,
+            self.supervisor.ahead,
+            self.tell,
         )
         self._files = Files(services, self.supervisor.ahead, self.tell)
         self._control = Control(self.registry, self.supervisor, removal, self.tell)
-        self._recovery = Recovery(services, self.registry, self.supervisor, removal, self._logbook, background)
+        self._recovery = Recovery(
+            services, self.registry, self.supervisor, sandboxes, removal, self._logbook, background
+        )
+        self.networks = Networks(
+            services,
+            self.network_registry,
+            sandboxes,
+            Membership(self.registry, self.supervisor, sandboxes),
+            events,
+        )
 
     async def recover(self) -> None:
         """See `Engine.recover`; once, before anything else."""
         self.background.spawn(self.supervisor.watch_events())
+        await self.network_registry.load()
         await self._recovery.recover()
 
     async def close(self) -> None:
@@ -98,6 +129,7 @@ class Containers:
                     async with live.lock:
                         continue
         await self.supervisor.ahead.close()
+        await self.sandboxes.shut()
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` to its end even if whoever asked for it goes away."""
@@ -142,6 +174,7 @@ class Containers:
             if new == old:
                 raise InvalidArgument("Renaming a container with the same name as its current name")
             await self.registry.rename(live, replace(live.record, name=new))
+            await self.sandboxes.rename(live.record)
         self.tell(live.record, "rename", oldName=f"/{old}")
 
     async def update(self, ref: str, body: Mapping[str, Any]) -> Json:
@@ -181,6 +214,8 @@ class Containers:
     ) -> JsonList:
         """Newest first; only running ones unless ``all``, ``limit`` or a filter on the state says otherwise."""
         wanted = selection.check(filters)
+        if "network" in wanted:
+            wanted["network"] = self.network_registry.named(wanted["network"])
         around = selection.Surroundings(self._created(wanted, "before"), self._created(wanted, "since"))
         everything = all or limit or wanted.keys() & {"status", "exited", "before", "since"}
         found = [
@@ -189,7 +224,10 @@ class Containers:
             if (everything or live.record.state.status in RUNNING) and selection.chosen(live.record, wanted, around)
         ]
         now = self.services.clock()
-        rows = [views.summary(record, now) for record in found[: limit or None]]
+        rows = [
+            views.summary(record, now, self.sandboxes.settings(record), self.sandboxes.ports(record))
+            for record in found[: limit or None]
+        ]
         if size:
             for record, row in zip(found, rows, strict=False):
                 row["SizeRw"] = row["SizeRootFs"] = await self._size(record)
@@ -220,6 +258,8 @@ class Containers:
             exec_ids=sorted(live.exec_ids),
             driver=self.services.snapshots.name,
             layers=layers,
+            network=self.sandboxes.settings(record),
+            files=await asyncio.to_thread(self.sandboxes.files, record),
         )
         if record.kind == "wasm":
             document["Wasm"] = {"Module": await self._module(record, layers), "Usage": await self._usage(live)}

@@ -17,6 +17,8 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.request import CreateRequest, merged, parse
 from wherry.engine.containers.warnings import foreign_platform, warnings
+from wherry.engine.networks import settings
+from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
 from wherry.engine.spec.devices import wanted as wanted_devices
@@ -42,6 +44,7 @@ class Creation:
         images: RunnableImages,
         registry: Registry,
         volumes: Volumes,
+        networks: NetworkRegistry,
         launcher: Launcher,
         ahead: Ahead,
         tell: Announcer,
@@ -50,6 +53,7 @@ class Creation:
         self._images = images
         self._registry = registry
         self._volumes = volumes
+        self._networks = networks
         self._launcher = launcher
         self._ahead = ahead
         self._tell = tell
@@ -86,7 +90,9 @@ class Creation:
             await self._keep(live, made.snapshot)
             self._registry.adopt([live])
             self._tell(record, "create")
-            if made.uncompiled and await self._compile(record, made.uncompiled) and ahead:
+            compiled = made.uncompiled and await self._compile(record, made.uncompiled)
+            early = compiled and ahead
+            if early and not await asyncio.to_thread(self._launcher.wants_network, record, made.uncompiled):
                 self._ahead.begin(live, None)
         return record
 
@@ -126,6 +132,8 @@ class Creation:
         config = merged(request.config, image.config.config)
         host = dict(request.host)
         shares_name = "host" in (host["UTSMode"], host["NetworkMode"])
+        if host["NetworkMode"].startswith(settings.JOINED):
+            self._check_joined(config, host)
         config["Hostname"] = config["Hostname"] or (machine.node() if shares_name else container_id[:12])
         defaults = self._services.config
         if not host["LogConfig"]["Type"]:
@@ -146,10 +154,44 @@ class Creation:
             platform=str(image.platform),
             runtime="",
             kind="wasm",
+            networks=self._network(request, host),
             config=config,
             host_config=host,
             mounts=mount_points(host, config["Volumes"], self._lent(host["VolumesFrom"] or ())),
         )
+
+    def _network(self, request: CreateRequest, host: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The networks by their own names. InvalidArgument: there is none of a name, which docker's CLI would take for
+        a missing image if it were NotFound."""
+        found = {}
+        try:
+            for ref, entry in request.networks.items():
+                network = self._networks.get(ref)
+                settings.check(network.name, entry)
+                found[network.name] = entry
+                if host["NetworkMode"] == ref:
+                    host["NetworkMode"] = network.name
+        except NotFound as error:
+            raise InvalidArgument(str(error)) from None
+        return found
+
+    def _check_joined(self, config: dict[str, Any], host: dict[str, Any]) -> None:
+        """A container in another one's network has its names too. InvalidArgument, as docker words it."""
+        clashes = (
+            (config["Hostname"], "hostname and the network mode"),
+            (host["Dns"], "dns and the network mode"),
+            (host["ExtraHosts"], "custom host-to-IP mapping and the network mode"),
+            (host["PortBindings"] or host["PublishAllPorts"], "port publishing and the container type network mode"),
+        )
+        for given, words in clashes:
+            if given:
+                raise InvalidArgument(f"conflicting options: {words}")
+        try:
+            other = self._registry.get(host["NetworkMode"].removeprefix(settings.JOINED)).record
+        except NotFound as error:
+            raise InvalidArgument(str(error)) from None
+        host["NetworkMode"] = f"{settings.JOINED}{other.id}"
+        config["Hostname"] = other.config["Hostname"]
 
     def _lent(self, specs: Sequence[str]) -> list[MountPoint]:
         """What other containers lend by `--volumes-from`. NotFound is told as docker does; InvalidArgument."""
@@ -189,7 +231,8 @@ class Creation:
         if not self._launcher.is_compiled(module, record):
             return _Made(record, snapshot, uncompiled=module)
         plan = Plan(snapshot.mounts, user, (path, *record.args[1:]), module)
-        return _Made(record, snapshot, self._lay(record, plan) if ahead else None)
+        early = ahead and not self._launcher.wants_network(record, module)
+        return _Made(record, snapshot, self._lay(record, plan) if early else None)
 
     def _entry(self, record: Record, base: Sequence[str]) -> tuple[str, str, bytes]:
         """`_entry_file`, remembered: what lies in an image's layers does not change, but volumes can cover it."""
@@ -207,7 +250,7 @@ class Creation:
     def _lay(self, record: Record, plan: Plan) -> Laid | None:
         """What goes wrong here is not told: the start does the same again and tells it."""
         try:
-            return self._launcher.lay(record, plan)
+            return self._launcher.lay(record, plan, self._launcher.plain_joint(record))
         except (WherryError, OSError):
             return None
 

@@ -15,6 +15,8 @@ from wherry.engine.document import (
     is_text_map,
     is_texts,
 )
+from wherry.engine.networks.files import check_dns, extra_hosts
+from wherry.engine.networks.settings import mode_of
 from wherry.engine.restart import RestartPolicy
 from wherry.errors import InvalidArgument, Unimplemented
 
@@ -101,6 +103,7 @@ def host_config(document: Any) -> dict[str, Any]:
     host["LogConfig"] = _log_config(host["LogConfig"])
     host["Init"] = host["Init"] or None
     _check_modes(host)
+    _check_network(host)
     check_resources(host)
     return host
 
@@ -165,15 +168,19 @@ def _log_config(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_modes(host: Mapping[str, Any]) -> None:
-    """Namespaces can be one's own or the host's; joining another container's comes with networks."""
-    for field in ("NetworkMode", "IpcMode", "PidMode", "UTSMode"):
+    """Namespaces can be one's own or the host's; only a network can be another container's."""
+    for field in ("IpcMode", "PidMode", "UTSMode"):
         if host[field].startswith("container:"):
             raise Unimplemented(f"{field} container:NAME is not offered yet: use host, none or leave it out")
     for field, (known, told) in _MODES.items():
         if host[field] not in known:
             raise InvalidArgument(f"invalid {told}: {host[field][:120]}")
-    if host["NetworkMode"] not in ("default", "none", "host", "bridge"):
-        raise InvalidArgument(f"network {host['NetworkMode'][:120]} not found (known: bridge, host, none)")
+
+
+def _check_network(host: dict[str, Any]) -> None:
+    host["NetworkMode"] = mode_of(host)
+    check_dns(host["Dns"])
+    extra_hosts(host["ExtraHosts"] or ())
 
 
 _MODES: Final = {

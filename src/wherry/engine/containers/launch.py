@@ -18,10 +18,12 @@ from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers.ground import ground
 from wherry.engine.containers.pins import Pins
+from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import Record
 from wherry.engine.run import Run
 from wherry.engine.services import EngineServices
 from wherry.engine.spec.linux import Ground, linux_spec
+from wherry.engine.spec.network import Joint, joined
 from wherry.engine.spec.process import PATH, User
 from wherry.engine.spec.user import resolve_user
 from wherry.engine.spec.wasm import has_fuel, wasm_spec
@@ -67,34 +69,51 @@ class Laid:
 class Launcher:
     """Starts tasks; keeps nothing."""
 
-    def __init__(self, services: EngineServices) -> None:
+    def __init__(self, services: EngineServices, sandboxes: Sandboxes) -> None:
         self._services = services
+        self._sandboxes = sandboxes
 
     async def prepare(self, record: Record) -> Laid:
-        """Look at the rootfs, make sure that a module is compiled, make the FIFOs and the bundle."""
+        """Look at the rootfs, make sure that a module is compiled, open the network, make the FIFOs and the bundle.
+
+        After a failure the network may be open: whoever called closes it.
+        """
         plan, laid = await asyncio.to_thread(self._prepare, record)
         if laid is None:
-            await self.compile(plan.args[0], plan.module, record)
-            laid = await asyncio.to_thread(self.lay, record, plan)
+            if plan.module:
+                await self.compile(plan.args[0], plan.module, record)
+            wanted = await asyncio.to_thread(self.wants_network, record, plan.module)
+            joint = await self._sandboxes.open(record) if wanted else self.plain_joint(record)
+            laid = await asyncio.to_thread(self.lay, record, plan, joint)
         return laid
 
     def _prepare(self, record: Record) -> tuple[Plan, Laid | None]:
-        """In one thread all that is to be done, as it mostly is, when nothing has to be compiled."""
+        """In one thread all that is to be done, when nothing has to be compiled and there is no network."""
         plan = self._look(record)
-        return plan, self.lay(record, plan) if self.is_compiled(plan.module, record) else None
+        at_once = self.is_compiled(plan.module, record) and not self.wants_network(record, plan.module)
+        return plan, self.lay(record, plan, self.plain_joint(record)) if at_once else None
+
+    def wants_network(self, record: Record, module: str) -> bool:
+        """Whether a network is to be opened before the task is made; ``module`` is compiled. Blocks, shortly."""
+        known = self._services.compiler.known(module, fuel=has_fuel(record)) if module else None
+        return self._sandboxes.is_wanted(record, known.info if known else {})
+
+    def plain_joint(self, record: Record) -> Joint:
+        """The joint of a container that has no network, or the host's."""
+        return self._sandboxes.plain(record)
 
     def is_compiled(self, module: str, record: Record) -> bool:
         """Whether nothing has to be compiled, also because there is no module. Blocks, shortly."""
         return not module or self._services.compiler.known(module, fuel=has_fuel(record)) is not None
 
-    def lay(self, record: Record, plan: Plan) -> Laid:
+    def lay(self, record: Record, plan: Plan, joint: Joint) -> Laid:
         """Make the FIFOs and the bundle, or nothing. Blocks."""
         folder = io_folder(self._services.config.state, record.id)
         pins = Pins()
         io = make_fifos(folder, stdin=record.config["OpenStdin"], terminal=record.tty)
         try:
             record = pins.hold(record)
-            return Laid(io, self._services.tasks.stage(self._new_task(record, plan, io)), pins)
+            return Laid(io, self._services.tasks.stage(self._new_task(record, plan, joint, io)), pins)
         except BaseException:
             pins.release()
             remove_fifos(io)
@@ -151,12 +170,13 @@ class Launcher:
         with contextlib.suppress(WherryError):
             await task.delete()
 
-    def _new_task(self, record: Record, plan: Plan, io: TaskIO) -> NewTask:
+    def _new_task(self, record: Record, plan: Plan, joint: Joint, io: TaskIO) -> NewTask:
         make = wasm_spec if plan.ground is None else partial(linux_spec, ground=plan.ground)
         parent = record.host_config["CgroupParent"] or self._services.config.cgroup_parent
         spec = make(
             record, args=plan.args, user=plan.user, cgroup=posixpath.join("/", parent, record.id), annotations={}
         )
+        spec = joined(spec, joint, wasm=plan.ground is None)
         return NewTask(container_id=record.id, runtime=record.runtime, spec=spec, rootfs=plan.mounts, io=io)
 
     def _look(self, record: Record) -> Plan:

@@ -18,6 +18,7 @@ from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
+from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.services import EngineServices
 from wherry.errors import NotFound, Unavailable, WherryError
 
@@ -39,6 +40,7 @@ class Recovery:
         services: EngineServices,
         registry: Registry,
         supervisor: Supervisor,
+        sandboxes: Sandboxes,
         removal: Removal,
         logbook: Logbook,
         background: Background,
@@ -46,17 +48,22 @@ class Recovery:
         self._services = services
         self._registry = registry
         self._supervisor = supervisor
+        self._sandboxes = sandboxes
         self._removal = removal
         self._logbook = logbook
         self._background = background
 
     async def recover(self) -> None:
         """What goes wrong with one container is told and does not keep the others from being found."""
+        sandboxes = await self._sandboxes.leftovers()
         for live in await self._registry.load():
             try:
                 await self._recover(live)
             except (WherryError, OSError) as error:
                 log.warning("container %s could not be recovered: %s", live.record.short_id, error)
+        for container_id in sandboxes:
+            if container_id not in self._registry:
+                await self._sandboxes.close(container_id)
         for container_id in await self._services.tasks.ids():
             if container_id not in self._registry:
                 await self._end_stranger(container_id)
@@ -73,12 +80,14 @@ class Recovery:
     async def _recover(self, live: Live) -> None:
         status = live.record.state.status
         if status == "removing" or not await self._has_rootfs(live):
+            await self._sandboxes.close(live.record.id)
             await self._removal.finish(live)
             return
         task = await self._find(live)
         if task is not None:
             await self._go_on(live, task)
             return
+        await self._sandboxes.close(live.record.id)
         if status in ("running", "paused"):
             log.warning("container %s: its task is lost", live.record.short_id)
             if await self._supervisor.record_end(live, ExitStatus(_LOST, self._services.clock() / _NS)):
@@ -133,6 +142,10 @@ class Recovery:
         except Unavailable as error:
             log.warning("container %s: its output is lost: %s", live.record.short_id, error)
         run.started(task)
+        try:
+            await self._sandboxes.resume(live.record)
+        except WherryError as error:
+            log.warning("container %s: names do not resolve in it: %s", live.record.short_id, error)
         self._supervisor.adopt(live, task, run, ended=state.status == "stopped")
 
     async def _boot(self, live: Live) -> None:

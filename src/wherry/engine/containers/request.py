@@ -1,7 +1,7 @@
 """The body of POST /containers/create: checked, its gaps filled with defaults and with what the image says. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wherry.engine.containers.hostconfig import host_config
@@ -16,6 +16,8 @@ from wherry.engine.document import (
     is_text_map,
     is_texts,
 )
+from wherry.engine.networks.ports import check_ports
+from wherry.engine.networks.settings import attachments, endpoints_config
 from wherry.errors import InvalidArgument
 from wherry.oci.image import RunConfig
 
@@ -50,11 +52,13 @@ _LONGEST_HOSTNAME: Final = 63
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """``config`` and ``host`` in Docker's own form, complete but for the image's part (see `merged`)."""
+    """``config`` and ``host`` in Docker's own form, complete but for the image's part (see `merged`); ``networks`` the
+    EndpointSettings by network."""
 
     image: str
     config: Mapping[str, Any]
     host: Mapping[str, Any]
+    networks: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def parse(body: Any) -> CreateRequest:
@@ -70,7 +74,10 @@ def parse(body: Any) -> CreateRequest:
         )
     if any(not entry or entry.startswith("=") for entry in config["Env"]):
         raise InvalidArgument("invalid environment variable: a name is wanted before '='")
-    return CreateRequest(config["Image"], config, host_config(body.get("HostConfig")))
+    host = host_config(body.get("HostConfig"))
+    check_ports(host, config["ExposedPorts"])
+    networks = attachments(host, endpoints_config(body.get("NetworkingConfig")))
+    return CreateRequest(config["Image"], config, host, networks)
 
 
 def merged(config: Mapping[str, Any], image: RunConfig) -> dict[str, Any]:

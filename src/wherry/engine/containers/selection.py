@@ -41,8 +41,7 @@ def _volume(record: Record, wanted: Sequence[str]) -> bool:
 
 
 def _network(record: Record, wanted: Sequence[str]) -> bool:
-    mode = record.host_config["NetworkMode"]
-    return ("bridge" if mode == "default" else mode) in wanted
+    return any(name in record.networks for name in wanted)
 
 
 TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {

@@ -21,6 +21,7 @@ from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.usage import usage
+from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import Record
 from wherry.engine.restart import BackOff
 from wherry.engine.run import GRACE, Run
@@ -45,6 +46,7 @@ class Supervisor:
         clock: Callable[[], int],
         registry: Registry,
         launcher: Launcher,
+        sandboxes: Sandboxes,
         removal: Removal,
         logbook: Logbook,
         tell: Announcer,
@@ -55,6 +57,7 @@ class Supervisor:
         self._clock = clock
         self._registry = registry
         self._launcher = launcher
+        self._sandboxes = sandboxes
         self._removal = removal
         self._logbook = logbook
         self._tell = tell
@@ -102,11 +105,13 @@ class Supervisor:
         except WherryError as error:
             live.run = None
             run.failed()
+            await self._sandboxes.close(record.id)
             await self._record_failure(live, record, error)
             raise
         except BaseException:
             live.run = None
             run.failed()
+            await self._sandboxes.close(record.id)
             raise
         self._tell(live.record, "start")
 
@@ -178,6 +183,8 @@ class Supervisor:
         async with live.lock:
             keep = live.keep
             await self._see_oom(live, ended)
+            # First, so that who hears of the end finds the ports free.
+            await self._sandboxes.close(live.record.id)
             again = await self.record_end(live, ended)
             await self.clean_up(live, run, task)
         if again:

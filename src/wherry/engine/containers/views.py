@@ -3,7 +3,7 @@
 Source: Docker Engine API v1.51, ContainerInspect and ContainerList.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.engine.record import MountPoint, Record
@@ -12,8 +12,18 @@ from wherry.engine.times import human_duration, rfc3339
 Json = dict[str, Any]
 
 
-def inspect(record: Record, *, log_path: str, exec_ids: Sequence[str], driver: str, layers: Sequence[str]) -> Json:
-    """The whole of a container; ``layers`` are the host folders of its rootfs, topmost first."""
+def inspect(
+    record: Record,
+    *,
+    log_path: str,
+    exec_ids: Sequence[str],
+    driver: str,
+    layers: Sequence[str],
+    network: Json,
+    files: Mapping[str, str],
+) -> Json:
+    """The whole of a container; ``layers`` are the host folders of its rootfs, topmost first; ``network`` its
+    NetworkSettings and ``files`` the host's paths of what it has as its own in /etc."""
     args = record.args
     return {
         "Id": record.id,
@@ -22,9 +32,9 @@ def inspect(record: Record, *, log_path: str, exec_ids: Sequence[str], driver: s
         "Args": list(args[1:]),
         "State": _state(record),
         "Image": record.image_id,
-        "ResolvConfPath": "",
-        "HostnamePath": "",
-        "HostsPath": "",
+        "ResolvConfPath": files.get("/etc/resolv.conf", ""),
+        "HostnamePath": files.get("/etc/hostname", ""),
+        "HostsPath": files.get("/etc/hosts", ""),
         "LogPath": log_path,
         "Name": f"/{record.name}",
         "RestartCount": record.restarts,
@@ -39,7 +49,7 @@ def inspect(record: Record, *, log_path: str, exec_ids: Sequence[str], driver: s
         "GraphDriver": {"Name": driver, "Data": _graph_data(layers)},
         "Mounts": [_mount(point) for point in record.mounts],
         "Config": {**record.config, "Image": record.image},
-        "NetworkSettings": _network_settings(record),
+        "NetworkSettings": network,
     }
 
 
@@ -80,39 +90,8 @@ def _graph_data(layers: Sequence[str]) -> Json:
     return {"UpperDir": layers[0], **({"LowerDir": ":".join(layers[1:])} if layers[1:] else {})}
 
 
-def _network_settings(record: Record) -> Json:
-    """No networks are set up yet: a container has the host's, or a namespace with nothing in it."""
-    mode = record.host_config["NetworkMode"]
-    name = "bridge" if mode == "default" else mode
-    return {
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": "",
-        "Ports": {},
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "MacAddress": "",
-        "Networks": {name: _endpoint()} if mode in ("host", "none") else {},
-    }
-
-
-def _endpoint() -> Json:
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "MacAddress": "",
-    }
-
-
-def summary(record: Record, now: int) -> Json:
-    """One entry of `docker ps`."""
+def summary(record: Record, now: int, network: Json, ports: Sequence[Json]) -> Json:
+    """One entry of `docker ps`; ``network`` are its NetworkSettings."""
     return {
         "Id": record.id,
         "Names": [f"/{record.name}"],
@@ -120,12 +99,12 @@ def summary(record: Record, now: int) -> Json:
         "ImageID": record.image_id,
         "Command": _command(record.args),
         "Created": record.created // 1_000_000_000,
-        "Ports": [],
+        "Ports": list(ports),
         "Labels": dict(record.labels),
         "State": record.state.status,
         "Status": status_text(record, now),
         "HostConfig": {"NetworkMode": record.host_config["NetworkMode"]},
-        "NetworkSettings": {"Networks": _network_settings(record)["Networks"]},
+        "NetworkSettings": {"Networks": network["Networks"]},
         "Mounts": [_mount(point) for point in record.mounts],
     }
 

@@ -10,11 +10,6 @@ from wherry.engine.record import Record
 from wherry.oci.platform import Platform
 
 # Fields of HostConfig, the options that set them, and why they change nothing.
-_NOT_YET: Final = (
-    (("PortBindings", "PublishAllPorts"), "Published ports are not served yet: use --network host"),
-    (("Dns", "DnsOptions", "DnsSearch"), "--dns has no effect yet: a container has no network, or the host's"),
-    (("ExtraHosts",), "--add-host has no effect yet: no /etc/hosts is written"),
-)
 _NOT_FOR_WASM: Final = (
     (("Privileged",), "--privileged has no effect on a WASM container: its sandbox is always on"),
     (("Devices", "DeviceCgroupRules"), "--device has no effect on a WASM container: it has no /dev"),
@@ -31,7 +26,7 @@ def warnings(record: Record, asked: Mapping[str, Any]) -> list[str]:
     """``asked`` is the container's configuration before the image's part came in: a health check that only the image
     has was nobody's wish here."""
     host = record.host_config
-    table = _NOT_YET + _NOT_FOR_WASM if record.kind == "wasm" else _NOT_YET
+    table = _NOT_FOR_WASM if record.kind == "wasm" else ()
     found = [text for fields, text in table if any(_is_set(name, host[name]) for name in fields)]
     if record.kind == "wasm":
         found += [
@@ -39,6 +34,8 @@ def warnings(record: Record, asked: Mapping[str, Any]) -> list[str]:
             for option in host["SecurityOpt"] or ()
             if not option.startswith("no-new-privileges")
         ]
+    if host["NetworkMode"] == "host" and (host["PortBindings"] or host["PublishAllPorts"]):
+        found.append("Published ports are discarded when using host network mode")
     if (asked["Healthcheck"] or {}).get("Test") not in (None, [], ["NONE"]):
         found.append("Health checks are not run yet: --health-cmd has no effect")
     return found

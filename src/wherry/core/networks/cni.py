@@ -1,0 +1,221 @@
+"""Bridges by CNI's plugins (bridge, host-local, firewall, portmap), for root: one bridge a network.
+
+The bridge itself is made here and not by its plugin, so that a network's subnet is routed, and seen to be in use by
+every other engine, from the moment it is chosen. Which plugin is asked for what is written in `configurations`.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Any, Final
+
+from wherry.core.networks import pools
+from wherry.core.networks.network import Endpoint, Network
+from wherry.core.networks.plugins import Place, Plugins
+from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, Unavailable, WherryError
+from wherry.linux import links, netns
+
+VERSION: Final = "1.0.0"
+_TRIES: Final = 3
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CniConfig:
+    """``leases`` is the folder where addresses in use are kept; ``lock`` a file all engines of this machine share."""
+
+    leases: str
+    lock: str
+
+
+class CniDriver:
+    """Driver of `NetworkDriver` for bridges."""
+
+    def __init__(self, config: CniConfig, plugins: Plugins) -> None:
+        self._config = config
+        self._plugins = plugins
+
+    async def establish(self, network: Network, avoid: Sequence[IPv4Network]) -> Network:
+        """See `NetworkDriver.establish`."""
+        return await asyncio.to_thread(self._establish, network, avoid)
+
+    def _establish(self, network: Network, avoid: Sequence[IPv4Network]) -> Network:
+        if network.subnet and links.exists(network.link):
+            return network
+        try:
+            with _locked(self._config.lock):
+                network = with_subnet(network, [*links.routed(), *avoid])
+                gateway = IPv4Interface(f"{network.gateway}/{IPv4Network(network.subnet).prefixlen}")
+                hardware = b"\x02\x42" + bytes.fromhex(network.id[:8])
+                links.remove_bridge(network.link)
+                links.add_bridge(network.link, gateway, hardware, network.mtu)
+        except OSError as error:
+            raise FailedPrecondition(
+                f"cannot make the bridge of network {network.name}: {(error.strerror or str(error)).lower()}"
+            ) from error
+        return network
+
+    async def attach(self, network: Network, endpoint: Endpoint, namespace: str) -> Endpoint:
+        """See `NetworkDriver.attach`."""
+        place = Place(endpoint.id, namespace, endpoint.interface)
+        first, *others = configurations(network, endpoint, self._config.leases)
+        try:
+            result = await self._plugins.add(first, place)
+            attached = read_result(endpoint, result)
+            await asyncio.gather(*(self._add_again(other | {"prevResult": result}, place) for other in others))
+        except BaseException as error:
+            with contextlib.suppress(WherryError):
+                await self.detach(network, endpoint, namespace)
+            if isinstance(error, Unavailable) and "is not available in range set" in str(error):
+                raise Conflict("Address already in use") from None
+            raise
+        return attached
+
+    async def _add_again(self, document: Document, place: Place) -> None:
+        """Several at a time may make the same chain: who comes second fails, and finds it there the next time."""
+        for attempt in range(_TRIES):
+            try:
+                await self._plugins.add(document, place)
+            except Unavailable:
+                if attempt == _TRIES - 1:
+                    raise
+                await self._plugins.delete(document, place)
+            else:
+                return
+
+    async def detach(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        """See `NetworkDriver.detach`."""
+        place = Place(endpoint.id, namespace, endpoint.interface)
+        if not endpoint.address:
+            endpoint = await asyncio.to_thread(_look, endpoint, namespace)
+        result = result_of(network, endpoint, namespace)
+        documents = configurations(network, endpoint, self._config.leases)
+        done = await asyncio.gather(
+            *(self._plugins.delete(document | {"prevResult": result}, place) for document in documents),
+            return_exceptions=True,
+        )
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def dissolve(self, network: Network) -> None:
+        """See `NetworkDriver.dissolve`."""
+        if not await asyncio.to_thread(links.exists, network.link):
+            return
+        await self._plugins.forget_bridge(network.link)
+        try:
+            await asyncio.to_thread(links.remove_bridge, network.link)
+        except OSError as error:
+            raise Unavailable(f"the bridge {network.link} could not be removed: {error.strerror}") from error
+        await asyncio.to_thread(shutil.rmtree, os.path.join(self._config.leases, network.link), ignore_errors=True)
+
+
+def with_subnet(network: Network, used: Sequence[IPv4Network]) -> Network:
+    """The network with a subnet that overlaps none of ``used``, and a gateway in it. Pure.
+
+    InvalidArgument: the one it asks for does; ResourceExhausted: all do.
+    """
+    if network.subnet:
+        subnet = IPv4Network(network.subnet)
+        if not any(subnet.overlaps(other) for other in used):
+            return network
+        if not network.chosen:
+            raise InvalidArgument("invalid pool request: Pool overlaps with other one on this address space")
+    subnet = pools.choose(used)
+    return replace(network, subnet=str(subnet), gateway=str(subnet[1]), chosen=True)
+
+
+def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Document]:
+    """What each plugin is told, in the order of the chain. Pure.
+
+    Source: the plugins' pages at https://www.cni.dev/plugins/current/
+    """
+    common: Document = {"cniVersion": VERSION, "name": network.link}
+    span: Document = {"subnet": network.subnet, "gateway": network.gateway}
+    if network.ip_range:
+        part = IPv4Network(network.ip_range)
+        whole = part == IPv4Network(network.subnet)
+        span |= {} if whole else {"rangeStart": str(part[0]), "rangeEnd": str(part[-1])}
+    routes = [] if network.internal else [{"dst": "0.0.0.0/0"}]
+    wanted: Document = {}
+    if endpoint.wanted_address:
+        wanted["ips"] = [f"{endpoint.wanted_address}/{IPv4Network(network.subnet).prefixlen}"]
+    if endpoint.wanted_mac:
+        wanted["mac"] = endpoint.wanted_mac
+    bridge = common | {
+        "type": "bridge",
+        "bridge": network.link,
+        "isGateway": True,
+        "ipMasq": network.masquerade and not network.internal,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "dataDir": leases, "ranges": [[span]], "routes": routes},
+        **({"mtu": network.mtu} if network.mtu else {}),
+        **({"runtimeConfig": wanted} if wanted else {}),
+    }
+    chain = [bridge, common | {"type": "firewall", "ingressPolicy": "same-bridge"}]
+    if endpoint.ports:
+        ports = [
+            {
+                "hostPort": port.host_port,
+                "containerPort": port.port,
+                "protocol": port.protocol,
+                **({} if port.host_address == "0.0.0.0" else {"hostIP": port.host_address}),
+            }
+            for port in endpoint.ports
+        ]
+        chain.append(common | {"type": "portmap", "snat": True, "runtimeConfig": {"portMappings": ports}})
+    return chain
+
+
+def read_result(endpoint: Endpoint, result: Mapping[str, Any]) -> Endpoint:
+    """The endpoint with what the bridge plugin gave it. Unavailable: it gave nothing that can be used."""
+    try:
+        given = result["ips"][0]
+        address = IPv4Interface(given["address"])
+        own = next(one for one in result["interfaces"] if one.get("sandbox") and one["name"] == endpoint.interface)
+        gateway = str(ipaddress.IPv4Address(given["gateway"])) if given.get("gateway") else ""
+        return replace(
+            endpoint,
+            address=str(address.ip),
+            prefix=address.network.prefixlen,
+            gateway=gateway,
+            mac=str(own.get("mac", "")),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration):
+        raise Unavailable("network plugin bridge answered with a result that names no address") from None
+
+
+def result_of(network: Network, endpoint: Endpoint, namespace: str) -> Document:
+    """What the bridge plugin answered when it made ``endpoint``, as far as others ask for it. Pure."""
+    addresses = []
+    if endpoint.address:
+        addresses = [{"interface": 1, "address": f"{endpoint.address}/{endpoint.prefix or 32}"}]
+    return {
+        "cniVersion": VERSION,
+        "interfaces": [{"name": network.link}, {"name": endpoint.interface, "sandbox": namespace}],
+        "ips": addresses,
+    }
+
+
+def _look(endpoint: Endpoint, namespace: str) -> Endpoint:
+    """The endpoint with the address that its interface has, if any: whoever made it was killed before it told."""
+    try:
+        return replace(endpoint, address=netns.inside(namespace, lambda: links.address_of(endpoint.interface)))
+    except OSError:
+        return endpoint
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,201 @@
+"""Published ports: docker's words for them read (pure), and the host's ports held while a container has them.
+
+A port is held by a socket of the engine that nobody ever talks to: packets are turned to the container before they
+reach it. So no other program takes the port, and one that is taken is found out before the container starts.
+"""
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Final
+
+from wherry.core.networks.network import PublishedPort
+from wherry.engine.document import is_objects
+from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unimplemented
+
+_PROTOCOLS: Final = ("tcp", "udp")
+_KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_MOST: Final = 4096
+"""Ports of one container; each costs a descriptor and some rules."""
+_TRIES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A port to be published: at one of the host's from ``first`` to ``last``, any one if they are 0. ``address`` is
+    "" where the network's own default is meant."""
+
+    port: int
+    protocol: str
+    address: str
+    first: int
+    last: int
+
+
+def exposed(documents: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """The ports that ExposedPorts names, sorted. InvalidArgument."""
+    found = {(port, protocol) for text in documents for port, protocol in _ports(text)}
+    if len(found) > _MOST:
+        raise InvalidArgument(f"over {_MOST} ports are exposed")
+    return sorted(found)
+
+
+def wishes(bindings: Mapping[str, Any], exposed_ports: Mapping[str, Any], *, everything: bool) -> list[Wish]:
+    """What PortBindings asks for, and for ``everything`` what is only exposed. InvalidArgument; Unimplemented: IPv6,
+    or SCTP."""
+    found = []
+    for text, entries in bindings.items():
+        if entries is not None and not is_objects(entries):
+            raise InvalidArgument(f"invalid port bindings of {text[:60]!r}: a list of objects is wanted")
+        for port, protocol in _ports(text):
+            asked: list[Mapping[str, Any]] = entries or [{}]
+            found += [_wish(port, protocol, entry) for entry in asked]
+    if everything:
+        named = {(wish.port, wish.protocol) for wish in found}
+        found += [Wish(*item, "", 0, 0) for item in exposed(exposed_ports) if item not in named]
+    if len(found) > _MOST:
+        raise InvalidArgument(f"over {_MOST} ports are published")
+    return found
+
+
+def _ports(text: str) -> Iterator[tuple[int, str]]:
+    """``80``, ``80/tcp``, ``8000-8010/udp``."""
+    numbers, _, protocol = text.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if protocol == "sctp":
+        raise Unimplemented(f"SCTP ports are not offered: {text[:60]}")
+    if protocol not in _PROTOCOLS:
+        raise InvalidArgument(f"invalid port specification: {text[:60]!r}: the protocol is tcp or udp")
+    first, last = _range(numbers, text)
+    if first == 0:
+        raise InvalidArgument(f"invalid port specification: {text[:60]!r}")
+    return ((port, protocol) for port in range(first, last + 1))
+
+
+def _range(text: str, shown: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    numbers = [first, last] if dash else [first, first]
+    if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):
+        raise InvalidArgument(f"invalid port specification: {shown[:60]!r}")
+    low, high = map(int, numbers)
+    if not low <= high <= 0xFFFF:
+        raise InvalidArgument(f"invalid port specification: {shown[:60]!r}: ports go from 1 to 65535")
+    return low, high
+
+
+def _wish(port: int, protocol: str, entry: Mapping[str, Any]) -> Wish:
+    address, host_port = entry.get("HostIp") or "", entry.get("HostPort") or "0"
+    if not isinstance(address, str) or not isinstance(host_port, str):
+        raise InvalidArgument(f"invalid port bindings of {port}/{protocol}: HostIp and HostPort are texts")
+    if address:
+        try:
+            read: IPv4Address | IPv6Address = ip_address(address)
+        except ValueError:
+            raise InvalidArgument(f"invalid IP address: {address[:60]}") from None
+        if read.version == 6:
+            raise Unimplemented(f"ports are published for IPv4 only: leave [{address}] out, or use 127.0.0.1")
+    first, last = _range(host_port, host_port)
+    return Wish(port, protocol, address, first, last)
+
+
+def check_ports(host: Mapping[str, Any], exposed_ports: Mapping[str, Any]) -> None:
+    """Whether all of it can be read. InvalidArgument; Unimplemented."""
+    exposed(exposed_ports)
+    wishes(host["PortBindings"], exposed_ports, everything=host["PublishAllPorts"])
+
+
+class HeldPorts:
+    """The sockets that hold the host's ports, by who has them."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[socket.socket]] = {}
+        self._taken: dict[tuple[str, int], list[tuple[str, str]]] = {}
+
+    def take(self, owner: str, wanted: Sequence[Wish], default: str) -> tuple[PublishedPort, ...]:
+        """Hold a port of the host for each wish, or none at all. Conflict: one is in use, in docker's words;
+        InvalidArgument: the address is not the host's; PermissionDenied: the port is root's."""
+        found: list[PublishedPort] = []
+        self._held[owner] = []
+        try:
+            # Those that name a port go first: what is free can be had elsewhere.
+            for wish in sorted(wanted, key=lambda one: one.first == 0):
+                found.append(self._take(owner, wish, wish.address or default))
+        except BaseException:
+            self.release(owner)
+            raise
+        return tuple(sorted(found, key=lambda port: (port.port, port.protocol, port.host_address, port.host_port)))
+
+    def hold(self, owner: str, ports: Sequence[PublishedPort]) -> list[PublishedPort]:
+        """Hold these again, for a container that had them before the engine was started; returns those that another
+        program has taken meanwhile."""
+        self._held[owner] = []
+        lost = []
+        for port in ports:
+            try:
+                self._bind(owner, port.protocol, port.host_address, port.host_port)
+            except OSError:
+                lost.append(port)
+        return lost
+
+    def release(self, owner: str) -> None:
+        """Let go of all that ``owner`` has. Idempotent."""
+        for sock in self._held.pop(owner, ()):
+            sock.close()
+        for key, holders in list(self._taken.items()):
+            holders[:] = [holder for holder in holders if holder[0] != owner]
+            if not holders:
+                del self._taken[key]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for owner in list(self._held):
+            self.release(owner)
+
+    def _take(self, owner: str, wish: Wish, address: str) -> PublishedPort:
+        candidates: Sequence[int] = range(wish.first, wish.last + 1) if wish.first else [0] * _TRIES
+        for index, candidate in enumerate(candidates):
+            if candidate and self._is_taken(wish.protocol, address, candidate):
+                if index + 1 == len(candidates):
+                    raise Conflict(f"Bind for {address}:{candidate} failed: port is already allocated")
+                continue
+            try:
+                number = self._bind(owner, wish.protocol, address, candidate)
+            except PermissionError:
+                raise PermissionDenied(
+                    f"failed to bind host port for {address}:{candidate}/{wish.protocol}: permission denied"
+                ) from None
+            except OSError as error:
+                if "assign" in str(error.strerror):
+                    raise InvalidArgument(
+                        f"failed to bind host port for {address}:{candidate}/{wish.protocol}: "
+                        "cannot assign requested address"
+                    ) from None
+                if index + 1 == len(candidates):
+                    raise Conflict(
+                        f"failed to bind host port for {address}:{candidate}/{wish.protocol}: address already in use"
+                    ) from None
+            else:
+                return PublishedPort(wish.port, wish.protocol, address, number)
+        raise Conflict(f"all ports are allocated at {address}/{wish.protocol}")
+
+    def _is_taken(self, protocol: str, address: str, port: int) -> bool:
+        held = [other for _, other in self._taken.get((protocol, port), ())]
+        return any("0.0.0.0" in (other, address) or other == address for other in held)
+
+    def _bind(self, owner: str, protocol: str, address: str, port: int) -> int:
+        sock = socket.socket(socket.AF_INET, _KINDS[protocol] | socket.SOCK_CLOEXEC)
+        try:
+            if protocol == "tcp":
+                # What of old connections is still waiting to be forgotten is nobody's claim to the port.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+            if protocol == "tcp":
+                sock.listen(0)
+        except BaseException:
+            sock.close()
+            raise
+        self._held[owner].append(sock)
+        number: int = sock.getsockname()[1]
+        self._taken.setdefault((protocol, number), []).append((owner, address))
+        return number

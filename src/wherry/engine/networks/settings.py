@@ -1,0 +1,110 @@
+"""Which networks a container is in, and how: NetworkMode and EndpointsConfig read. Pure.
+
+Source: Docker Engine API v1.51, EndpointSettings and NetworkingConfig.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Final
+
+from wherry.engine.document import Form, checked, is_number, is_object, is_text, is_text_map, is_texts
+from wherry.engine.networks.request import BRIDGE, HOST, NONE, PREDEFINED
+from wherry.errors import InvalidArgument, PermissionDenied, Unimplemented
+
+ENDPOINT: Final[dict[str, tuple[Form, Any]]] = {
+    "IPAMConfig": (is_object, None),
+    "Links": (is_texts, None),
+    "Aliases": (is_texts, None),
+    "MacAddress": (is_text, ""),
+    "DriverOpts": (is_text_map, None),
+    "GwPriority": (is_number, 0),
+}
+_IPAM: Final[dict[str, tuple[Form, Any]]] = {
+    "IPv4Address": (is_text, ""),
+    "IPv6Address": (is_text, ""),
+    "LinkLocalIPs": (is_texts, None),
+}
+JOINED: Final = "container:"
+Settings = Mapping[str, Any]
+
+
+def endpoints_config(networking: Any) -> dict[str, dict[str, Any]]:
+    """The EndpointsConfig of a create request, checked. InvalidArgument."""
+    document = checked(networking or {}, {"EndpointsConfig": (is_object, {})}, "networking configuration")
+    return {name: settings(entry) for name, entry in document["EndpointsConfig"].items()}
+
+
+def settings(document: Any) -> dict[str, Any]:
+    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 addresses, links."""
+    found = checked(document or {}, ENDPOINT, "endpoint settings")
+    if found["Links"]:
+        raise Unimplemented("links between containers are not offered: put them on one network, names resolve there")
+    if found["IPAMConfig"]:
+        ipam = checked(found["IPAMConfig"], _IPAM, "endpoint settings")
+        if ipam["IPv6Address"]:
+            raise Unimplemented("networks have no IPv6 yet: leave --ip6 out")
+        found["IPAMConfig"] = {"IPv4Address": _address(ipam["IPv4Address"])} if ipam["IPv4Address"] else None
+    found["MacAddress"] = _mac(found["MacAddress"])
+    return found
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise InvalidArgument(f"invalid IPv4 address: {text[:60]}") from None
+
+
+def _mac(text: str) -> str:
+    parts = text.split(":")
+    if text and (len(parts) != 6 or not all(len(part) == 2 and _is_hex(part) for part in parts)):
+        raise InvalidArgument(f"{text[:60]} is not a valid mac address")
+    return text.lower()
+
+
+def _is_hex(text: str) -> bool:
+    return set(text.lower()) <= set("0123456789abcdef")
+
+
+def mode_of(host: Mapping[str, Any]) -> str:
+    """The name that NetworkMode comes to."""
+    mode = str(host["NetworkMode"])
+    return BRIDGE if mode in ("", "default") else mode
+
+
+def attachments(host: Mapping[str, Any], config: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The networks a new container is in, that of NetworkMode first, each with its settings.
+
+    InvalidArgument and PermissionDenied: what docker refuses too.
+    """
+    mode = mode_of(host)
+    named = {BRIDGE if name == "default" else name: entry for name, entry in config.items()}
+    if mode.startswith(JOINED):
+        if named:
+            raise InvalidArgument("conflicting options: a container in another one's network can be in no other")
+        return {}
+    first = named.pop(mode, None) or settings({})
+    if mode in (HOST, NONE) and named:
+        raise PermissionDenied(
+            f"container cannot be connected to multiple networks with one of the networks in {_PRIVATE[mode]} mode"
+        )
+    found = {mode: first, **named}
+    for name, entry in found.items():
+        check(name, entry)
+    if HOST in named or NONE in named:
+        raise PermissionDenied("container cannot be connected to host or none and to another network")
+    return found
+
+
+_PRIVATE: Final = {HOST: "host", NONE: "private (none)"}
+
+
+def check(name: str, entry: Settings) -> None:
+    """InvalidArgument: what only networks that users made can give."""
+    if name in PREDEFINED:
+        if entry["Aliases"]:
+            raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")
+        if entry["IPAMConfig"]:
+            raise InvalidArgument("user specified IP address is supported on user defined networks only")
+    if name in (HOST, NONE) and entry["MacAddress"]:
+        raise InvalidArgument("conflicting options: mac-address and the network mode")
