@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.logs import MemoryLogs
-from tests.fakes.remotes import MemoryRemotes
 from tests.fakes.networks import FakeNamespaces, FakeNetworkDriver
+from tests.fakes.remotes import MemoryRemotes
 from wherry.core.containers.sqlite import SqliteContainerStore
 from wherry.core.content.local import LocalContentStore
 from wherry.core.images.sqlite import SqliteImageStore

@@ -21,13 +21,13 @@ from wherry.core.leases.sqlite import SqliteLeaseStore
 from wherry.core.logs.drivers import LogDrivers
 from wherry.core.metadata.database import Database
 from wherry.core.modules.subprocess_compiler import CompilerConfig, SubprocessCompiler
-from wherry.core.remotes.registry import RegistryRemotes
-from wherry.core.remotes.remote import Remotes
 from wherry.core.networks.cni import CniConfig, CniDriver
 from wherry.core.networks.namespaces import PinnedNamespaces
 from wherry.core.networks.network import NetworkDriver
 from wherry.core.networks.plugins import PluginConfig, Plugins
 from wherry.core.networks.sqlite import SqliteNetworkStore
+from wherry.core.remotes.registry import RegistryRemotes
+from wherry.core.remotes.remote import Remotes
 from wherry.core.snapshots import probe
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter

@@ -15,9 +15,9 @@ from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory
 from wherry.core.modules.compiler import Compiler
+from wherry.core.networks.network import Namespaces, NetworkDriver, NetworkStore
 from wherry.core.remotes.hosts import RegistryConfig
 from wherry.core.remotes.remote import Remotes
-from wherry.core.networks.network import Namespaces, NetworkDriver, NetworkStore
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.tasks import Tasks
 from wherry.core.volumes.store import VolumeStore

@@ -10,8 +10,8 @@ from wherry.server.routes.containers import ContainerRoutes
 from wherry.server.routes.execs import ExecRoutes
 from wherry.server.routes.images import ImageRoutes
 from wherry.server.routes.makings import MakingRoutes
-from wherry.server.routes.registries import RegistryRoutes
 from wherry.server.routes.networks import NetworkRoutes
+from wherry.server.routes.registries import RegistryRoutes
 from wherry.server.routes.streams import StreamRoutes
 from wherry.server.routes.system import SystemRoutes
 from wherry.server.routes.volumes import VolumeRoutes
