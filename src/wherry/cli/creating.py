@@ -6,9 +6,11 @@ import sys
 from typing import Any
 
 from wherry.cli.app import App
-from wherry.errors import Conflict, NotFound
+from wherry.errors import Conflict, InvalidArgument, NotFound
 
 _MODULE_MAGIC = b"\0asm"
+_FETCHED = ("No such image", "does not match the specified platform")
+"""What an engine says when an image, or this platform of it, may be had from a registry."""
 
 
 def is_file(image: str) -> bool:
@@ -38,7 +40,7 @@ def create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
     try:
         answer = app.client.call("POST", "/containers/create", query, body)
     except NotFound as error:
-        if given["pull"] != "missing" or "No such image" not in str(error):
+        if given["pull"] != "missing" or not any(words in str(error) for words in _FETCHED):
             raise
         pull(app, body["Image"], given["platform"], quiet=given["quiet"])
         answer = app.client.call("POST", "/containers/create", query, body)
@@ -50,18 +52,20 @@ def create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
     return str(answer["Id"])
 
 
-def pull(app: App, image: str, platform: str | None, *, quiet: bool) -> None:
+def pull(app: App, image: str, platform: str | None, *, quiet: bool, all_tags: bool = False) -> None:
     """Fetch an image; its progress goes to stderr. NotFound and the like: what the engine or the registry said."""
+    # Imported only here: what is there already is run without them.
+    from wherry.cli.credentials import Logins, header
+    from wherry.cli.layers import follow
+
     name, at, digest = image.partition("@")
     tag = digest
     if not at:
         repository, separator, last = name.rpartition(":")
         # A colon before a slash belongs to the registry's port.
-        name, tag = (repository, last) if separator and "/" not in last else (name, "latest")
-    query = {"fromImage": name, "tag": tag, "platform": platform}
-    for message in app.client.stream("POST", "/images/create", query):
-        if error := message.get("error"):
-            raise NotFound(error)
-        if not quiet and "progress" not in message and message.get("status"):
-            prefix = f"{message['id']}: " if message.get("id") else ""
-            print(f"{prefix}{message['status']}", file=sys.stderr)
+        name, tag = (repository, last) if separator and "/" not in last else (name, "" if all_tags else "latest")
+    if all_tags and tag:
+        raise InvalidArgument("tag can't be used with --all-tags/-a")
+    query = {"fromImage": name, "tag": tag or None, "platform": platform}
+    login = header(Logins(app.environ).of_image(image))
+    follow(app.client.stream("POST", "/images/create", query, None, login), quiet=quiet)

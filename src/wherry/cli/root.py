@@ -43,7 +43,9 @@ IMAGE = {
     "load": Entry("save", "Load images from an archive", "load"),
     "ls": Entry("images", "List images"),
     "prune": Entry("prune", "Remove unused images", "image_prune"),
+    "export-module": Entry("manifest", "Write the module of an image to a file", "export_module"),
     "pull": Entry("pull", "Download an image"),
+    "push": Entry("push", "Upload an image"),
     "rm": Entry("rmi", "Remove images"),
     "save": Entry("save", "Save images to an archive"),
     "tag": Entry("tag", "Give an image another name"),
@@ -55,6 +57,7 @@ VOLUME = {
     "prune": Entry("prune", "Remove volumes that no container has", "volume_prune"),
     "rm": Entry("volume", "Remove volumes", "rm"),
 }
+MANIFEST = {"inspect": Entry("manifest", "Display an image's manifest at a registry", "inspect")}
 SYSTEM = {
     "df": Entry("df", "Show disk usage"),
     "events": Entry("events", "Follow what happens in the engine"),
@@ -94,11 +97,13 @@ ROOT = {
             ("wait", "wait", "command"),
         )
     },
-    **{name: Entry(name, "", section=_IMAGES) for name in ("history", "pull", "rmi", "save", "tag")},
+    **{name: Entry(name, "", section=_IMAGES) for name in ("history", "login", "pull", "push", "rmi", "save", "tag")},
     "load": Entry("save", "", "load", _IMAGES),
     "import": Entry("makings", "", "import_", _IMAGES),
+    "logout": Entry("login", "", "logout", _IMAGES),
     **{name: Entry(name, "", section=_ENGINE) for name in ("events", "info", "version", "completion")},
     "container": Entry("groups", "", "container", "Groups, as docker has them"),
+    "manifest": Entry("groups", "", "manifest", "Groups, as docker has them"),
     "image": Entry("groups", "", "image", "Groups, as docker has them"),
     "volume": Entry("groups", "", "volume", "Groups, as docker has them"),
     "system": Entry("groups", "", "system", "Groups, as docker has them"),

@@ -191,6 +191,7 @@ class _Pull:
         self._reference = reference
         self._lease = lease
         self._report = report
+        self._new: set[str] = set()
         self.fetched = False
 
     async def run(self, target: Descriptor, wanted: Platform | None) -> None:
@@ -274,14 +275,17 @@ class _Pull:
     async def _layer(self, layer: Descriptor, *, last: bool) -> None:
         if await self._pulls.fetch(self._repository, layer, self._report):
             self.fetched = True
-            if last:
-                self._report.state(short(layer.digest), "Pull complete")
-        else:
-            self._report.state(short(layer.digest), "Already exists")
+            self._new.add(layer.digest)
+        if last:
+            self._done(layer, changed=False)
+
+    def _done(self, layer: Descriptor, *, changed: bool) -> None:
+        news = changed or layer.digest in self._new
+        self._report.state(short(layer.digest), "Pull complete" if news else "Already exists")
 
     async def _unpack(self, step: Step) -> None:
-        what, size = short(step.layer.digest), step.layer.size
-        self._report.progress(what, "Extracting", size, size)
+        if step.layer.digest in self._new:
+            self._report.progress(short(step.layer.digest), "Extracting", step.layer.size, step.layer.size)
         loop = asyncio.get_running_loop()
 
         def hold(kind: ResourceKind, key: str) -> None:
@@ -290,12 +294,12 @@ class _Pull:
         work = partial(unpack_step, step, self._services.content, self._services.snapshots, hold=hold)
         running = loop.run_in_executor(None, work)
         try:
-            await asyncio.shield(running)
+            changed = await asyncio.shield(running)
         except asyncio.CancelledError:
             # A thread cannot be stopped: what it makes must be there, or not, before the lease ends.
             await asyncio.gather(running, return_exceptions=True)
             raise
-        self._report.state(what, "Pull complete")
+        self._done(step.layer, changed=changed)
 
     async def _hold(self, kind: ResourceKind, key: str) -> None:
         await asyncio.to_thread(self._services.leases.add, self._lease, kind, str(key))

@@ -11,7 +11,10 @@ import click
 from wherry.cli.app import App
 from wherry.cli.buildcontext import Context, folder_context, stdin_context
 from wherry.cli.command import command as declare
+from wherry.cli.credentials import Logins
+from wherry.cli.credentials import headers as registry_headers
 from wherry.cli.exits import FAILED, CommandError
+from wherry.cli.layers import line
 from wherry.cli.values import key_values
 from wherry.errors import InvalidArgument, Unimplemented
 
@@ -55,7 +58,8 @@ def command(app: App, /, path: str, **given: Any) -> None:
         "cachefrom": json.dumps(given["cache_from"]) if given["cache_from"] else None,
         "q": given["quiet"],
     }
-    headers = {"Content-Type": "application/x-tar", **_secrets(app, given["secret"])}
+    logins = registry_headers(Logins(app.environ).all())
+    headers = {"Content-Type": "application/x-tar", **_secrets(app, given["secret"]), **logins}
     image = ""
     for message in app.client.stream("POST", "/build", query, context.pieces, headers):
         image = _show(message, quiet=given["quiet"]) or image
@@ -124,6 +128,6 @@ def _show(message: dict[str, Any], *, quiet: bool) -> str:
         return stream.strip() or str((message.get("aux") or {}).get("ID") or "")
     if stream:
         print(stream, end="", flush=True)
-    elif message.get("status"):
-        print(message["status"], flush=True)
+    elif message.get("status") and "progress" not in message:
+        print(line(message), flush=True)
     return str((message.get("aux") or {}).get("ID") or "")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import click
 
 from wherry.cli.command import Entry, LazyGroup
-from wherry.cli.root import CONTAINER, IMAGE, SYSTEM, VOLUME
+from wherry.cli.root import CONTAINER, IMAGE, MANIFEST, SYSTEM, VOLUME
 
 
 @click.pass_context
@@ -20,5 +20,6 @@ def _group(name: str, help_: str, entries: Mapping[str, Entry]) -> LazyGroup:
 
 container = _group("container", "Manage containers.", CONTAINER)
 image = _group("image", "Manage images.", IMAGE)
+manifest = _group("manifest", "Manage manifests at registries.", MANIFEST)
 system = _group("system", "Manage the engine.", SYSTEM)
 volume = _group("volume", "Manage volumes.", VOLUME)

@@ -91,5 +91,20 @@ def _of_kind(kind: str) -> Command:
 
 
 container_inspect = _of_kind("container")
-image_inspect = _of_kind("image")
 volume_inspect = _of_kind("volume")
+
+
+@declare("[OPTIONS] IMAGE [IMAGE...]", "Show everything about one or more images.")
+@_options
+@click.option("--raw", is_flag=True, help="The manifest or index itself, byte for byte.")
+@click.option("--platform", metavar="OS/ARCH", help="With --raw: the manifest of this platform.")
+@click.pass_obj
+def image_inspect(
+    app: App, names: tuple[str, ...], style: str | None, size: bool, raw: bool, platform: str | None
+) -> int:
+    """With ``--raw`` what a digest is the digest of."""
+    if not raw:
+        return _inspect(app, names, ("image",), style, size)
+    for name in names:
+        sys.stdout.buffer.write(app.client.text("GET", refs.image(name, "/raw"), {"platform": platform}))
+    return 0

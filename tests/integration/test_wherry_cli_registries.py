@@ -1,0 +1,186 @@
+"""The wherry CLI and registries: a module's file goes there in one command, in either form, and comes out as it was."""
+
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.docker_registry import DockerRegistry
+from tests.integration.conftest import BIN, DEADLINE, Daemon
+
+
+class Wherry:
+    """The program with a home of its own."""
+
+    def __init__(self, daemon: Daemon, home: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
+        self.home = home
+        self.environ = {**kept, "WHERRY_HOST": daemon.host, "HOME": str(home), "PATH": f"{home}:{kept['PATH']}"}
+
+    def run(self, *words: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:  # noqa: A002
+        command = [str(BIN / "wherry"), *map(str, words)]
+        return subprocess.run(
+            command, env=self.environ, capture_output=True, check=False, timeout=DEADLINE, input=input
+        )
+
+    def __call__(self, *words: object, input: bytes = b"") -> str:  # noqa: A002
+        done = self.run(*words, input=input)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().strip()
+
+    def fails(self, *words: object, code: int = 1) -> str:
+        done = self.run(*words)
+        assert done.returncode == code, done.stderr.decode()
+        said = [line for line in done.stderr.decode().splitlines() if line.startswith("wherry: ")]
+        assert len(said) == 1
+        return said[0]
+
+    @property
+    def config(self) -> dict:
+        return json.loads((self.home / ".docker" / "config.json").read_text())
+
+
+@pytest.fixture
+def wherry(daemon: Daemon, tmp_path: Path) -> Wherry:
+    return Wherry(daemon, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[DockerRegistry]:
+    with DockerRegistry() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[DockerRegistry]:
+    with DockerRegistry(users={"me": "secret"}) as made:
+        yield made
+
+
+@pytest.mark.parametrize("form", ["image", "artifact"])
+def test_a_module_goes_there_and_comes_back(
+    wherry: Wherry, registry: DockerRegistry, guest_wasm: Path, tmp_path: Path, form: str
+) -> None:
+    name = f"{registry.address}/module-{form}"
+    pushed = wherry("push", "--as", form, guest_wasm, name)
+    assert pushed.startswith(f"{name}@sha256:")
+    wherry("rmi", name)
+    assert wherry("pull", name) == name
+    raw = wherry.run("image", "inspect", "--raw", name).stdout
+    manifest = json.loads(raw)
+    artifact = manifest["config"]["mediaType"] == "application/vnd.wasm.config.v0+json"
+    assert artifact == (form == "artifact")
+    assert wherry("run", "--rm", name) == "hello"
+    shown = json.loads(wherry("image", "inspect", name))[0]
+    assert (shown["Os"], shown["Architecture"]) == ("wasip1" if artifact else "wasi", "wasm")
+    assert shown["Config"]["Entrypoint"] == ["/guest.wasm"]
+    wherry("image", "export-module", name, "-o", tmp_path / "again.wasm")
+    assert (tmp_path / "again.wasm").read_bytes() == guest_wasm.read_bytes()
+    assert wherry.run("image", "export-module", name).stdout == guest_wasm.read_bytes()
+    # Converted again it is the same module, and pushed as it is the same manifest.
+    other = "image" if artifact else "artifact"
+    wherry("push", "-q", "--as", other, name)
+    wherry("push", "-q", name)
+    assert wherry("manifest", "inspect", "--raw", name).encode() == raw.strip()
+    assert json.loads(wherry("manifest", "inspect", name)) == manifest
+    wherry("rmi", name)
+
+
+def test_run_pulls(wherry: Wherry, registry: DockerRegistry, guest_wasm: Path) -> None:
+    name = f"{registry.address}/run"
+    wherry("push", "-q", guest_wasm, name)
+    wherry("rmi", name)
+    done = wherry.run("run", "--rm", name)
+    assert (done.returncode, done.stdout) == (0, b"hello\n")
+    assert f"Status: Downloaded newer image for {name}:latest" in done.stderr.decode()
+    assert any(words in done.stderr.decode() for words in (": Pull complete", ": Already exists"))
+    wherry("tag", name, f"{name}:other")
+    wherry("push", "-q", "--all-tags", name)
+    wherry("rmi", name, f"{name}:other")
+    wherry("pull", "-a", "-q", name)
+    assert sorted(wherry("images", "--format", "{{.Tag}}", name).split()) == ["latest", "other"]
+
+
+def test_login_and_logout(wherry: Wherry, guarded: DockerRegistry, guest_wasm: Path) -> None:
+    name = f"{guarded.address}/private"
+    assert "unauthorized" in wherry.fails("push", guest_wasm, name)
+    assert "unauthorized" in wherry.fails("login", "-u", "me", "-p", "wrong", guarded.address)
+    assert wherry("login", "-u", "me", "--password-stdin", guarded.address, input=b"secret\n") == "Login Succeeded"
+    path = wherry.home / ".docker" / "config.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert wherry.config["auths"] == {guarded.address: {"auth": "bWU6c2VjcmV0"}}
+    assert wherry("login", guarded.address) == "Login Succeeded"
+    wherry("push", "-q", guest_wasm, name)
+    wherry("rmi", name)
+    assert wherry.run("run", "--rm", name).stdout == b"hello\n"
+    wherry("rmi", name)
+    assert "hello" not in wherry("build", "-q", "-t", "on-private", "-", input=f"FROM {name}\nENV A=1\n".encode())
+    assert "Removing login credentials" in wherry("logout", guarded.address)
+    assert wherry.config["auths"] == {}
+    assert "pull access denied" in wherry.fails("pull", name)
+    assert "Not logged in" in wherry("logout", guarded.address)
+
+
+HELPER = """\
+#!/bin/sh
+read server
+case $1 in
+    get) [ -f "$HOME/kept" ] && cat "$HOME/kept" || { echo "credentials not found in native keychain"; exit 1; } ;;
+    store) echo "$server" > "$HOME/kept" ;;
+    erase) rm -f "$HOME/kept" ;;
+esac
+"""
+
+
+def test_a_credential_helper(wherry: Wherry, guarded: DockerRegistry, guest_wasm: Path) -> None:
+    helper = wherry.home / "docker-credential-fake"
+    helper.write_text(HELPER)
+    helper.chmod(0o755)
+    (wherry.home / ".docker").mkdir()
+    config = wherry.home / ".docker" / "config.json"
+    config.write_text(json.dumps({"credHelpers": {guarded.address: "fake"}, "other": {"kept": [1]}}))
+    name = f"{guarded.address}/helped"
+    assert "unauthorized" in wherry.fails("push", guest_wasm, name)
+    wherry("login", "-u", "me", "-p", "secret", guarded.address)
+    assert json.loads((wherry.home / "kept").read_text())["Secret"] == "secret"
+    assert wherry.config["other"] == {"kept": [1]}
+    assert "secret" not in config.read_text()
+    wherry("push", "-q", guest_wasm, name)
+    wherry("logout", guarded.address)
+    assert not (wherry.home / "kept").exists()
+    helper.unlink()
+    assert "docker-credential-fake is not installed" in wherry.fails("pull", name)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]", '{"auths": 5}', '{"auths": {"127.0.0.1:1": {"auth": "%%%"}}}'])
+def test_a_damaged_configuration(wherry: Wherry, text: str) -> None:
+    (wherry.home / ".docker").mkdir()
+    (wherry.home / ".docker" / "config.json").write_text(text)
+    said = wherry.fails("pull", "127.0.0.1:1/x")
+    assert "connection refused" in said or f"cannot read {wherry.home}/.docker/config.json" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["push", "nosuch:1"], "does not exist locally with the tag: nosuch"),
+        (["push", "--as", "zip", "guest"], "unknown form 'zip'"),
+        (["push", "./a.wasm"], "say under which name"),
+        (["push", "./a.wasm", "host/UPPER"], "must be lowercase"),
+        (["push", "-a", "x:1"], "tag can't be used with --all-tags"),
+        (["pull", "-a", "x:1"], "tag can't be used with --all-tags"),
+        (["pull", "a//b"], "invalid reference format"),
+        (["login", "-u", "me", "bad host"], "non TTY"),
+        (["login", "-u", "me", "-p", "x", "nothost"], "invalid registry 'nothost'"),
+        (["login", "--password-stdin"], "Must provide --username"),
+        (["manifest", "inspect", "nosuch"], "no such manifest: nosuch:latest"),
+        (["image", "export-module", "nosuch"], "No such image: nosuch"),
+        (["image", "inspect", "--raw", "nosuch"], "No such image: nosuch"),
+    ],
+)
+def test_what_is_wrong_is_said(wherry: Wherry, words: list[str], said: str) -> None:
+    assert said in wherry.fails(*words)
