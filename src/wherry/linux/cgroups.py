@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
+from wherry.errors import InvalidArgument
 from wherry.record import Record
 from wherry.suppress import suppress
 
@@ -205,6 +206,8 @@ def create(hierarchies: Hierarchies, path: str, limits: Limits) -> Cgroup:
     folders: dict[str, str] = {}
     wanted = limits.controllers()
     relative = os.path.normpath("/" + path).lstrip("/")
+    if not relative:
+        raise InvalidArgument(f"cgroup {path!r} is that of the whole machine: name one below it")
     if hierarchies.unified:
         folder = _make(hierarchies.unified, relative, wanted & hierarchies.controllers)
         if folder:

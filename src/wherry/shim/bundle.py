@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 
 from wherry.errors import FailedPrecondition, InvalidArgument, NotFound
-from wherry.oci.spec import Process, Spec
+from wherry.oci.document import decode
+from wherry.oci.spec import SPEC_LIMIT, Process, Spec
 from wherry.wire.wellknown import Any as Packed
 
 TYPE_CHECKING = False  # see record.py
@@ -19,7 +19,7 @@ def read_spec(bundle: str) -> Spec:
     """The bundle's ``config.json``. NotFound; InvalidArgument; FailedPrecondition: it can't be read."""
     try:
         with open(os.path.join(bundle, "config.json"), "rb") as file:
-            return Spec.parse(file.read())
+            return Spec.parse(file.read(SPEC_LIMIT + 1))
     except OSError as error:
         kind = NotFound if error.errno == errno.ENOENT else FailedPrecondition
         raise kind(f"bundle {bundle}: cannot read config.json: {error.strerror}") from None
@@ -32,9 +32,6 @@ def read_process(packed: Packed | None) -> Process:
     return Process.from_json(from_json(packed.value, "process"))
 
 
-def from_json(data: bytes, what: str) -> Any:
-    """A JSON value. InvalidArgument names ``what`` it should have been."""
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise InvalidArgument(f"{what} is not JSON: {error}") from None
+def from_json(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object. InvalidArgument names ``what`` it should have been."""
+    return decode(data, what, limit=SPEC_LIMIT)

@@ -259,7 +259,7 @@ def _mount_rootfs(sandbox: Sandbox) -> None:
     if not sandbox.mounts:
         mounts.mount(sandbox.rootfs, sandbox.rootfs, "", mounts.MS_BIND | mounts.MS_REC)
     for mount in sandbox.mounts:
-        target = posixpath.join(sandbox.rootfs, mount.target) if mount.target else sandbox.rootfs
+        target = f"{sandbox.rootfs}/{mount.target}" if mount.target else sandbox.rootfs
         mounts.mount_with(mount.type, mount.source, mount.options, target)
 
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from wherry.errors import InvalidArgument, NotFound, Unavailable, WherryError
 from wherry.linux import cgroups
 from wherry.shim import policy
-from wherry.shim.group import Group, Server, birth_of, open_group, run_folder, sweep
+from wherry.shim.group import Group, Server, birth_of, check_id, open_group, run_folder, sweep
 from wherry.wire import task as api
 from wherry.wire import ttrpc
 from wherry.wire.status import error_of
@@ -55,8 +55,9 @@ def parse(arguments: Sequence[str]) -> Words:
 def start(words: Words, environ: Mapping[str, str]) -> str:
     """Make sure that the group is served; returns the address for stdout. Runs in the bundle."""
     container_id, namespace = words["id"], words["namespace"]
-    if not container_id or not namespace or "/" in container_id:
+    if not container_id or not namespace:
         raise InvalidArgument("start needs -namespace and -id")
+    check_id(container_id)
     run = run_folder(os.geteuid(), environ.get("XDG_RUNTIME_DIR", ""))
     sweep(run)
     for _ in range(_STARTS):
@@ -75,9 +76,7 @@ def start(words: Words, environ: Mapping[str, str]) -> str:
 
 def _launch(group: Group, run: str, words: Words, environ: Mapping[str, str]) -> Server:
     path = f"{run}/{os.urandom(6).hex()}.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, open(f"{group.folder}/log", "ab") as log:
-        listening.bind(path)
-        listening.listen(512)
+    with listen(path) as listening, open(f"{group.folder}/log", "ab") as log:
         # Lean: no site, no user's paths, no user's environment.
         cache = environ.get("WHERRY_CACHE", "") or _default_cache(environ)
         events = environ.get("TTRPC_ADDRESS", "")
@@ -90,6 +89,18 @@ def _launch(group: Group, run: str, words: Words, environ: Mapping[str, str]) ->
         )  # fmt: skip
     process.returncode = 0  # it outlives this command, which need not wait for it
     return Server(process.pid, birth_of(process.pid), f"unix://{path}")
+
+
+def listen(path: str) -> socket.socket:
+    """A unix socket that listens at ``path``, for this user alone: who connects there gives orders to the shim."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(before)
+    listening.listen(512)
+    return listening
 
 
 def _search_path() -> list[str]:
@@ -114,7 +125,7 @@ def delete(words: Words, environ: Mapping[str, str]) -> bytes:
     """Clean up after a container whose shim may be dead or alive; returns the DeleteResponse for stdout. Idempotent."""
     run = run_folder(os.geteuid(), environ.get("XDG_RUNTIME_DIR", ""))
     group = open_group(run, words["namespace"], words["address"])
-    group.arrived(words["id"])
+    group.arrived(check_id(words["id"]))
     server = group.server()
     answer = api.DeleteResponse(exit_status=_KILLED, exited_at=Timestamp.from_ns(time.time_ns()))
     if server is not None and server.alive():

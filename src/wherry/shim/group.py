@@ -10,9 +10,10 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
+import stat
 import time
 
-from wherry.errors import FailedPrecondition
+from wherry.errors import FailedPrecondition, InvalidArgument
 from wherry.record import Record
 from wherry.suppress import suppress
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _PENDING_SECONDS = 10.0
+_BETWEEN = str.maketrans("", "", "-_.")
 
 
 class Server(Record):
@@ -110,6 +112,17 @@ class Group(Record):
         return file
 
 
+def check_id(text: str) -> str:
+    """``text``, if it can be a container's id: files are named after it. InvalidArgument.
+
+    Source: containerd pkg/identifiers: letters and digits, with - _ . between them, 76 at most.
+    """
+    plain = text.translate(_BETWEEN)
+    if not (plain.isascii() and plain.isalnum() and len(text) <= 76 and text[0].isalnum() and text[-1].isalnum()):
+        raise InvalidArgument(f"{text[:80]!r} is no container id: letters, digits and - _ . between them, 76 at most")
+    return text
+
+
 def birth_of(pid: int) -> str:
     """A process's start time in clock ticks, "" if there is no such process or it is a zombie."""
     try:
@@ -156,8 +169,14 @@ def open_group(run: str, namespace: str, address: str) -> Group:
     if "/" in namespace or len(name) > 250:
         raise FailedPrecondition(f"namespace and address are no name for a folder: {name[:80]}")
     folder = f"{run}/{name}"
-    os.makedirs(f"{folder}/pending", mode=0o700, exist_ok=True)
-    status = os.stat(run)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise FailedPrecondition(f"{run} belongs to another user or is writable by others: remove it")
+    for path in (os.path.dirname(run), run, folder, f"{folder}/pending"):
+        _own_folder(path)
     return Group(folder)
+
+
+def _own_folder(path: str) -> None:
+    """Make a folder, or find it to be nobody else's: who can put one of his own in its place, would be our shim."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        raise FailedPrecondition(f"{path} belongs to another user or is writable by others: remove it")

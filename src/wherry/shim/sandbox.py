@@ -36,10 +36,14 @@ LISTEN_ANNOTATION = "dev.wherry.listen"
 """The ports a container may be reached at: ``80/tcp,53/udp``. Without it, any."""
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _KERNEL_FOLDERS = ("/dev", "/proc", "/sys")
+_LAST_ID = 2**32 - 2
+"""The next number means "leave it as it is" to the kernel: root, here."""
 
 
 def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
     """The sandbox that ``spec`` asks for; ``mounts`` make the rootfs, ``bundle`` is the folder of both."""
+    if any(".." in mount.target.split("/") for mount in mounts):
+        raise InvalidArgument("a mount of the rootfs leads out of it")
     flags, network = clone.CLONE_NEWNS, ""
     for namespace in spec.linux.namespaces:
         if namespace.type == "network" and namespace.path:
@@ -129,6 +133,9 @@ def plan_command(process: Process) -> Command:
     module, _, entry = process.args[0].partition("#")
     if any("\0" in word for word in (*process.args, *process.env, process.cwd)):
         raise InvalidArgument("a NUL byte in the command, the environment or the working directory")
+    user = process.user
+    if any(number > _LAST_ID for number in (user.uid, user.gid, *user.additional_gids)):
+        raise InvalidArgument(f"user and group ids go up to {_LAST_ID}")
     effective = process.capabilities.get("effective", ()) if process.user.uid == 0 else ()
     return Command(
         module=module,
@@ -143,7 +150,9 @@ def plan_command(process: Process) -> Command:
         groups=process.user.additional_gids,
         umask=process.user.umask,
         capabilities=frozenset(effective) & KEPT_CAPABILITIES,
-        rlimits=tuple((limit.type, limit.soft, limit.hard) for limit in process.rlimits),
+        rlimits=tuple(
+            (limit.type, limit.soft, limit.hard) for limit in process.rlimits if limit.type.startswith("RLIMIT_")
+        ),
     )
 
 

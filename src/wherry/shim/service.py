@@ -25,7 +25,7 @@ from wherry.shim import sandbox
 from wherry.shim.birth import Command
 from wherry.shim.bundle import from_json, read_process, read_spec
 from wherry.shim.container import Container
-from wherry.shim.group import Group
+from wherry.shim.group import Group, check_id
 from wherry.shim.listener import Call
 from wherry.shim.modules import Modules
 from wherry.shim.nursery import Newborn, Nursery
@@ -121,7 +121,7 @@ class TaskService:
     # Create
 
     def _create(self, call: Call, request: api.CreateTaskRequest) -> None:
-        if request.id in self.containers:
+        if check_id(request.id) in self.containers:
             raise AlreadyExists(f"task {request.id} exists already")
         if request.checkpoint:
             raise Unimplemented("checkpoints are not offered for WASM containers")
