@@ -5,6 +5,7 @@ Everything here happens in the child. It tells its parent how it goes by a pipe:
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -314,7 +315,10 @@ def _set_rlimits(command: Command) -> None:
     for name, soft, hard in command.rlimits:
         number = getattr(resource, name, None)
         if number is not None:
-            resource.setrlimit(number, (_rlimit(soft), _rlimit(hard)))
+            try:
+                resource.setrlimit(number, (_rlimit(soft), _rlimit(hard)))
+            except ValueError:  # how Python words EPERM and EINVAL here
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"{name} {soft}:{hard}") from None
 
 
 def _rlimit(value: int) -> int:
