@@ -136,6 +136,17 @@ def test_flags_that_are_not_defined(call: Caller) -> None:
     assert call("sock_accept", listener, 0x100, OUT) == "INVAL"
 
 
+def test_rights_that_were_dropped(call: Caller) -> None:
+    client, server = connected(call)
+    listener, _ = listening(call)
+    for fd in (client, server, listener):
+        assert call("fd_fdstat_set_rights", fd, 0, 0) == "SUCCESS"
+    assert call("sock_recv", server, *call.iovecs((MORE, 5)), 0, OUT, OUT + 4) == "NOTCAPABLE"
+    assert call("sock_send", client, *call.iovecs((MORE, 5)), 0, OUT) == "NOTCAPABLE"
+    assert call("sock_accept", listener, 0, OUT) == "NOTCAPABLE"
+    assert call("sock_shutdown", client, 1) == "NOTCAPABLE"
+
+
 def test_accepting_without_blocking(call: Caller) -> None:
     listener, port = listening(call, INET6)
     assert call("fd_fdstat_set_flags", listener, abi.FDFLAG_NONBLOCK) == "SUCCESS"

@@ -62,10 +62,13 @@ def policy_of(host: Host) -> SocketPolicy:
     return host.sockets
 
 
-def get(host: Host, fd: int) -> SocketEntry:
-    """The socket; BADF, NOTSOCK; NOTSUP for one that was inherited as stdin, stdout or stderr."""
+def get(host: Host, fd: int, right: int = 0) -> SocketEntry:
+    """The socket; BADF, NOTSOCK; NOTSUP for one that was inherited as stdin, stdout or stderr; NOTCAPABLE where the
+    guest has dropped ``right``."""
     entry = host.table.get(fd)
     if isinstance(entry, SocketEntry):
+        if right:
+            entry.need(right)
         return entry
     inherited = entry.filetype() in (abi.SOCKET_STREAM, abi.SOCKET_DGRAM)
     raise WasiError(NOTSUP if inherited else NOTSOCK)
@@ -122,7 +125,7 @@ def listen(host: Host, fd: int, backlog: int) -> None:
 
 def accept(host: Host, fd: int, flags: int) -> int:
     """The connection's number in the guest. AGAIN, CONNABORTED, INVAL, MFILE, NOTSUP: not a stream."""
-    sock = get(host, fd).socket
+    sock = get(host, fd, abi.RIGHT_SOCK_ACCEPT).socket
     if flags & ~abi.FDFLAG_NONBLOCK:
         raise WasiError(INVAL)
     family = sock.family
@@ -142,7 +145,7 @@ def connect(host: Host, fd: int, address: Address) -> None:
 
 def receive(host: Host, fd: int, iovs: int, count: int, flags: int) -> tuple[int, int, Address]:
     """Bytes received, roflags, and whom they are from (None on a stream). AGAIN, CONNRESET, INVAL, NOTCONN."""
-    sock = get(host, fd).socket
+    sock = get(host, fd, abi.RIGHT_FD_READ).socket
     linux = _RECEIVE_FLAGS.get(flags)
     if linux is None:
         raise WasiError(INVAL)
@@ -152,7 +155,7 @@ def receive(host: Host, fd: int, iovs: int, count: int, flags: int) -> tuple[int
 
 def send(host: Host, fd: int, iovs: int, count: int, flags: int) -> int:
     """Bytes sent to the peer. AGAIN, CONNRESET, DESTADDRREQ, INVAL: there are no flags; MSGSIZE, NOTCONN, PIPE."""
-    sock = get(host, fd).socket
+    sock = get(host, fd, abi.RIGHT_FD_WRITE).socket
     if flags:
         raise WasiError(INVAL)
     return sock.sendmsg(host.memory.iovecs(iovs, count), (), _SEND_FLAGS)
@@ -160,7 +163,7 @@ def send(host: Host, fd: int, iovs: int, count: int, flags: int) -> int:
 
 def send_to(host: Host, fd: int, iovs: int, count: int, flags: int, address: Address) -> int:
     """The same to an address. ACCES: the container may not call out."""
-    sock = get(host, fd).socket
+    sock = get(host, fd, abi.RIGHT_FD_WRITE).socket
     _may_call(host)
     if flags:
         raise WasiError(INVAL)
@@ -169,7 +172,7 @@ def send_to(host: Host, fd: int, iovs: int, count: int, flags: int, address: Add
 
 def shutdown(host: Host, fd: int, how: int) -> None:
     """``how`` are sdflags. INVAL, NOTCONN."""
-    sock = get(host, fd).socket
+    sock = get(host, fd, abi.RIGHT_SOCK_SHUTDOWN).socket
     if how not in (abi.SDFLAG_RD, abi.SDFLAG_WR, abi.SDFLAG_RD | abi.SDFLAG_WR):
         raise WasiError(INVAL)
     sock.shutdown(how - 1)  # SHUT_RD, SHUT_WR and SHUT_RDWR, in the flags' order
