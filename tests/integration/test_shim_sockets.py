@@ -16,6 +16,7 @@ from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, make_fifos
 from wherry.core.tasks.tasks import Task
 from wherry.errors import FailedPrecondition, InvalidArgument
+from wherry.linux import netns
 from wherry.wasm.wasi.errno import ACCES, NOTCAPABLE, NUMBERS
 
 DATA = Path(__file__).parent.parent / "data"
@@ -302,6 +303,20 @@ async def test_the_hosts_network(guests: Sockets) -> None:
     with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
         assert await asyncio.to_thread(exchange, connection, b"host") == b"host"
     assert (await server.rest())[-1] == "done"
+
+
+async def test_a_network_that_is_younger_than_the_child(guests: Sockets, tmp_path: Path) -> None:
+    """A spare child has its own mounts: it does not see what is pinned where mounts are private."""
+    expected = ["open: 0", "bind: 0", "listen: 0", "bind udp: 0", f"connect: {REFUSED}"]
+    assert await guests.run("wasmedge", "rights", "7000") == expected
+    for number in range(3):  # the first may meet no spare child yet
+        path = str(tmp_path / f"net{number}")
+        netns.make(path)
+        try:
+            guests.network = NetworkNamespace(path)
+            assert await guests.run("wasmedge", "rights", "7000") == expected
+        finally:
+            netns.remove(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import ctypes
 import sys
 
 from wherry.linux import signals
-from wherry.linux.syscalls import libc, syscall_with_gil
+from wherry.linux.syscalls import check, libc, syscall_with_gil
 from wherry.record import Record
 
 CLONE_VM = 0x100
@@ -74,10 +74,8 @@ def clone(flags: int, cgroup_fd: int | None = None) -> Child | None:
 
 
 def setns(fd: int, flags: int) -> None:
-    """Join namespaces: ``fd`` is a pidfd (kernel 5.8), ``flags`` CLONE_NEW* bits."""
-    if libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, "setns")
+    """Join namespaces: ``fd`` is a pidfd (kernel 5.8) or a namespace's own, ``flags`` CLONE_NEW* bits. OSError."""
+    check(libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)))
 
 
 def prctl(option: int, argument: int = 0) -> None:

@@ -15,6 +15,9 @@ from wherry.linux.syscalls import check, libc
 
 T = TypeVar("T")
 
+# As Docker has it: in its own network a container needs no privilege for low ports, nor for ICMP echo sockets.
+_PARAMETERS = (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647"))
+
 
 def make(path: str) -> None:
     """Make a namespace, its loopback device up, and pin it at ``path``, a file that is made. Blocks. OSError."""
@@ -29,6 +32,9 @@ def make(path: str) -> None:
 def _make_here(path: str) -> None:
     check(libc.unshare(ctypes.c_int(clone.CLONE_NEWNET)), "unshare")
     links.set_up("lo")
+    for name, value in _PARAMETERS:
+        with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as file:
+            file.write(value)
     mounts.mount("/proc/thread-self/ns/net", path, "", mounts.MS_BIND)
 
 

@@ -64,8 +64,8 @@ class Cradle(Record):
 
 
 class Birth(Record):
-    """What it becomes: its place, its command, its program, its stdio, the file that its meter counts in, and the
-    cgroup.procs files to join."""
+    """What it becomes: its place, its command, its program, its stdio, the file that its meter counts in, the
+    cgroup.procs files to join, and the network namespace, or -1."""
 
     sandbox: Sandbox
     command: Command
@@ -73,6 +73,7 @@ class Birth(Record):
     stdio: tuple[int, int, int]
     meter: int
     join: tuple[int, ...] = ()
+    network: int = -1
 
 
 class Doing:
@@ -150,7 +151,7 @@ def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
         ("take stdio", lambda: _take_stdio(birth)),
         ("share the meter", lambda: _share_meter(birth)),
         ("join cgroups", lambda: _join_cgroups(birth.join)),
-        ("join the network", lambda: _join_network(sandbox)),
+        ("join the network", lambda: _join_network(birth)),
         ("mount the rootfs", lambda: _mount_rootfs(sandbox)),
         ("enter the rootfs", lambda: _enter_rootfs(sandbox, command)),
         ("set the hostname", lambda: _set_hostname(sandbox)),
@@ -236,12 +237,11 @@ def _join_cgroups(files: tuple[int, ...]) -> None:
         os.close(fd)
 
 
-def _join_network(sandbox: Sandbox) -> None:
-    if sandbox.network:
-        fd = os.open(sandbox.network, os.O_RDONLY | os.O_CLOEXEC)
-        clone.setns(fd, clone.CLONE_NEWNET)
-        os.close(fd)
-    for name, value in sandbox.sysctls:  # what of /proc/sys/net is seen there depends on who looks
+def _join_network(birth: Birth) -> None:
+    if birth.network >= 0:
+        clone.setns(birth.network, clone.CLONE_NEWNET)
+        os.close(birth.network)
+    for name, value in birth.sandbox.sysctls:  # what of /proc/sys/net is seen there depends on who looks
         with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
             file.write(value)
 

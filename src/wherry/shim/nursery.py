@@ -10,7 +10,7 @@ import _socket
 import os
 import time
 
-from wherry.errors import InvalidArgument, Unavailable, WherryError
+from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
 from wherry.linux import cgroups, clone
 from wherry.record import Record
 from wherry.shim import heard, zygote
@@ -97,14 +97,19 @@ class Nursery:
 
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
+        network = _open_network(new.sandbox)
         flags = new.sandbox.flags | _user_namespace()
         spare = None if cgroup.folders else self._take_spare(flags, new.preloaded)
         self._want(flags)
-        if spare is not None and self._give_birth(spare.lines, new, ()):
-            return self._process(spare.lines, new)
-        into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
-        request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
-        return self._conceive(new, request, into, cgroup)
+        try:
+            if spare is not None and self._give_birth(spare.lines, new, network):
+                return self._process(spare.lines, new)
+            into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
+            request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
+            return self._conceive(new, request, into, cgroup, network)
+        finally:
+            for fd in network:
+                os.close(fd)
 
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
         """A further process in the container whose first one is ``leader``."""
@@ -115,13 +120,15 @@ class Nursery:
         flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
         fuel = bool(new.sandbox.fuel)
         request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified), fuel=fuel)
-        return self._conceive(new, request, extra, cgroup)
+        return self._conceive(new, request, extra, cgroup, [])
 
-    def _conceive(self, new: Newborn, request: Conception, extra: list[int], cgroup: cgroups.Cgroup) -> Process:
+    def _conceive(
+        self, new: Newborn, request: Conception, extra: list[int], cgroup: cgroups.Cgroup, network: list[int]
+    ) -> Process:
         join = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in cgroup.join_files()]
         try:
             lines = self._ask(request, extra)
-            if not self._give_birth(lines, new, join):
+            if not self._give_birth(lines, new, [*network, *join]):
                 lines.close()
                 raise Unavailable("the zygote died: try again")
         finally:
@@ -155,13 +162,13 @@ class Nursery:
                 zygote.send(self._zygote.line, zygote.warm(self._warmup), [])
             zygote.send(self._zygote.line, message, descriptors)
 
-    def _give_birth(self, lines: _Lines, new: Newborn, join: list[int] | tuple[()]) -> bool:
+    def _give_birth(self, lines: _Lines, new: Newborn, more: list[int]) -> bool:
         """Tell a child what it is to be; False if it is dead."""
         message = pack(new.sandbox, new.command, new.module)
         if len(message) > MESSAGE_LIMIT:
             raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
         try:
-            zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *join])
+            zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *more])
         except OSError:
             return False
         return True
@@ -223,6 +230,17 @@ class Nursery:
             if pid:
                 reap_later(self._reactor, pid)
         spare.lines.close()
+
+
+def _open_network(sandbox: Sandbox) -> list[int]:
+    """The network namespace to be joined, if there is one: opened here, for what is mounted after a spare child was
+    cloned may not be seen by it. FailedPrecondition."""
+    if not sandbox.network:
+        return []
+    try:
+        return [os.open(sandbox.network, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)]
+    except OSError as error:
+        raise FailedPrecondition(f"cannot join the network {sandbox.network}: {error.strerror}") from None
 
 
 def _user_namespace() -> int:

@@ -173,7 +173,7 @@ class _Zygote:
             clone.setns(leader, request.flags)
             born = clone.clone(clone.CLONE_PARENT)
             if born is None:
-                child.wait_to_live_beside(cradle, line, self._receive)
+                child.wait_to_live_beside(cradle, line, self._receive_beside)
             report.forked(cradle.report, born.pid)
             os._exit(0)
 
@@ -183,7 +183,11 @@ class _Zygote:
         if self._warmup:
             self._runtime.rehearse(self._warmup)
 
-    def _receive(self, line: int) -> Birth | None:
+    def _receive_beside(self, line: int) -> Birth | None:
+        """In a further child: it is in the container's network already."""
+        return self._receive(line, beside=True)
+
+    def _receive(self, line: int, *, beside: bool = False) -> Birth | None:
         """In a child: what it is to be; None when it is not needed any more."""
         control = _socket.socket(fileno=line)
         message, descriptors = receive(control)
@@ -192,8 +196,9 @@ class _Zygote:
             return None
         sandbox, command, module = unpack(message)
         stdin, stdout, stderr, meter, *join = descriptors
+        network = join.pop(0) if sandbox.network and not beside else -1
         program = self._own(module, fuel=bool(sandbox.fuel))
-        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join))
+        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join), network)
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""
