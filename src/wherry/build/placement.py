@@ -65,7 +65,7 @@ class Placement:
 
     def folder(self, path: str) -> None:
         """See to it that there is a folder at the absolute ``path``; those made belong to the owner given."""
-        self._parents(self.after.resolve(path) + "/x")
+        self._parents(join(self.after.resolve(path), "x"))
 
     def _entry(self, path: str, entry: Entry) -> None:
         self._parents(path)

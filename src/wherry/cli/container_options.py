@@ -97,6 +97,7 @@ def options() -> list[click.Option]:
         _one("--health-interval", metavar="DURATION", hidden=True),
         _one("--health-timeout", metavar="DURATION", hidden=True),
         _one("--health-start-period", metavar="DURATION", hidden=True),
+        _one("--health-start-interval", metavar="DURATION", hidden=True),
         click.Option(("--health-retries",), type=int, metavar="N", hidden=True),
         _flag("--no-healthcheck", hidden=True),
         _one("--cidfile", metavar="FILE", help_="Write the container's ID to a file."),
@@ -273,7 +274,12 @@ def _console_size() -> list[int]:
 def _healthcheck(given: dict[str, Any]) -> dict[str, Any] | None:
     if given["no_healthcheck"]:
         return {"Test": ["NONE"]}
-    spans = {"Interval": "health_interval", "Timeout": "health_timeout", "StartPeriod": "health_start_period"}
+    spans = {
+        "Interval": "health_interval",
+        "Timeout": "health_timeout",
+        "StartPeriod": "health_start_period",
+        "StartInterval": "health_start_interval",
+    }
     health: dict[str, Any] = {
         name: parse_duration(given[option]) for name, option in spans.items() if given[option] is not None
     }

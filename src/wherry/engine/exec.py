@@ -11,14 +11,11 @@ from wherry.core.tasks.fifos import make_fifos
 from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
-from wherry.engine.containers.ground import ground
-from wherry.engine.containers.launch import exit_code_of, find_user, io_folder
+from wherry.engine.containers.execspec import exec_document
+from wherry.engine.containers.launch import exit_code_of, io_folder
 from wherry.engine.containers.live import Live
-from wherry.engine.containers.request import merged_environment
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.run import GRACE, Nowhere, Run
-from wherry.engine.spec.linux import held_capabilities
-from wherry.engine.spec.process import exec_process
 from wherry.engine.streams import Streams
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
 
@@ -124,7 +121,7 @@ class Execs:
 
     async def _launch(self, found: _Exec, run: Run, start: ExecStart) -> None:
         config, task = found.config, found.live.process()
-        document = await asyncio.to_thread(self._document, found, start)
+        document = await asyncio.to_thread(exec_document, self._services, found.live.record, config, start.size)
         folder = os.path.join(io_folder(self._services.config.state, found.live.record.id), found.id[:12])
         io = await asyncio.to_thread(
             make_fifos, folder, stdin=config["AttachStdin"], terminal=config["Tty"], prefix="exec-"
@@ -156,24 +153,6 @@ class Execs:
                 raise
             # The shim judges the module; in the words by which clients tell 126.
             raise InvalidArgument(f'exec: "{found.config["Cmd"][0]}": exec format error: {error}') from error
-
-    def _document(self, found: _Exec, start: ExecStart) -> Json:
-        record, config = found.live.record, found.config
-        layers = self._services.snapshots.layers(record.id)
-        linux = record.kind == "linux"
-        name = config["User"] or record.config["User"]
-        user = find_user(name, record.host_config["GroupAdd"] or (), layers, always=linux)
-        merged = {
-            **config,
-            "Env": merged_environment(config["Env"], record.config["Env"]),
-            "WorkingDir": config["WorkingDir"] or record.config["WorkingDir"],
-            "Hostname": record.config["Hostname"],
-        }
-        held = None
-        if linux:
-            there = ground(record.host_config, self._services.config)
-            held = held_capabilities(record.host_config, there, privileged=config["Privileged"])
-        return exec_process(merged, record.host_config, user, start.size, held)
 
     async def _watch(self, found: _Exec, process: Process, run: Run) -> None:
         live = found.live

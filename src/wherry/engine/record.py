@@ -19,7 +19,8 @@ EXTENSION: Final = "docker"
 @dataclass(frozen=True, slots=True)
 class State:
     """Docker's ``State``. Times in nanoseconds since the epoch, 0 is never. ``pid`` is 0 unless it runs;
-    ``usage`` is what its last run used (see usage.py)."""
+    ``usage`` is what its last run used (see usage.py), ``health`` docker's document of that name, None for a container
+    that is not checked."""
 
     status: Status = "created"
     pid: int = 0
@@ -29,6 +30,7 @@ class State:
     started_at: int = 0
     finished_at: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
+    health: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

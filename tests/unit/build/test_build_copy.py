@@ -170,6 +170,12 @@ async def test_workdir_makes_only_what_is_missing(workshop: Workshop) -> None:
     assert workshop.cached == [False, True, True, True, True, True]
 
 
+async def test_the_root_as_a_folder_to_work_in(workshop: Workshop) -> None:
+    result = await workshop.build(context("FROM scratch\nWORKDIR /\nCOPY d .\nWORKDIR ..\n", SOURCES))
+    assert result.config.config.working_dir == "/"
+    assert len(result.config.diff_ids) == 1
+
+
 def test_layers_are_laid_over_each_other(tmp_path: Path) -> None:
     tree = Tree()
     layers: list[dict[str, Any]] = [

@@ -23,6 +23,7 @@ from wherry.engine.containers.launch import Launcher, find_module
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook, LogQuery
 from wherry.engine.containers.membership import Membership
+from wherry.engine.containers.probes import Probes
 from wherry.engine.containers.recovery import Recovery
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
@@ -88,6 +89,7 @@ class Containers:
             self._logbook,
             self.tell,
             background,
+            Probes(services, self.registry, self.tell, background),
         )
         self._creation = Creation(
             services,

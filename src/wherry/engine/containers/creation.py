@@ -79,7 +79,7 @@ class Creation:
                 self._registry.release(wanted, container_id)
             raise
         foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
-        return {"Id": record.id, "Warnings": [*foreign, *warnings(record, request.config)]}
+        return {"Id": record.id, "Warnings": [*foreign, *warnings(record)]}
 
     async def _create(self, record: Record, image: RunnableImage) -> Record:
         with self._ahead.place() as ahead:

@@ -12,6 +12,7 @@ from typing import Final
 from wherry.core.tasks.tasks import ExitStatus, Task
 from wherry.engine import signals
 from wherry.engine.background import Background
+from wherry.engine.containers import health
 from wherry.engine.containers.launch import io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
@@ -133,9 +134,11 @@ class Recovery:
         state = await task.state()
         status = "paused" if state.status in ("paused", "pausing") else "running"
         started = live.record.state.started_at or self._services.clock()
-        await self._registry.save(
-            live, live.record.with_state(status=status, pid=state.pid, started_at=started, exit_code=0, error="")
+        checked = health.starting(live.record.state.health) if health.policy_of(live.record) else None
+        found = live.record.with_state(
+            status=status, pid=state.pid, started_at=started, exit_code=0, error="", health=checked
         )
+        await self._registry.save(live, found)
         run = self._supervisor.run_of(live)
         try:
             run.open(task.io, await self._logbook.open(live.record), self._background)

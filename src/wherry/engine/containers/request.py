@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from wherry.engine.containers import health
 from wherry.engine.containers.hostconfig import host_config
 from wherry.engine.document import (
     Form,
@@ -74,6 +75,7 @@ def parse(body: Any) -> CreateRequest:
         )
     if any(not entry or entry.startswith("=") for entry in config["Env"]):
         raise InvalidArgument("invalid environment variable: a name is wanted before '='")
+    health.check(config["Healthcheck"])
     host = host_config(body.get("HostConfig"))
     check_ports(host, config["ExposedPorts"])
     networks = attachments(host, endpoints_config(body.get("NetworkingConfig")))
@@ -106,8 +108,9 @@ def merged(config: Mapping[str, Any], image: RunConfig) -> dict[str, Any]:
         "Env": merged_environment(config["Env"], image.env),
         "Shell": config["Shell"] or _listed(image.shell),
     }
-    if config["Healthcheck"] is None and image.healthcheck is not None:
-        result["Healthcheck"] = image.healthcheck.to_json()
+    result["Healthcheck"] = health.merged(
+        config["Healthcheck"], None if image.healthcheck is None else image.healthcheck.to_json()
+    )
     return result
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.engine import filters
+from wherry.engine.containers.health import status_of
 from wherry.engine.patterns import search
 from wherry.engine.record import Record
 from wherry.engine.states import STATUSES
@@ -54,7 +55,7 @@ TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     "ancestor": _ancestor,
     "volume": _volume,
     "network": _network,
-    "health": lambda record, wanted: "none" in wanted,
+    "health": lambda record, wanted: status_of(record) in wanted,
     "is-task": lambda record, wanted: not filters.boolean("is-task", wanted),
     "publish": lambda record, wanted: False,
     "expose": lambda record, wanted: any(
@@ -62,6 +63,7 @@ TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     ),
 }
 KNOWN: Final = frozenset({*TESTS, "before", "since"} - {"label!"})
+_HEALTH: Final = ("none", "starting", "healthy", "unhealthy")
 PRUNE_KNOWN: Final = frozenset({"until", "label", "label!"})
 
 
@@ -71,6 +73,9 @@ def check(wanted: Wanted | None) -> dict[str, tuple[str, ...]]:
     for status in found.get("status", ()):
         if status not in STATUSES:
             raise InvalidArgument(f"invalid filter 'status={status[:60]}' (known: {', '.join(STATUSES)})")
+    for health in found.get("health", ()):
+        if health not in _HEALTH:
+            raise InvalidArgument(f"invalid filter 'health={health[:60]}' (known: {', '.join(_HEALTH)})")
     for code in found.get("exited", ()):
         if not code.lstrip("-").isdigit():
             raise InvalidArgument(f"invalid filter 'exited={code[:60]}': a number is wanted")

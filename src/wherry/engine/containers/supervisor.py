@@ -13,11 +13,13 @@ from typing import Final
 
 from wherry.core.tasks.tasks import ExitStatus, Task, Tasks
 from wherry.engine.background import Background
+from wherry.engine.containers import health
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.launch import Laid, Launcher, exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
+from wherry.engine.containers.probes import Probes
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.usage import usage
@@ -51,6 +53,7 @@ class Supervisor:
         logbook: Logbook,
         tell: Announcer,
         background: Background,
+        probes: Probes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tasks = tasks
@@ -62,6 +65,7 @@ class Supervisor:
         self._logbook = logbook
         self._tell = tell
         self._background = background
+        self._probes = probes
         self._sleep = sleep
         self.ahead = Ahead(self._create, launcher.undo, background)
 
@@ -100,7 +104,7 @@ class Supervisor:
                 _, task = await self._create(live)
             running = record.with_state(
                 status=status, pid=task.pid, started_at=self._clock(), exit_code=0, error="", oom_killed=False, usage={}
-            )
+            ).with_state(health=health.starting(record.state.health) if health.policy_of(record) else None)
             await self._run(live, replace(running, stopped_by_user=False), run, task)
         except WherryError as error:
             live.run = None
@@ -146,6 +150,7 @@ class Supervisor:
             raise
         run.started(task)
         live.task = task
+        self._probes.begin(live, task)
 
     async def _record_failure(self, live: Live, before: Record, error: WherryError) -> None:
         await self._logbook.close(before.id)
@@ -160,6 +165,8 @@ class Supervisor:
         """Go on with a container that an earlier engine started; its streams are open already."""
         live.run = run
         live.task = task
+        if not ended:
+            self._probes.begin(live, task)
         # Of one that has ended there may be nobody left to let go of the FIFOs.
         self._background.spawn(self._watch(live, run, task, _SHORT_GRACE if ended else GRACE))
 
@@ -212,6 +219,7 @@ class Supervisor:
             finished_at=finished,
             oom_killed=live.oom.is_set(),
             usage=usage(ended.usage),
+            health=health.ended(record.state.health),
         )
         await self._logbook.close(record.id)
         await self._registry.note(live, replace(saved, restarts=saved.restarts + (1 if again else 0)))

@@ -6,6 +6,7 @@ Source: Docker Engine API v1.51, ContainerInspect and ContainerList.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wherry.engine.containers.health import status_of
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.times import human_duration, rfc3339
 
@@ -68,6 +69,7 @@ def _state(record: Record) -> Json:
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at),
+        **({"Health": dict(state.health)} if state.health else {}),
     }
 
 
@@ -113,8 +115,8 @@ def status_text(record: Record, now: int) -> str:
     """``Up 3 minutes (Paused)``, ``Exited (0) 2 hours ago``, ``Created`` ..."""
     state = record.state
     if state.status in ("running", "paused"):
-        paused = " (Paused)" if state.status == "paused" else ""
-        return f"Up {human_duration(now - state.started_at)}{paused}"
+        up = f"Up {human_duration(now - state.started_at)}"
+        return f"{up} (Paused)" if state.status == "paused" else f"{up}{_health_text(status_of(record))}"
     ago = f"({state.exit_code}) {human_duration(now - state.finished_at)} ago"
     return {
         "restarting": f"Restarting {ago}",
@@ -122,6 +124,10 @@ def status_text(record: Record, now: int) -> str:
         "removing": "Removal In Progress",
         "dead": "Dead",
     }.get(state.status, "Created")
+
+
+def _health_text(status: str) -> str:
+    return {"none": "", "starting": " (health: starting)"}.get(status, f" ({status})")
 
 
 def _command(args: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 What would be dangerous to leave out is refused instead, in hostconfig.py.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from wherry.engine.record import Record
@@ -22,9 +21,8 @@ _NOT_FOR_WASM: Final = (
 _DEFAULT_SHM: Final = 64 << 20
 
 
-def warnings(record: Record, asked: Mapping[str, Any]) -> list[str]:
-    """``asked`` is the container's configuration before the image's part came in: a health check that only the image
-    has was nobody's wish here."""
+def warnings(record: Record) -> list[str]:
+    """One line for each option that has no effect."""
     host = record.host_config
     table = _NOT_FOR_WASM if record.kind == "wasm" else ()
     found = [text for fields, text in table if any(_is_set(name, host[name]) for name in fields)]
@@ -36,8 +34,6 @@ def warnings(record: Record, asked: Mapping[str, Any]) -> list[str]:
         ]
     if host["NetworkMode"] == "host" and (host["PortBindings"] or host["PublishAllPorts"]):
         found.append("Published ports are discarded when using host network mode")
-    if (asked["Healthcheck"] or {}).get("Test") not in (None, [], ["NONE"]):
-        found.append("Health checks are not run yet: --health-cmd has no effect")
     return found
 
 
