@@ -189,7 +189,7 @@ class Supervisor:
     async def _end(self, live: Live, run: Run, task: Task, ended: ExitStatus) -> None:
         async with live.lock:
             keep = live.keep
-            await self._see_oom(live, ended)
+            await self._see_oom(live, task, ended)
             # First, so that who hears of the end finds the ports free.
             await self._sandboxes.close(live.record.id)
             again = await self.record_end(live, ended)
@@ -240,9 +240,13 @@ class Supervisor:
         finally:
             await removing
 
-    async def _see_oom(self, live: Live, ended: ExitStatus) -> None:
-        """The kernel's word that memory was at its limit may come shortly after the end that it caused."""
+    async def _see_oom(self, live: Live, task: Task, ended: ExitStatus) -> None:
+        """The kernel's word that memory was at its limit may come after the end that it caused; the cgroup, which is
+        there until the task is deleted, has counted it."""
         if ended.code == _KILLED and live.record.host_config["Memory"] and not live.record.stopped_by_user:
+            with contextlib.suppress(WherryError):
+                if ((await task.stats()).get("memory_oom_control") or {}).get("oom_kill"):
+                    live.oom.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_OOM_PATIENCE):
                     await live.oom.wait()
