@@ -62,6 +62,16 @@ def test_removal_takes_its_files_and_its_name(volumes: VolumeStore) -> None:
     assert not os.listdir(volumes.folder("data"))
 
 
+def test_provisional_ones_are_told_apart(volumes: VolumeStore) -> None:
+    volumes.create(Volume("one", 1.0, provisional=True))
+    volumes.create(Volume("two", 1.0))
+    volumes.mark(["two", "absent"], provisional=True)
+    volumes.mark(["one"], provisional=False)
+    assert [(volume.name, volume.provisional) for volume in volumes.walk()] == [("one", False), ("two", True)]
+    volumes.remove("two")
+    assert [volume.name for volume in volumes.walk()] == ["one"]
+
+
 @pytest.mark.parametrize("name", ["", "a", ".x", "-x", "a/b", "../x", "a b", "ü", "x" * 256, "a\n", "..", "a\0b"])
 def test_names_that_are_none(volumes: VolumeStore, name: str) -> None:
     with pytest.raises(InvalidArgument):
@@ -97,7 +107,7 @@ def test_a_removal_cut_short_is_finished(database: Database, tmp_path: Path) -> 
         volumes.create(Volume(name, 1.0))
         (Path(volumes.folder(name)) / "file").write_text(name)
     with database.write() as connection:
-        connection.execute("UPDATE volumes SET removing = 1 WHERE name != 'kept'")
+        connection.execute("UPDATE volumes SET state = 'removing' WHERE name != 'kept'")
     os.rename(root / "renamed", root / ".gone-renamed")
     again = LocalVolumeStore(database, str(root))
     assert [volume.name for volume in again.walk()] == ["kept"]

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.integration.both_kinds import PLATFORMS, build_both
+from tests.integration.conftest import until
 
 KINDS = tuple(PLATFORMS)
 
@@ -207,3 +209,42 @@ def test_volumes_survive_the_engine(fresh_daemon, fresh_docker, tmp_path):
     fresh_docker("rm", "-v", "c")
     fresh_docker("volume", "rm", "v1")
     assert fresh_docker("volume", "ls", "-q") == ""
+
+
+def test_a_read_only_bind_can_be_so_all_the_way_down(docker, run, tmp_path):
+    """A mount below the folder, writable by itself."""
+    (tmp_path / "below").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path / "below"], check=True)
+    try:
+        spec = f"type=bind,source={tmp_path},target=/host,readonly,bind-recursive=readonly,bind-propagation=rprivate"
+        ended = docker.run("run", "--rm", "--mount", spec, run.image, "write", "/host/below/x", "1")
+        assert (ended.returncode, os.listdir(tmp_path / "below")) == (1, [])
+        run("--rm", "-v", f"{tmp_path}:/host", words=("write", "/host/below/x", "1"))
+        spec = f"type=bind,source={tmp_path},target=/host,bind-recursive=disabled"
+        run("--rm", "--mount", spec, words=("write", "/host/below/y", "1"))
+        assert os.listdir(tmp_path / "below") == ["x"]
+    finally:
+        subprocess.run(["umount", tmp_path / "below"], check=True)
+
+
+def test_anonymous_volumes_of_a_killed_engine_go(fresh_daemon, fresh_docker, tmp_path):
+    """Killed again and again while containers with anonymous volumes are made and removed."""
+    image = build_both(fresh_docker, tmp_path, "killed")["wasm"]
+    kept = fresh_docker("create", "--name", "kept", "-v", "/more", image)
+    own = {point["Name"] for point in mounts(fresh_docker, "kept")}
+    for _ in range(6):
+        busy = [fresh_docker.popen("run", "--rm", "-v", "/a", image, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL) for _ in range(4)]  # fmt: skip
+        fresh_daemon.kill()
+        fresh_daemon.start()
+        for process in busy:
+            process.wait(30)
+    until(lambda: fresh_docker("ps", "-aq", "--no-trunc") == kept, "the others are gone")
+    until(lambda: set(fresh_docker("volume", "ls", "-q").split()) == own, "their volumes are gone")
+    folder = Path(fresh_docker("volume", "inspect", "-f", "{{.Mountpoint}}", *own).splitlines()[0]).parents[1]
+    assert set(os.listdir(folder)) == own
+    fresh_docker("rm", "kept")
+    fresh_daemon.kill()
+    fresh_daemon.start()
+    assert set(fresh_docker("volume", "ls", "-q").split()) == own
+    assert fresh_docker("system", "df", "-v")

@@ -5,10 +5,10 @@ mounts are written down lies in spec/mounts.py, the files in core/volumes.
 """
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -78,9 +78,19 @@ class Volumes:
             volume = await self._have(name, labels, wanted["DriverOpts"])
         return self._json(volume)
 
-    async def _have(self, name: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
+    async def recover(self) -> None:
+        """After the containers were found: decide about what a killed engine was making or removing."""
+        volumes = await asyncio.to_thread(lambda: list(self._store.walk()))
+        left = [volume.name for volume in volumes if volume.provisional]
+        used = self._users()
+        await asyncio.to_thread(self._store.mark, [name for name in left if name in used], provisional=False)
+        await self.discard(name for name in left if name not in used)
+
+    async def _have(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str], *, provisional: bool = False
+    ) -> Volume:
         """The volume, made unless it is there."""
-        new = Volume(name, self._clock() / 1e9, labels, options)
+        new = Volume(name, self._clock() / 1e9, labels, options, provisional)
         try:
             await asyncio.to_thread(self._store.create, new)
         except AlreadyExists:
@@ -162,7 +172,7 @@ class Volumes:
                 found.setdefault(name, []).append(record.id)
         return found
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def provided(self, record: Record, layers: Callable[[], Sequence[str]]) -> AsyncIterator[Record]:
         """The record with its volumes made and named; while inside, they are not to be removed, and when the block
         fails, the anonymous ones are. ``layers`` gives the host folders of its image (it blocks), of which what lies
@@ -184,6 +194,8 @@ class Volumes:
             raise
         self._held.subtract(held)
         self._held += Counter()  # forget those at nought
+        if made:
+            await asyncio.to_thread(self._store.mark, made, provisional=False)
 
     async def _provide(self, record: Record, point: MountPoint, made: Names) -> MountPoint:
         if point.type != "volume" or point.source:
@@ -196,9 +208,26 @@ class Volumes:
         if point.anonymous:
             labels = {**labels, ANONYMOUS: ""}
             made.append(name)
-        volume = await self._have(name, labels, settings)
+        volume = await self._have(name, labels, settings, provisional=point.anonymous)
         folder = await asyncio.to_thread(self._store.folder, volume.name)
         return replace(point, name=volume.name, source=os.path.join(folder, point.subpath) if point.subpath else folder)
+
+    @contextlib.asynccontextmanager
+    async def leaving(self, record: Record) -> AsyncIterator[None]:
+        """While inside, the container's record is deleted; then its anonymous volumes are removed. If the engine is
+        killed in between, `recover` does it."""
+        names = [point.name for point in record.mounts if point.type == "volume" and point.anonymous]
+        if not names:
+            yield
+            return
+        await asyncio.to_thread(self._store.mark, names, provisional=True)
+        try:
+            yield
+            await self.discard(names)
+        finally:
+            # Of what is left, somebody else has a use.
+            with contextlib.suppress(WherryError):
+                await asyncio.to_thread(self._store.mark, names, provisional=False)
 
     async def discard(self, names: Iterable[str]) -> None:
         """Remove volumes that a container had to itself; those that another one has too stay."""
@@ -222,11 +251,6 @@ class Volumes:
 
     def _tell(self, action: str, name: str) -> None:
         self._events.publish("volume", action, name, {"driver": self._store.driver})
-
-
-def anonymous_of(record: Record) -> list[str]:
-    """The volumes that may go with the container."""
-    return [point.name for point in record.mounts if point.type == "volume" and point.anonymous]
 
 
 def _chosen(volume: Volume, wanted: Filters, used: Mapping[str, Sequence[str]]) -> bool:

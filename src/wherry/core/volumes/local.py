@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from wherry.core.faults import translating
@@ -28,7 +28,7 @@ SCHEMA = (
         created REAL NOT NULL,
         labels TEXT NOT NULL,
         options TEXT NOT NULL,
-        removing INTEGER NOT NULL DEFAULT 0
+        state TEXT NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
 )
@@ -55,7 +55,7 @@ class LocalVolumeStore:
 
     def _finish_removals(self) -> None:
         with self._database.read() as connection:
-            rows = connection.execute("SELECT name FROM volumes WHERE removing").fetchall()
+            rows = connection.execute("SELECT name FROM volumes WHERE state = 'removing'").fetchall()
         for (name,) in rows:
             self._erase(name)
         for name in os.listdir(self._root):
@@ -82,10 +82,11 @@ class LocalVolumeStore:
         self._make(volume.name)
 
     def _insert(self, volume: Volume) -> None:
-        values = (volume.name, volume.created, _json(volume.labels), _json(volume.options))
+        state = "provisional" if volume.provisional else ""
+        values = (volume.name, volume.created, _json(volume.labels), _json(volume.options), state)
         with self._database.write() as connection:
             try:
-                connection.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, 0)", values)
+                connection.execute("INSERT INTO volumes VALUES (?, ?, ?, ?, ?)", values)
             except sqlite3.IntegrityError:
                 raise AlreadyExists(f"volume {volume.name} exists already") from None
 
@@ -127,6 +128,11 @@ class LocalVolumeStore:
             )
         return device
 
+    def mark(self, names: Iterable[str], *, provisional: bool) -> None:
+        """See `VolumeStore.mark`."""
+        with self._database.write() as connection:
+            connection.executemany(_MARK, [("provisional" if provisional else "", name) for name in names])
+
     def mountpoint(self, name: str) -> str:
         """See `VolumeStore.mountpoint`."""
         return os.path.join(self._root, name, "_data")
@@ -134,7 +140,7 @@ class LocalVolumeStore:
     def remove(self, name: str) -> None:
         """See `VolumeStore.remove`."""
         with self._database.write() as connection:
-            changed = connection.execute("UPDATE volumes SET removing = 1 WHERE name = ? AND NOT removing", (name,))
+            changed = connection.execute(_REMOVE, (name,))
             if changed.rowcount == 0:
                 raise NotFound(f"get {name[:_LONGEST]}: no such volume")
         self._erase(name)
@@ -158,7 +164,9 @@ class LocalVolumeStore:
         return trees.usage(self.mountpoint(name))
 
 
-_SELECT = "SELECT name, created, labels, options FROM volumes WHERE NOT removing"
+_SELECT = "SELECT name, created, labels, options, state FROM volumes WHERE state != 'removing'"
+_REMOVE = "UPDATE volumes SET state = 'removing' WHERE name = ? AND state != 'removing'"
+_MARK = "UPDATE volumes SET state = ? WHERE name = ? AND state != 'removing'"
 
 
 def _is_name(name: str) -> bool:
@@ -199,6 +207,6 @@ def _json(document: Mapping[str, str]) -> str:
     return json.dumps(dict(document), separators=(",", ":"))
 
 
-def _volume(row: tuple[str, float, str, str]) -> Volume:
-    name, created, labels, options = row
-    return Volume(name, created, json.loads(labels), json.loads(options))
+def _volume(row: tuple[str, float, str, str, str]) -> Volume:
+    name, created, labels, options, state = row
+    return Volume(name, created, json.loads(labels), json.loads(options), state == "provisional")

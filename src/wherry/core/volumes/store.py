@@ -1,6 +1,6 @@
 """The volume store's contract: named folders that containers share and that outlive them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,12 +9,14 @@ from wherry.core.snapshots.snapshotter import Usage
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """``created`` in seconds since the epoch; ``options`` are the driver's own."""
+    """``created`` in seconds since the epoch; ``options`` are the driver's own. ``provisional``: it is there for
+    something that is being made or removed, and may go with it; after a crash somebody has to decide."""
 
     name: str
     created: float
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    provisional: bool = False
 
 
 class VolumeStore(Protocol):
@@ -42,6 +44,9 @@ class VolumeStore(Protocol):
     def folder(self, name: str) -> str:
         """The host folder whose content the volume is, there when the call returns. NotFound; FailedPrecondition: an
         option names a folder that is not there."""
+
+    def mark(self, names: Iterable[str], *, provisional: bool) -> None:
+        """Change that of several at once; unknown names are passed over."""
 
     def mountpoint(self, name: str) -> str:
         """Where clients are told that it lies; nothing is looked up or made."""

@@ -119,6 +119,7 @@ class Containers:
         self.background.spawn(self.supervisor.watch_events())
         await self.network_registry.load()
         await self._recovery.recover()
+        await self.volumes.recover()
 
     async def close(self) -> None:
         """The engine stops: let what is being changed come to its end, and go of what was only made ahead.

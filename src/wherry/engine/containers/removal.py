@@ -12,7 +12,7 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.services import EngineServices
 from wherry.engine.states import after
-from wherry.engine.volumes import Volumes, anonymous_of
+from wherry.engine.volumes import Volumes
 from wherry.errors import NotFound, WherryError
 
 log = logging.getLogger(__name__)
@@ -43,20 +43,25 @@ class Removal:
         removed always."""
         record = live.record
         try:
-            await asyncio.to_thread(self._erase, record.id)
+            if volumes or record.auto_remove:
+                async with self._volumes.leaving(record):
+                    await self._take_away(live)
+            else:
+                await self._take_away(live)
         except (WherryError, OSError) as error:
             log.warning("container %s: %s", record.short_id, error)
             dead = record.with_state(status=after("removing", "remove-failed", record.id), error=str(error))
             await self._registry.save(live, dead)
             live.waiters.removed(record.state.exit_code, str(error))
             raise
+        live.waiters.removed(record.state.exit_code)
+        self._tell(record, "destroy")
+
+    async def _take_away(self, live: Live) -> None:
+        await asyncio.to_thread(self._erase, live.record.id)
         self._registry.forget(live)
         if live.run is not None:
             live.run.failed()
-        if volumes or record.auto_remove:
-            await self._volumes.discard(anonymous_of(record))
-        live.waiters.removed(record.state.exit_code)
-        self._tell(record, "destroy")
 
     def _erase(self, container_id: str) -> None:
         """The record goes last: as long as it is there, the rest can be found and removed."""

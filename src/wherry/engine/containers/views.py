@@ -3,6 +3,7 @@
 Source: Docker Engine API v1.51, ContainerInspect and ContainerList.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def inspect(
         "ExecIDs": list(exec_ids) or None,
         "HostConfig": dict(record.host_config),
         "GraphDriver": {"Name": driver, "Data": _graph_data(layers)},
-        "Mounts": [_mount(point) for point in record.mounts],
+        "Mounts": _mounts(record),
         "Config": {**record.config, "Image": record.image},
         "NetworkSettings": network,
     }
@@ -71,6 +72,12 @@ def _state(record: Record) -> Json:
         "FinishedAt": rfc3339(state.finished_at),
         **({"Health": dict(state.health)} if state.health else {}),
     }
+
+
+def _mounts(record: Record) -> list[Json]:
+    """Those of `--tmpfs` are shown in HostConfig alone, as docker has it."""
+    hidden = {posixpath.normpath(path) for path in record.host_config["Tmpfs"] or ()}
+    return [_mount(point) for point in record.mounts if point.destination not in hidden]
 
 
 def _mount(point: MountPoint) -> Json:
@@ -107,7 +114,7 @@ def summary(record: Record, now: int, network: Json, ports: Sequence[Json]) -> J
         "Status": status_text(record, now),
         "HostConfig": {"NetworkMode": record.host_config["NetworkMode"]},
         "NetworkSettings": {"Networks": network["Networks"]},
-        "Mounts": [_mount(point) for point in record.mounts],
+        "Mounts": _mounts(record),
     }
 
 

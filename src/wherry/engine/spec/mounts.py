@@ -93,7 +93,7 @@ def to_spec(points: Sequence[MountPoint]) -> list[dict[str, Any]]:
             options = ["nosuid", "nodev", "noexec", mode, *point.options]
             result.append({"destination": point.destination, "type": "tmpfs", "source": "tmpfs", "options": options})
         else:
-            options = ["rbind" if point.recursive else "bind", mode, point.propagation]
+            options = ["rbind" if point.recursive else "bind", mode, point.propagation, *point.options]
             result.append(
                 {"destination": point.destination, "type": "bind", "source": point.source, "options": options}
             )
@@ -157,12 +157,15 @@ def _mount_bind(entry: Mapping[str, Any], source: str, destination: str) -> Moun
     propagation = options.get("Propagation") or "rprivate"
     if propagation not in _PROPAGATIONS:
         raise _wrong(entry, f"invalid propagation mode: {str(propagation)[:30]}")
+    forced = bool(options.get("ReadOnlyForceRecursive"))
+    if forced and (not entry.get("ReadOnly") or propagation != "rprivate" or options.get("NonRecursive")):
+        raise _wrong(entry, "ReadOnlyForceRecursive needs ReadOnly, recursion and the propagation rprivate")
     return MountPoint(
         "bind",
         posixpath.normpath(source),
         destination,
         not entry.get("ReadOnly"),
-        (),
+        ("rro",) if forced else (),
         propagation,
         recursive=not options.get("NonRecursive"),
     )
