@@ -184,9 +184,9 @@ class Volumes:
                 points = [await self._provide(record, point, made) for point in record.mounts]
                 held = [point.name for point in points if point.type == "volume"]
                 self._held.update(held)
-            for point in points:
-                if point.type == "volume" and point.copy and not point.subpath:
-                    await asyncio.to_thread(copy_up, layers(), point)
+            empty = [point for point in points if point.type == "volume" and point.copy and not point.subpath]
+            if empty:
+                await asyncio.to_thread(_fill, layers, empty)
             yield replace(record, mounts=tuple(points))
         except BaseException:
             self._held.subtract(held)
@@ -251,6 +251,12 @@ class Volumes:
 
     def _tell(self, action: str, name: str) -> None:
         self._events.publish("volume", action, name, {"driver": self._store.driver})
+
+
+def _fill(layers: Callable[[], Sequence[str]], points: Iterable[MountPoint]) -> None:
+    found = layers()
+    for point in points:
+        copy_up(found, point)
 
 
 def _chosen(volume: Volume, wanted: Filters, used: Mapping[str, Sequence[str]]) -> bool:
