@@ -27,10 +27,12 @@ MANY = 1100
 
 
 class Context:
-    """What the test tells its container: a process of the host, a file of the host, an abstract socket of the host."""
+    """What the test tells its container: a process of the host's, a file, an abstract socket and a port with a
+    listener, and the one port that its policy allows where there is one."""
 
     def __init__(self, words: list[str]) -> None:
         self.pid, self.secret, self.abstract = int(words[0]), words[1], words[2]
+        self.listener, self.port = int(words[3]), int(words[4])
 
 
 def call(name, *arguments):
@@ -168,11 +170,23 @@ def abstract(context):
         os.close(fd)
 
 
-def tcp(_):
+def inet(port, *address):
+    return ctypes.create_string_buffer(struct.pack("=H2s4s8x", 2, port.to_bytes(2, "big"), bytes(address)), 16)
+
+
+def connect_tcp(port):
     fd = call("socket", 2, 1, 0)
     try:
-        name = struct.pack("=H2s4s8x", 2, (1).to_bytes(2, "big"), bytes((127, 0, 0, 1)))
-        call("connect", fd, ctypes.create_string_buffer(name), len(name))
+        call("connect", fd, inet(port, 127, 0, 0, 1), 16)
+    finally:
+        os.close(fd)
+
+
+def bind_tcp(port):
+    fd = call("socket", 2, 1, 0)
+    try:
+        call("setsockopt", fd, 1, 2, struct.pack("i", 1), 4)
+        call("bind", fd, inet(port, 127, 0, 0, 1), 16)
     finally:
         os.close(fd)
 
@@ -180,8 +194,7 @@ def tcp(_):
 def udp(_):
     fd = call("socket", 2, 2, 0)
     try:
-        name = struct.pack("=H2s4s8x", 2, (53).to_bytes(2, "big"), bytes((192, 0, 2, 1)))
-        call("sendto", fd, b"x", 1, 0, ctypes.create_string_buffer(name), len(name))
+        call("sendto", fd, b"x", 1, 0, inet(53, 192, 0, 2, 1), 16)
     finally:
         os.close(fd)
 

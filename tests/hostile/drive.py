@@ -1,7 +1,8 @@
 """Runs the attempts in containers of a hostile shim, as whoever runs this: ``drive.py whole|bare FOLDER``; prints JSON.
 
 ``first`` is the first container of a group, whose child was cloned for it; ``spare`` one whose child was there before;
-``exec`` another module in a container; ``user`` one of another user than root.
+``exec`` another module in a container; ``user`` one of another user than root; ``online`` one whose module imports
+sockets, in the host's network; ``threads`` one whose module imports threads.
 """
 
 import asyncio
@@ -34,8 +35,18 @@ command._BOOTSTRAP = (
 sys.exit(__main__.main())
 """
 MODULE = '(module (memory (export "memory") 1) (func (export "_start")))'
+WITH_SOCKETS = """(module
+    (import "wasi_snapshot_preview1" "sock_shutdown" (func (param i32 i32) (result i32)))
+    (memory (export "memory") 1) (func (export "_start")))"""
+WITH_THREADS = """(module
+    (import "wasi" "thread-spawn" (func (param i32) (result i32)))
+    (import "env" "memory" (memory 1 2 shared)) (export "memory" (memory 0))
+    (func (export "wasi_thread_start") (param i32 i32)) (func (export "_start")))"""
 DEADLINE = 120
 TRIES = 20
+PORT = 28399
+NAMESPACES = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+ONLINE = {"dev.wherry.listen": f"{PORT}/tcp", "dev.wherry.cap-drop": "network"}
 
 
 class Driver:
@@ -43,9 +54,11 @@ class Driver:
         self.tasks, self.folder, self.variant = tasks, folder, variant
         self.secret = folder / "secret"
         self.abstract = f"wherry-{os.getpid()}"
+        self.listener = 0
 
-    def words(self) -> list[str]:
-        return ["/guest.wat", self.variant, str(os.getpid()), str(self.secret), self.abstract]
+    def words(self, module: str = "/guest.wat") -> list[str]:
+        numbers = (str(self.listener), str(PORT))
+        return [module, self.variant, str(os.getpid()), str(self.secret), self.abstract, *numbers]
 
     async def create(self, name: str, words: list[str], *, uid: int = 0, **changes):
         lower, upper, work = self.folder / "lower", self.folder / name / "upper", self.folder / name / "work"
@@ -55,7 +68,6 @@ class Driver:
             {"destination": "/ro", "type": "bind", "source": str(self.folder / "volume"), "options": ["rbind", "ro"]},
             {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "mode=1777"]},
         ]
-        namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network", "cgroup")]
         granted = ["CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE"]
         spec = {
             "ociVersion": "1.1.0",
@@ -63,7 +75,7 @@ class Driver:
                         "capabilities": {"effective": granted, "permitted": granted, "bounding": granted}},
             "root": {"path": "rootfs"},
             "mounts": mounts,
-            "linux": {"namespaces": namespaces, **changes.pop("linux", {})},
+            "linux": {"namespaces": [*NAMESPACES, {"type": "network"}], **changes.pop("linux", {})},
         }  # fmt: skip
         options = (f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}")
         io = make_fifos(str(self.folder / "io" / name), stdin=True, terminal=False)
@@ -127,7 +139,8 @@ def prepare(folder: Path, variant: str) -> None:
     for name in ("lower", "volume", "state", "io", "bin"):
         (folder / name).mkdir(mode=0o700)
     (folder / "lower").chmod(0o755)
-    (folder / "lower/guest.wat").write_text(MODULE)
+    for name, text in (("guest", MODULE), ("sockets", WITH_SOCKETS), ("threads", WITH_THREADS)):
+        (folder / f"lower/{name}.wat").write_text(text)
     (folder / "lower/way-out").symlink_to("/proc/1/root/etc/passwd")
     (folder / "volume/note").write_text("note")
     (folder / "volume").chmod(0o755)
@@ -151,9 +164,12 @@ async def drive(variant: str, folder: Path) -> dict:
     tasks = await ShimTasks.open(config)
     driver = Driver(tasks, folder, variant)
     give_a_key()
-    with socket.socket(socket.AF_UNIX) as listening:
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket() as tcp:
         listening.bind("\0" + driver.abstract)
         listening.listen()
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        driver.listener = tcp.getsockname()[1]
         found = {"first": await driver.run(await driver.create("first", driver.words()))}
         waiting = await driver.create("waiting", ["/guest.wat", "wait"])
         await waiting.start()
@@ -164,6 +180,9 @@ async def drive(variant: str, folder: Path) -> dict:
         found["user"] = (
             await driver.run(await driver.create("user", driver.words(), uid=65534)) if not os.geteuid() else {}
         )
+        online = {"linux": {"namespaces": NAMESPACES}, "annotations": ONLINE}
+        found["online"] = await driver.run(await driver.create("online", driver.words("/sockets.wat"), **online))
+        found["threads"] = await driver.run(await driver.create("threads", driver.words("/threads.wat")))
         found["compiled"] = [path.stat().st_ino for path in (folder / "compiled").glob("*.cwasm")]
         if not os.geteuid():
             limited = {"cgroupsPath": f"/wherrytest/bomb{os.getpid()}", "resources": {"pids": {"limit": 20}}}

@@ -11,10 +11,12 @@ from attempts import (
     SIGCHLD,
     abstract,
     all_descriptors,
+    bind_tcp,
     borrowed_write,
     call,
     chroot_escape,
     climb,
+    connect_tcp,
     descriptors,
     executable_memory,
     forks,
@@ -27,7 +29,6 @@ from attempts import (
     raw,
     secret_by,
     secret_from_every_folder,
-    tcp,
     udp,
     whiteout,
     x32,
@@ -151,10 +152,18 @@ FAMILIES = [
 ]
 
 SOCKETS = [
+    ("socket: MPTCP", raw("socket", 2, 1, 262), "EPERM", "done|EPROTONOSUPPORT"),  # Landlock's rules are TCP's alone
+    ("socket: SCTP", raw("socket", 2, 1, 132), "EPERM", "EPROTONOSUPPORT|done"),
+    ("socket: UDP-Lite", raw("socket", 2, 2, 136), "EPERM", "done|EPROTONOSUPPORT"),
+    ("socket: unix, of packets", raw("socket", 1, 5, 0), "EPERM", "done"),
+    ("a TCP port of the policy's", lambda context: bind_tcp(context.port), "EPERM", "EACCES"),
+    ("another TCP port", lambda context: bind_tcp(context.port + 1), "EPERM", "EACCES"),
+    ("a port below 1024", lambda _: bind_tcp(83), "EPERM", "EACCES"),
+    ("TCP to a listener of the host", lambda context: connect_tcp(context.listener), "EPERM", "EACCES"),
     *[(f"socket: {name}", raw("socket", *numbers), "EPERM", bare) for name, *numbers, bare in FAMILIES],
     ("socketpair", raw("socketpair", 1, 1, 0, EMPTY), "EPERM", "done"),
     ("an abstract socket of the host", abstract, "EPERM", "ECONNREFUSED"),  # another network namespace
-    ("TCP", tcp, "EPERM", "EACCES"),  # Landlock
+    ("TCP", lambda _: connect_tcp(1), "EPERM", "EACCES"),  # Landlock
     ("UDP", udp, "EPERM", "ENETUNREACH"),  # nothing in the namespace, not even loopback
     ("bind on an inherited descriptor", raw("bind", 1, EMPTY, 16), "EPERM", "ENOTSOCK"),
     ("connect on an inherited descriptor", raw("connect", 1, EMPTY, 16), "EPERM", "ENOTSOCK"),
@@ -234,6 +243,24 @@ KERNEL = [
     ("all descriptors at once", all_descriptors, "EMFILE", "EMFILE"),
 ]  # fmt: skip
 
+
+ONLINE = {
+    "socket: unix": ("done", "done"),
+    "socket: inet": ("done", "done"),
+    "socket: inet6": ("done|EAFNOSUPPORT", "done|EAFNOSUPPORT"),
+    "a TCP port of the policy's": ("done", "done"),
+    "another TCP port": ("EACCES", "EACCES"),
+    "a port below 1024": ("EACCES", "EACCES"),
+    "TCP to a listener of the host": ("EACCES", "EACCES"),
+    "TCP": ("EACCES", "EACCES"),
+    "UDP": ("done|ENETUNREACH", "done|ENETUNREACH"),  # Landlock has no rule for it
+    "an abstract socket of the host": ("EPERM", "EPERM"),  # Landlock's scope
+    "bind on an inherited descriptor": ("ENOTSOCK", "ENOTSOCK"),
+    "connect on an inherited descriptor": ("ENOTSOCK", "ENOTSOCK"),
+    "sendmsg on an inherited descriptor": ("ENOTSOCK", "ENOTSOCK"),
+}
+"""What a guest meets otherwise that imports sockets, in the host's network, with one port to listen on and nobody to
+call."""
 
 LAST = [("unshare: user", raw("unshare", NEW["user"]), "EPERM", "done")]
 """Only seccomp stops it. What is tried after it, would be tried by root of a new user namespace."""

@@ -52,7 +52,14 @@ class NoneOfBits:
     mask: int
 
 
-Condition = OneOf | NoneOfBits
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Allowed when all of ``conditions`` are met."""
+
+    conditions: tuple[OneOf | NoneOfBits, ...]
+
+
+Condition = OneOf | NoneOfBits | Every
 
 
 def assemble(
@@ -99,6 +106,8 @@ def _tree(bodies: list[tuple[int, list[_Instruction]]]) -> list[_Instruction]:
 
 
 def _condition(condition: Condition) -> list[_Instruction]:
+    if isinstance(condition, Every):  # each falls through to the next one's first instruction
+        return [step for part in condition.conditions for step in _condition(part)[:-1]] + [_ALLOW]
     load = (_LD_W_ABS, 0, 0, _OFFSET_ARGS + 8 * condition.index)
     if isinstance(condition, NoneOfBits):
         return [load, (_JSET, 0, 1, condition.mask), _REFUSE, _ALLOW]

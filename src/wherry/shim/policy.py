@@ -45,9 +45,20 @@ CONDITIONS: Mapping[str, bpf.Condition] = {
     "ioctl": bpf.OneOf(1, (termios.FIONREAD, termios.FIONBIO, termios.TCGETS, termios.TIOCGWINSZ)),
 }
 
+_SOCKET_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+_SOCKET_FLAGS = tuple(
+    cloexec | nonblock for cloexec in (0, socket.SOCK_CLOEXEC) for nonblock in (0, socket.SOCK_NONBLOCK)
+)
 SOCKET_CONDITIONS: Mapping[str, bpf.Condition] = {
-    # The address family. Netlink, packet and vsock are no guest's business; a raw socket of these needs CAP_NET_RAW.
-    "socket": bpf.OneOf(0, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),
+    # Netlink, packet and vsock are no guest's business. A protocol other than the family's own (MPTCP, SCTP, SMC) would
+    # be a way around Landlock's rules, which know TCP alone.
+    "socket": bpf.Every(
+        (
+            bpf.OneOf(0, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),
+            bpf.OneOf(1, tuple(kind | flags for kind in _SOCKET_TYPES for flags in _SOCKET_FLAGS)),
+            bpf.OneOf(2, (0,)),
+        )
+    ),
 }
 
 _CLONE_THREAD = 0x3D0F00

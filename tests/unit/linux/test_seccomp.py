@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import mmap
+import socket
 import struct
 
 import pytest
@@ -67,6 +68,19 @@ def test_arguments_decide_where_they_must() -> None:
     assert run(program, call(X86_64["fcntl"], 0, fcntl.F_SETFL)) == ALLOW
     assert run(program, call(X86_64["fcntl"], 0, fcntl.F_SETOWN)) == REFUSED
     assert run(program, call(X86_64["ioctl"], 0, 0x5412)) == REFUSED  # TIOCSTI
+
+
+def test_only_plain_sockets_pass() -> None:
+    conditions = policy.SOCKET_CONDITIONS
+    program = bpf.assemble(policy.SOCKET_CALLS, conditions, refused={}, numbers=X86_64, machine="x86_64")
+    number, flags = X86_64["socket"], socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6):
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM | flags):
+            assert run(program, call(number, family, kind, 0)) == ALLOW
+        assert run(program, call(number, family, socket.SOCK_RAW, 0)) == REFUSED
+        assert run(program, call(number, family, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)) == REFUSED
+    for family in set(range(46)) - {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6}:
+        assert run(program, call(number, family, socket.SOCK_STREAM, 0)) == REFUSED
 
 
 def test_other_architectures_and_x32_do_not_pass() -> None:
