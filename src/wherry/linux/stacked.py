@@ -47,7 +47,8 @@ def resolve(layers: Sequence[str], path: str) -> str:
 
 
 def resolve_first(places: Sequence[tuple[Sequence[str], str]], name: str) -> str:
-    """The host path of the first of ``places`` (layers, path) that is a regular file. NotFound names ``name``."""
+    """The host path of the first of ``places`` (layers, path) that is a regular file. NotFound names
+    ``name``, as runc does."""
     for layers, path in places:
         try:
             found = resolve(layers, path)
@@ -57,7 +58,9 @@ def resolve_first(places: Sequence[tuple[Sequence[str], str]], name: str) -> str
             return found
         if os.path.isdir(found):
             raise InvalidArgument(f'exec: "{name}": is a directory')
-    raise NotFound(f'exec: "{name}": stat {name}: no such file or directory')
+    if "/" in name:
+        raise NotFound(f'exec: "{name}": stat {name}: no such file or directory')
+    raise NotFound(f'exec: "{name}": executable file not found in $PATH')
 
 
 def _find(layers: Sequence[str], parts: Sequence[str]) -> str | None:

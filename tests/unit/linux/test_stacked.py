@@ -55,7 +55,9 @@ def test_a_loop_of_links_ends(layers: list[str]) -> None:
 def test_the_first_place_with_a_file_wins(layers: list[str]) -> None:
     found = stacked.resolve_first([(layers, "/nope"), (layers, "/app/a.wasm")], "a.wasm")
     assert found == f"{layers[0]}/app/a.wasm"
-    with pytest.raises(NotFound, match=r'exec: "x": stat x: no such file or directory'):
+    with pytest.raises(NotFound, match=r'exec: "x": executable file not found in \$PATH'):
         stacked.resolve_first([(layers, "/nope")], "x")
+    with pytest.raises(NotFound, match=r'exec: "/x": stat /x: no such file or directory'):
+        stacked.resolve_first([(layers, "/nope")], "/x")
     with pytest.raises(InvalidArgument, match="is a directory"):
         stacked.resolve_first([(layers, "/app")], "/app")

@@ -70,12 +70,16 @@ def networks(pid: int) -> Json:
     Source: https://man7.org/linux/man-pages/man5/proc_net.5.html, /proc/net/dev.
     """
     try:
-        with open(f"/proc/{pid}/net/dev", encoding="ascii", errors="replace") as file:
+        with open(_net_dev(pid), encoding="ascii", errors="replace") as file:
             lines = [line.partition(":") for line in file]
     except OSError:  # it has just ended
         return {}
     found = {name.strip(): values.split() for name, colon, values in lines if colon}
     return {name: _interface(words) for name, words in found.items() if name != "lo" and len(words) >= _DEV_COLUMNS}
+
+
+def _net_dev(pid: int) -> str:
+    return f"/proc/{pid}/net/dev"
 
 
 def _interface(words: list[str]) -> Json:
