@@ -11,6 +11,7 @@ import gc
 import os
 import posixpath
 import resource
+import select
 import stat
 import termios
 
@@ -166,7 +167,7 @@ def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
 
 def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int, ...]) -> NoReturn:
     """Shut the sandbox, then run what must not be trusted."""
-    end = _ending(cradle.report)
+    end = _ending(cradle.report, alone=not birth.program.spawns)
     doing.step = "open the volumes"
     guest_config = _guest_config(birth.sandbox, birth.command, listeners)
     doing.step = "shut the sandbox"
@@ -189,13 +190,17 @@ def _fail(report_fd: int, step: str, error: BaseException) -> NoReturn:
         report.failure(report_fd, step, error)
         os._exit(1)
     os.write(2, f"wherry: {report.as_wherry_error('run the module', error)}\n".encode(errors="replace"))
-    _ending(report_fd)(_CANNOT_RUN)
+    _ending(report_fd, alone=False)(_CANNOT_RUN)
 
 
-def _ending(report_fd: int) -> Callable[[int], NoReturn]:
+def _ending(report_fd: int, *, alone: bool) -> Callable[[int], NoReturn]:
+    """What ends the process. It stays a moment, if its one thread is ``alone``: others would go on with the guest."""
+
     def end(code: int) -> NoReturn:
         # Reported first: taking the namespaces down delays wait() by milliseconds.
         report.ended(report_fd, code)
+        if alone:
+            select.select((), (), (), report.LINGER)
         os._exit(code)
 
     return end

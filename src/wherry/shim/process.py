@@ -11,7 +11,7 @@ import time
 from wherry.errors import FailedPrecondition, Internal, NotFound, Unavailable, WherryError
 from wherry.linux import signals
 from wherry.record import Record
-from wherry.shim import heard
+from wherry.shim import heard, report
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
@@ -128,9 +128,13 @@ class Process:
         if words.exit_code is not None:
             self._end(words.exit_code)
             # It has said so and is about to be gone; one that only said so is not to go on unseen.
-            if self._pidfd >= 0:
-                with suppress(ProcessLookupError):
-                    signals.send(self._pidfd, signals.SIGKILL)
+            self._reactor.later(report.LINGER, self.bury)
+
+    def bury(self) -> None:
+        """It has ended: take down what is left of it."""
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signals.send(self._pidfd, signals.SIGKILL)
 
     def _listen(self, words: heard.Words) -> None:
         """What is said before it waits for Start is said by our own code. Later it may be a guest that has broken out,

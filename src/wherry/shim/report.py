@@ -15,6 +15,9 @@ from wherry import errors
 PID = struct.Struct("<I")
 LENGTH = struct.Struct("<H")
 _MOST = 4096
+LINGER = 0.005
+"""Seconds that a process stays after it has told that it ended. Taking it and its namespaces down keeps a processor
+busy for a millisecond, which those may have first who wait for the end."""
 
 
 def forked(fd: int, pid: int) -> None:

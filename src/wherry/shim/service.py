@@ -297,6 +297,7 @@ class TaskService:
             process.let_go()
         else:
             self.containers.pop(container.id, None)
+            process.bury()
             process.when_reaped(lambda: self._forget(container))
             event = events.TaskDelete(
                 container_id=container.id, id=container.id, pid=process.pid, exit_status=exit_.status, exited_at=at

@@ -176,7 +176,11 @@ class Message:
         values: dict[str, Any] = {}
         fields = cls.FIELDS
         while position < end:
-            tag, position = decode_varint(data, position, end)
+            tag = data[position]
+            if tag < 0x80:  # as nearly all are
+                position += 1
+            else:
+                tag, position = decode_varint(data, position, end)
             field = fields.get(tag >> 3)
             if field is None:
                 position = _skip(data, position, end, tag)
@@ -219,7 +223,10 @@ def decode_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
 
 def _length(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Start and end of the length-prefixed value at ``position``."""
-    size, start = decode_varint(data, position, end)
+    if position < end and data[position] < 0x80:
+        size, start = data[position], position + 1
+    else:
+        size, start = decode_varint(data, position, end)
     if size > end - start:
         raise InvalidArgument(f"message is truncated: a field claims {size} bytes where {end - start} are left")
     return start, start + size

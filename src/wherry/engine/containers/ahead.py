@@ -36,7 +36,7 @@ class Ahead:
     """At most 32 at a time. `take` and `drop` are called with the container's lock held."""
 
     def __init__(self, make: Make, undo: Undo, background: Background) -> None:
-        self._make = make
+        self.make = make
         self._undo = undo
         self._background = background
         self._making: dict[str, _Making] = {}
@@ -59,11 +59,17 @@ class Ahead:
         self._making[live.record.id] = _Making(made, timer)
         self._background.spawn(self._fill(live, laid, made))
 
+    def adopt(self, live: Live, run: Run, task: Task) -> None:
+        """Take in a task that was made for a container before that was asked for."""
+        made: asyncio.Future[tuple[Run, Task] | None] = asyncio.get_running_loop().create_future()
+        made.set_result((run, task))
+        self._making[live.record.id] = _Making(made, self._background.spawn(self._give_up_later(live)))
+
     async def _fill(self, live: Live, laid: Laid | None, made: asyncio.Future[tuple[Run, Task] | None]) -> None:
         result = None
         try:
             with contextlib.suppress(WherryError, OSError):
-                result = await self._make(live, laid)
+                result = await self.make(live, laid)
         finally:
             made.set_result(result)
 

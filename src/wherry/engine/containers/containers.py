@@ -29,6 +29,7 @@ from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
+from wherry.engine.containers.twins import Twins
 from wherry.engine.containers.usage import usage
 from wherry.engine.module_views import module_view
 from wherry.engine.networks.networks import Networks
@@ -66,7 +67,7 @@ class Containers:
         self.services = services
         self.background = background
         self.tell = Announcer(events)
-        self.registry = Registry(services.containers)
+        self.registry = Registry(services.containers, background)
         self._logbook = Logbook(services.logs, services.config.root)
         self.volumes = Volumes(
             services.volumes,
@@ -91,6 +92,7 @@ class Containers:
             background,
             Probes(services, self.registry, self.tell, background),
         )
+        self._twins = Twins(services.config, launcher.undo, self._logbook, background)
         self._creation = Creation(
             services,
             images,
@@ -99,6 +101,7 @@ class Containers:
             self.network_registry,
             launcher,
             self.supervisor.ahead,
+            self._twins,
             self.tell,
         )
         self._files = Files(services, self.supervisor.ahead, self.tell)
@@ -129,8 +132,8 @@ class Containers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_PATIENCE):
                 for live in list(self.registry):
-                    async with live.lock:
-                        continue
+                    await self.registry.flush(live)
+        await self._twins.close()
         await self.supervisor.ahead.close()
         await self.sandboxes.shut()
 

@@ -1,6 +1,7 @@
 """Making a container: the request, the image and the machine become a record and a snapshot, or nothing at all."""
 
 import asyncio
+import marshal
 import os
 import platform as machine
 import posixpath
@@ -16,6 +17,7 @@ from wherry.engine.containers.launch import Laid, Launcher, Plan, find_module, f
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.request import CreateRequest, merged, parse
+from wherry.engine.containers.twins import Twin, Twins, folders_of
 from wherry.engine.containers.warnings import foreign_platform, warnings
 from wherry.engine.networks import settings
 from wherry.engine.networks.registry import NetworkRegistry
@@ -47,6 +49,7 @@ class Creation:
         networks: NetworkRegistry,
         launcher: Launcher,
         ahead: Ahead,
+        twins: Twins,
         tell: Announcer,
     ) -> None:
         self._services = services
@@ -56,6 +59,7 @@ class Creation:
         self._networks = networks
         self._launcher = launcher
         self._ahead = ahead
+        self._twins = twins
         self._tell = tell
         self._entries: dict[tuple[tuple[str, ...], str, str, tuple[str, ...]], tuple[str, str, bytes]] = {}
 
@@ -64,6 +68,14 @@ class Creation:
         wanted = names.check(name) if name else ""
         request = parse(body)
         image = await self._images.runnable(request.image, platform)
+        kind = marshal.dumps((body, platform, image.id))
+        record = await self._take_twin(kind, wanted) or await self._new(wanted, request, image)
+        if record.kind == "wasm" and not record.mounts:
+            self._twins.asked(kind, lambda: self._twin(request, image))
+        foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
+        return {"Id": record.id, "Warnings": [*foreign, *warnings(record)]}
+
+    async def _new(self, wanted: str, request: CreateRequest, image: RunnableImage) -> Record:
         container_id = self._services.new_id()
         wanted = wanted or names.invent(self._services.random, self._registry.is_taken)
         self._registry.reserve(wanted, container_id)
@@ -78,8 +90,7 @@ class Creation:
             if container_id not in self._registry:
                 self._registry.release(wanted, container_id)
             raise
-        foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
-        return {"Id": record.id, "Warnings": [*foreign, *warnings(record)]}
+        return record
 
     async def _create(self, record: Record, image: RunnableImage) -> Record:
         with self._ahead.place() as ahead:
@@ -95,6 +106,49 @@ class Creation:
             if early and not await asyncio.to_thread(self._launcher.wants_network, record, made.uncompiled):
                 self._ahead.begin(live, None)
         return record
+
+    async def _twin(self, request: CreateRequest, image: RunnableImage) -> Twin | None:
+        """All of a container but its name and its record."""
+        made = await asyncio.to_thread(self._make, self._record(self._services.new_id(), "", request, image), image)
+        live = Live(made.record)
+        try:
+            base = self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
+            folders = await asyncio.to_thread(folders_of, base)
+            if made.laid is not None:
+                return Twin(live, made.snapshot, *await self._ahead.make(live, made.laid), folders)
+        except BaseException:
+            await asyncio.to_thread(made.snapshot.drop)
+            raise
+        await asyncio.to_thread(made.snapshot.drop)
+        return None
+
+    async def _take_twin(self, kind: bytes, wanted: str) -> Record | None:
+        """The container that was made already, if there is one; it only needs to be named and written down."""
+        twin = self._twins.take(kind)
+        if twin is None:
+            return None
+        live, name = twin.live, wanted or names.invent(self._services.random, self._registry.is_taken)
+        live.record = record = replace(live.record, name=name, created=self._services.clock())
+        fits = False
+        try:
+            self._registry.reserve(name, record.id)
+            fits = await asyncio.to_thread(self._store_twin, twin)
+        finally:
+            if not fits:
+                self._registry.release(name, record.id)
+                await self._twins.discard(twin)
+        if not fits:
+            return None
+        self._ahead.adopt(live, twin.run, twin.task)
+        self._registry.adopt([live])
+        self._tell(record, "create")
+        return record
+
+    def _store_twin(self, twin: Twin) -> bool:
+        fits = twin.fits()
+        if fits:
+            self._store(twin.live.record, twin.snapshot)
+        return fits
 
     async def _keep(self, live: Live, snapshot: LaidSnapshot) -> None:
         """Write it all down, while the runtime makes the task already. Without a record there is nothing."""
@@ -204,7 +258,7 @@ class Creation:
     def _layers(self, image: RunnableImage) -> Sequence[str]:
         return self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
 
-    def _make(self, record: Record, image: RunnableImage, ahead: bool) -> "_Made":
+    def _make(self, record: Record, image: RunnableImage, ahead: bool = True) -> "_Made":
         """What blocks and a task needs, all of it in one thread.
 
         Nothing is written down yet: folders, a bundle and a task without records are nobody's, and the next start of

@@ -58,6 +58,7 @@ class Live:
         self.back_off = BackOff()
         self.restart_timer: asyncio.Task[None] | None = None
         self.oom = asyncio.Event()
+        self.unwritten = False
         self.keep = False
         self.gone = False
         self.exec_ids: set[str] = set()

@@ -17,7 +17,7 @@ from wherry.engine.containers.launch import io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
-from wherry.engine.containers.removal import Removal
+from wherry.engine.containers.removal import Removal, files_of, remove_folders
 from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.services import EngineServices
@@ -68,6 +68,14 @@ class Recovery:
         for container_id in await self._services.tasks.ids():
             if container_id not in self._registry:
                 await self._end_stranger(container_id)
+        await asyncio.to_thread(self._remove_strangers_files)
+
+    def _remove_strangers_files(self) -> None:
+        config = self._services.config
+        for container_id in files_of(config.root):
+            if container_id not in self._registry:
+                with contextlib.suppress(OSError):  # the next start may have more luck
+                    remove_folders(config, container_id)
 
     async def _end_stranger(self, container_id: str) -> None:
         """A task without a container: the engine was killed when it made one, or ran a build's step in it."""

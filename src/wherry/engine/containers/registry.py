@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from wherry.core.containers.store import ContainerStore
+from wherry.engine.background import Background
 from wherry.engine.containers.live import Live
 from wherry.engine.record import Record, from_container, to_container
 from wherry.errors import AlreadyExists, Conflict, DataLoss, InvalidArgument, NotFound, WherryError
@@ -12,11 +14,16 @@ from wherry.errors import AlreadyExists, Conflict, DataLoss, InvalidArgument, No
 log = logging.getLogger(__name__)
 
 
-class Registry:
-    """What is changed here is durable when the call returns."""
+_SOON: Final = 0.05
+"""Seconds."""
 
-    def __init__(self, store: ContainerStore) -> None:
+
+class Registry:
+    """What is changed here is durable when the call returns, but for `save_soon`."""
+
+    def __init__(self, store: ContainerStore, background: Background) -> None:
         self._store = store
+        self._background = background
         self._by_id: dict[str, Live] = {}
         self._names: dict[str, str] = {}
 
@@ -82,8 +89,26 @@ class Registry:
         """Replace the record of a container that is not gone."""
         if live.gone:
             raise NotFound(f"No such container: {record.id}")
-        await asyncio.to_thread(self._store.update, to_container(record))
+        await asyncio.to_thread(lambda: self._store.update(to_container(record)))
         live.record = record
+        live.unwritten = False
+
+    def save_soon(self, live: Live, record: Record) -> None:
+        """Of what a killed engine would find out from the runtime anyway: known at once, written with what is written
+        of the container next, or in a moment. ``live`` is locked by the caller."""
+        live.record = record
+        live.unwritten = True
+        self._background.spawn(self._write_later(live))
+
+    async def _write_later(self, live: Live) -> None:
+        await asyncio.sleep(_SOON)
+        await self.flush(live)
+
+    async def flush(self, live: Live) -> None:
+        """Write what `save_soon` has not written yet."""
+        async with live.lock:
+            if live.unwritten and not live.gone:
+                await self.note(live, live.record)
 
     async def note(self, live: Live, record: Record) -> None:
         """Like `save`, of something that has happened whether it can be written or not: a full disk is only told of."""

@@ -1,6 +1,7 @@
 """Taking a stopped container away: its snapshot, its files, its record, in an order that a crash cannot confuse."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -10,7 +11,7 @@ from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.launch import io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
-from wherry.engine.services import EngineServices
+from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.states import after
 from wherry.engine.volumes import Volumes
 from wherry.errors import NotFound, WherryError
@@ -70,12 +71,22 @@ class Removal:
             self._services.snapshots.remove(container_id)
         except NotFound:
             pass
-        for folder in (container_folder(config.root, container_id), io_folder(config.state, container_id)):
-            try:
-                shutil.rmtree(folder)
-            except FileNotFoundError:
-                continue
+        remove_folders(config, container_id)
         self._registry.erase(container_id)
+
+
+def remove_folders(config: EngineConfig, container_id: str) -> None:
+    """A container's own files, as far as there are any. Blocks. OSError."""
+    for folder in (container_folder(config.root, container_id), io_folder(config.state, container_id)):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
+def files_of(root: str) -> list[str]:
+    """The ids of the containers that have files, with records or without. Blocks."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.listdir(os.path.join(root, "containers"))
+    return []
 
 
 def container_folder(root: str, container_id: str) -> str:

@@ -133,21 +133,20 @@ class Supervisor:
         return run, await self._launcher.create(laid, run, sink, self._background)
 
     async def _run(self, live: Live, running: Record, run: Run, task: Task) -> None:
-        """Start the task while its record is being written; without either there is neither.
+        """Start the task. That it runs is written down later: until then the runtime knows it.
 
         Its end is waited for from the start on, so that a short life need not wait for that. What comes of the end
         waits for the lock, which the caller holds.
         """
-        saving = asyncio.ensure_future(self._registry.save(live, running))
         watching = self._background.spawn(self._watch(live, run, task))
         try:
             await task.start()
-            await saving
         except BaseException:
             watching.cancel()
-            await asyncio.gather(saving, watching, return_exceptions=True)
+            await asyncio.gather(watching, return_exceptions=True)
             await self._launcher.undo(run, task)
             raise
+        self._registry.save_soon(live, running)
         run.started(task)
         live.task = task
         self._probes.begin(live, task)
@@ -202,7 +201,8 @@ class Supervisor:
     async def record_end(self, live: Live, ended: ExitStatus) -> bool:
         """Write down that it has ended, tell everybody, and say whether it is to start again.
 
-        The exit code is durable before anything that knows it is cleaned up.
+        The exit code is durable before anything that knows it is cleaned up: an engine that is killed after it has told
+        somebody, and before it has written it down, hears it from the runtime again.
         """
         record = live.record
         policy = record.restart_policy
@@ -222,12 +222,13 @@ class Supervisor:
             health=health.ended(record.state.health),
         )
         await self._logbook.close(record.id)
-        await self._registry.note(live, replace(saved, restarts=saved.restarts + (1 if again else 0)))
+        live.record = replace(saved, restarts=saved.restarts + (1 if again else 0))
         live.task = live.run = None
         live.ended.set()
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)
+        await self._registry.note(live, live.record)
         return again
 
     async def clean_up(self, live: Live, run: Run, task: Task) -> None:

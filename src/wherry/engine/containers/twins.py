@@ -1,0 +1,122 @@
+"""The next container of a kind that was just asked for: all made but its name and its record.
+
+What takes long of a container is its sandbox, and nothing of that depends on who asks. So once the same is asked for
+twice in a row, the one after that is made before it is asked for, and thrown away if nobody asks in time. How one is
+made and what becomes of it is creation.py's.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from wherry.core.snapshots.snapshotter import LaidSnapshot
+from wherry.core.tasks.tasks import Task
+from wherry.engine.background import Background
+from wherry.engine.containers.ahead import Undo
+from wherry.engine.containers.live import Live
+from wherry.engine.containers.logbook import Logbook
+from wherry.engine.containers.removal import remove_folders
+from wherry.engine.run import Run
+from wherry.engine.services import EngineConfig
+from wherry.errors import WherryError
+
+_AFTER: Final = 0.02
+"""Seconds: the container that was asked for comes first."""
+_SECONDS: Final = 10.0
+_LONGEST_KEY: Final = 1 << 16
+
+Folder = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """``folders`` are those of the image's layers as they were: mounted in it, and of no use once they are others."""
+
+    live: Live
+    snapshot: LaidSnapshot
+    run: Run
+    task: Task
+    folders: Sequence[Folder]
+
+    def fits(self) -> bool:
+        """Whether it is what a new one would be. Blocks."""
+        try:
+            return folders_of([path for path, _, _ in self.folders]) == self.folders
+        except OSError:
+            return False
+
+
+def folders_of(paths: Sequence[str]) -> Sequence[Folder]:
+    """Which folders lie at these paths. Blocks. OSError: one is not there."""
+    return [(path, status.st_dev, status.st_ino) for path, status in ((path, os.stat(path)) for path in paths)]
+
+
+class Twins:
+    """At most one at a time, for ten seconds."""
+
+    def __init__(self, config: EngineConfig, undo: Undo, logbook: Logbook, background: Background) -> None:
+        self._config = config
+        self._undo = undo
+        self._logbook = logbook
+        self._background = background
+        self._key = b""
+        self._twin: Twin | None = None
+        self._making = False
+        self._closed = False
+
+    def take(self, key: bytes) -> Twin | None:
+        """The one that was made for ``key``, which is the caller's now: to use, or to `discard`."""
+        if key != self._key or self._twin is None:
+            return None
+        twin, self._twin = self._twin, None
+        return twin
+
+    def asked(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
+        """A container of kind ``key`` was made; ``build`` would make another."""
+        again, self._key = key == self._key, key if len(key) <= _LONGEST_KEY else b""
+        if again and self._key and self._twin is None and not self._making:
+            self._making = True
+            self._background.spawn(self._make(key, build))
+
+    async def _make(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
+        twin = None
+        try:
+            await asyncio.sleep(_AFTER)
+            # What is wrong is told to whoever asks for such a container next.
+            with contextlib.suppress(WherryError, OSError):
+                twin = await build()
+        finally:
+            self._making = False
+        if twin is None:
+            return
+        if self._closed or key != self._key:
+            await self.discard(twin)
+            return
+        self._twin = twin
+        await asyncio.sleep(_SECONDS)
+        await self._drop(twin)
+
+    async def _drop(self, twin: Twin) -> None:
+        if self._twin is twin:
+            self._twin = None
+            await self.discard(twin)
+
+    async def discard(self, twin: Twin) -> None:
+        """It is not wanted after all."""
+        await self._undo(twin.run, twin.task)
+        await self._logbook.close(twin.live.record.id)
+        await asyncio.to_thread(self._remove, twin)
+
+    def _remove(self, twin: Twin) -> None:
+        with contextlib.suppress(OSError):  # the next start of the engine removes what nobody owns
+            remove_folders(self._config, twin.live.record.id)
+        twin.snapshot.drop()
+
+    async def close(self) -> None:
+        """Give it up: the engine stops."""
+        self._closed = True
+        if self._twin is not None:
+            await self._drop(self._twin)
