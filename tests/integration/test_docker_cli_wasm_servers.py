@@ -1,14 +1,16 @@
 """WASM servers with published ports by the docker CLI, one for each kind of socket; and which networks they get."""
 
 import http.client
+import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import DEADLINE, Docker, until
+from tests.integration.conftest import DEADLINE, Daemon, Docker, until
 from tests.zig import compile_wasm
 from wherry.wasm.wasi.errno import NOTCAPABLE
 
@@ -154,3 +156,30 @@ def test_names_of_the_container_and_of_others(docker: Docker, images: None) -> N
     assert resolve("--network", "together", name="webserver") == f"1 2 1: 80 {inside}"
     docker("rm", "-f", "webserver")
     docker("network", "rm", "together")
+
+
+def test_an_unprivileged_engine_gives_the_hosts_network_or_none(images: None, docker: Docker) -> None:
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="wherry-", dir="/tmp")), user=64323)
+    os.chown(daemon.folder, 64323, 64323)
+    daemon.environ = {"HOME": str(daemon.folder), "XDG_RUNTIME_DIR": str(daemon.folder)}
+    try:
+        user = Docker(daemon.start())
+        archive = daemon.folder / "images.tar"
+        docker("save", "-o", archive, "wasmedge")
+        os.chown(archive, 64323, 64323)
+        user("load", "-q", "-i", archive)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        container = user("run", "-d", "--network", "host", "wasmedge", "tcp", str(port), "1")
+        until(lambda: "ready" in user("logs", container), "the guest listens")
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+            connection.sendall(b"of a user's own")
+            assert connection.recv(64) == b"of a user's own"
+        assert user("wait", container) == "0"
+        lines = user("run", "--rm", "--network", "none", "wasmedge", "rights", str(port)).splitlines()
+        assert lines[0] == f"open: {NOTCAPABLE}"
+        user("rm", container)
+    finally:
+        assert daemon.stop() == 0
+        shutil.rmtree(daemon.folder)
