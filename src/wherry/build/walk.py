@@ -26,7 +26,7 @@ from wherry.oci.platform import Platform
 
 _ALWAYS_TAKEN: Final = frozenset({*run.PROXIES, *map(str.lower, run.PROXIES), EPOCH_ARG})
 
-_MOST_LAYERS: Final = 127
+MOST_LAYERS: Final = 127
 """Docker's limit; overlayfs takes some more."""
 
 Outcome = tuple[State, bool | None]
@@ -147,8 +147,8 @@ class Walk:
         return state
 
     def _identity(self, state: State) -> str:
-        if len(state.layers) > _MOST_LAYERS:
-            raise InvalidArgument(f"max depth exceeded: an image may have at most {_MOST_LAYERS} layers")
+        if len(state.layers) > MOST_LAYERS:
+            raise InvalidArgument(f"max depth exceeded: an image may have at most {MOST_LAYERS} layers")
         document = state.image(self._session.services.default_platform, self._session.created).to_bytes()
         variables = sum(len(name) + len(value) for name, value in state.args.items())
         if max(len(document), variables) > DOCUMENT_LIMIT:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from wherry.build.changes import changed
+from wherry.build.walk import MOST_LAYERS
 from wherry.core.content.store import write_blob
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.entries import Entry
@@ -90,6 +91,8 @@ class Makings:
         own = {key: (body.get(key) or record.config.get(key)) for key in _KEPT}
         config = RunConfig.from_json({key: value for key, value in own.items() if value is not None})
         config = changed(config, naming.changes, wasm=record.kind == "wasm")
+        if len(base.manifest.layers) >= MOST_LAYERS:
+            raise InvalidArgument(f"max depth exceeded: an image may have at most {MOST_LAYERS} layers")
         async with self._leased("commit"):
             packed = await self._packed(live, pause)
             step = History(rfc3339(self._services.clock()), " ".join(record.args), naming.author, naming.comment or "")
@@ -102,7 +105,7 @@ class Makings:
                 history=(*base.config.history, step),
             )
             layers = (*base.manifest.layers, packed.descriptor)
-            target = await self._store(image, layers, reference)
+            target = await self._store(image, layers, reference, base.manifest.annotations)
         self._containers.tell(record, "commit", comment=naming.comment, imageID=str(target.digest))
         return {"Id": str(target.digest)}
 
@@ -184,10 +187,14 @@ class Makings:
         return _Leased(self._services, f"{what}-{self._services.new_id()}")
 
     async def _store(
-        self, config: ImageConfig, layers: Sequence[Descriptor], reference: Reference | None
+        self,
+        config: ImageConfig,
+        layers: Sequence[Descriptor],
+        reference: Reference | None,
+        annotations: Mapping[str, str] | None = None,
     ) -> Descriptor:
         """Write configuration and manifest, then the name: what a crash leaves is for the collector."""
-        target = await asyncio.to_thread(self._write, config, layers)
+        target = await asyncio.to_thread(self._write, config, layers, annotations or {})
         if reference is not None:
             await self._images.catalog.name(str(reference), target)
         await self._images.catalog.keep(target)
@@ -196,10 +203,10 @@ class Makings:
         await self._images.warm(str(target.digest))
         return target
 
-    def _write(self, config: ImageConfig, layers: Sequence[Descriptor]) -> Descriptor:
+    def _write(self, config: ImageConfig, layers: Sequence[Descriptor], notes: Mapping[str, str]) -> Descriptor:
         services, document = self._services, config.to_bytes()
         blob = Descriptor.of(mediatypes.OCI_CONFIG, document)
-        manifest = Manifest(blob, tuple(layers)).to_bytes()
+        manifest = Manifest(blob, tuple(layers), annotations=notes).to_bytes()
         target = Descriptor.of(mediatypes.OCI_MANIFEST, manifest)
         for descriptor, data in ((blob, document), (target, manifest)):
             write_blob(services.content, data, expected=descriptor.digest)

@@ -208,7 +208,7 @@ def _find(view: View, path: str, ref: str, *, follow: bool) -> Found:
     try:
         with translating(f"look at {path[:200]}"):
             return view.find(os.fsencode(path), follow=follow)
-    except NotFound:
+    except (NotFound, UnicodeEncodeError):
         raise NotFound(f"Could not find the file {path[:1000]} in container {ref}") from None
 
 
