@@ -7,11 +7,11 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Daemon, Docker, until
+from tests.integration.networked import address_of, answers, check_tools, fetch, host_state, inspect, serve
 from tests.linux_images import busybox_context
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to
 @pytest.fixture(scope="module")
 def box(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An image of busybox; afterwards no container and no network of the tests is left."""
-    for tool in ("/usr/lib/cni/bridge", "/usr/sbin/iptables"):
-        assert os.path.exists(tool), f"{tool} is not installed: install containernetworking-plugins and iptables"
+    check_tools()
     docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
     yield "box"
     docker.run("rm", "-f", *docker("ps", "-aq").split())
@@ -40,40 +39,6 @@ def net(docker: Docker, box: str, request: pytest.FixtureRequest) -> Iterator[st
     docker("network", "rm", name)
 
 
-def serve(docker: Docker, name: str, *options: str, text: str = "") -> str:
-    """Start a web server, which answers with ``text`` (its name), and wait until it listens."""
-    script = f"mkdir -p /www; echo {text or name} > /www/index.html; exec httpd -f -p 80 -h /www"
-    container = docker("run", "-d", "--name", name, *options, "box", "sh", "-c", script)
-    until(
-        lambda: "0050" in docker("exec", name, "cat", "/proc/net/tcp", "/proc/net/tcp6"), f"{name} listens on port 80"
-    )
-    return container
-
-
-def inspect(docker: Docker, name: str) -> dict[str, Any]:
-    return json.loads(docker("inspect", name))[0]
-
-
-def fetch(port: int, address: str = "127.0.0.1") -> str:
-    with socket.create_connection((address, port), timeout=5) as client:
-        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        answer = b""
-        while data := client.recv(4096):
-            answer += data
-    return answer.decode().partition("\r\n\r\n")[2].strip()
-
-
-def host_state() -> dict[str, set[str]]:
-    """What networks can leave behind on the host."""
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
-    mounts = Path("/proc/self/mounts").read_text()
-    return {
-        "links": set(os.listdir("/sys/class/net")),
-        "rules": {line for line in rules.splitlines() if line.startswith("-A") and "CNI" in line},
-        "pins": {line for line in mounts.splitlines() if line.startswith("nsfs")},
-    }
-
-
 def test_a_container_has_an_address_and_a_way_out(docker: Docker, box: str) -> None:
     told = docker("run", "--rm", "--name", "alone", "box", "sh", "-c", "ip -4 addr show eth0; ip route; cat /etc/hosts")
     document = json.loads(docker("network", "inspect", "bridge"))[0]
@@ -90,7 +55,7 @@ def test_containers_find_each_other_by_name_and_alias(docker: Docker, net: str) 
     told = docker("run", "--rm", "--network", net, "box", "sh", "-c", ask.format(net))
     assert told.splitlines()[:3] == ["web-a"] * 3
     assert "nameserver 127.0.0.11" in told
-    address = inspect(docker, "web-a")["NetworkSettings"]["Networks"][net]["IPAddress"]
+    address = address_of(docker, "web-a", net)
     assert f"web-a.{net}" in docker("run", "--rm", "--network", net, "box", "nslookup", address)
     missing = docker.run("run", "--rm", "--network", net, "box", "nslookup", "nobody.invalid")
     assert missing.returncode != 0
@@ -100,7 +65,7 @@ def test_containers_find_each_other_by_name_and_alias(docker: Docker, net: str) 
 
 def test_networks_are_apart(docker: Docker, net: str) -> None:
     serve(docker, "far", "--network", net)
-    address = inspect(docker, "far")["NetworkSettings"]["Networks"][net]["IPAddress"]
+    address = address_of(docker, "far", net)
     # As a child of the first process, which a signal without a handler would not end.
     ask = f"timeout 1 wget -qO- http://{address}/ || echo cut off"
     assert docker("run", "--rm", "box", "sh", "-c", ask) == "cut off"
@@ -133,14 +98,7 @@ def test_a_published_port_is_reachable_and_told(docker: Docker, net: str) -> Non
         said = docker.fails("start", "published", code=1)
         assert "failed to bind host port for 127.0.0.1:18085/tcp: address already in use" in said
     docker("start", "published")
-    until(lambda: _answers(18085), "the server listens again")
-
-
-def _answers(port: int) -> bool:
-    try:
-        return bool(fetch(port))
-    except OSError:
-        return False
+    until(lambda: answers(18085), "the server listens again")
 
 
 def test_udp_at_a_port_that_was_chosen(docker: Docker, net: str, tmp_path: Path) -> None:
@@ -185,7 +143,7 @@ def test_connect_and_disconnect(docker: Docker, net: str) -> None:
     assert "is not connected to network" in docker.fails("network", "disconnect", net, "rover")
     docker("network", "connect", net, "rover")
     docker("restart", "-t", "0", "rover")
-    assert inspect(docker, "rover")["NetworkSettings"]["Networks"][net]["IPAddress"]
+    assert address_of(docker, "rover", net)
 
 
 def test_a_network_of_ones_own_choice(docker: Docker, box: str) -> None:
@@ -274,7 +232,7 @@ def test_an_engine_that_was_killed_leaves_nothing_for_good(fresh_daemon: Daemon,
     assert fetch(18086) == "goes-on"
     assert docker("port", "goes-on") == "80/tcp -> 127.0.0.1:18086"
     until(lambda: not inspect(docker, "dies")["State"]["Running"], "the dead container is seen")
-    assert inspect(docker, "dies")["NetworkSettings"]["Networks"]["lasting"]["IPAddress"] == ""
+    assert address_of(docker, "dies", "lasting") == ""
     assert docker("exec", "goes-on", "wget", "-qO-", "http://goes-on/") == "goes-on"
     assert docker("run", "--rm", "--network", "lasting", "box", "wget", "-qO-", "http://goes-on/") == "goes-on"
     docker("rm", "-f", "goes-on", "dies")

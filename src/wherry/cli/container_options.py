@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from wherry.cli import values
+from wherry.cli import network_values, values
 from wherry.cli.app import App
 from wherry.cli.human import parse_duration, parse_size
 from wherry.errors import InvalidArgument, NotFound
@@ -60,7 +60,10 @@ def options() -> list[click.Option]:
         _one("--cpuset-mems", metavar="SET", hidden=True),
         click.Option(("--pids-limit",), type=int, metavar="N", hidden=True),
         _many("--ulimit", metavar="NAME=SOFT[:HARD]", hidden=True),
-        _one("--network", "--net", metavar="NETWORK", help_="Network: none, host, bridge or a name."),
+        _many("--network", "--net", metavar="NETWORK", help_="Network: none, host, bridge or a name."),
+        _many("--network-alias", "--net-alias", metavar="NAME", hidden=True),
+        _one("--ip", metavar="IP", hidden=True),
+        _one("--mac-address", metavar="MAC", hidden=True),
         _many("-p", "--publish", metavar="[HOST:]PORT", help_="Publish a port to the host."),
         _flag("-P", "--publish-all", hidden=True),
         _many("--expose", metavar="PORT", hidden=True),
@@ -164,7 +167,7 @@ def document(app: App, given: dict[str, Any], attached: Streams, image: str, com
         "Volumes": anonymous,
         "StopSignal": given["stop_signal"] or "",
         "HostConfig": _host_config(given),
-        "NetworkingConfig": {"EndpointsConfig": {}},
+        "NetworkingConfig": {"EndpointsConfig": _networks(given)[1]},
     }
     if given["entrypoint"] is not None:
         # An empty one resets the image's (docker: `--entrypoint ""`).
@@ -194,7 +197,7 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
         "PortBindings": bindings,
         "PublishAllPorts": given["publish_all"],
         "AutoRemove": given["rm"],
-        "NetworkMode": given["network"] or "default",
+        "NetworkMode": _networks(given)[0],
         "RestartPolicy": restart,
         "ReadonlyRootfs": given["read_only"],
         "LogConfig": {"Type": given["log_driver"] or "", "Config": values.key_values(given["log_opt"])},
@@ -207,6 +210,8 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
     host.update({name: list(given[option]) for name, option in _LISTS.items() if given[option]})
     host.update({name: given[option] for name, option in _SCALARS.items() if given[option] is not None})
     host.update({name: _size(given[option]) for name, option in _SIZES.items() if given[option] is not None})
+    if given["add_host"]:
+        host["ExtraHosts"] = network_values.extra_hosts(given["add_host"])
     if given["cpus"] is not None:
         host["NanoCpus"] = values.nano_cpus(given["cpus"])
     if given["init"]:
@@ -218,13 +223,17 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
     return host
 
 
+def _networks(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    aliases = given["network_alias"]
+    return network_values.networks(given["network"], aliases, given["ip"] or "", given["mac_address"] or "")
+
+
 _LISTS = {
     "CapAdd": "cap_add",
     "CapDrop": "cap_drop",
     "Dns": "dns",
     "DnsSearch": "dns_search",
     "DnsOptions": "dns_option",
-    "ExtraHosts": "add_host",
     "GroupAdd": "group_add",
     "SecurityOpt": "security_opt",
     "VolumesFrom": "volumes_from",

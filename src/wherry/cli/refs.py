@@ -38,6 +38,11 @@ def volume(name: str) -> str:
     return f"/volumes/{_checked(name, 'volume')}"
 
 
+def network(ref: str, rest: str = "") -> str:
+    """The path of a network. InvalidArgument: no reference at all."""
+    return f"/networks/{_checked(ref, 'network')}{rest}"
+
+
 def _checked(ref: str, kind: str) -> str:
     if not ref.strip() or ".." in ref.split("/"):
         raise InvalidArgument(f"invalid {kind} name or ID: {quote(ref)!r}")

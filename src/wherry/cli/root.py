@@ -23,6 +23,7 @@ CONTAINER = {
     "logs": Entry("logs", "Fetch the logs of a container"),
     "ls": Entry("ps", "List containers"),
     "pause": Entry("pause", "Pause containers"),
+    "port": Entry("network", "Show where the host has a container's ports", "port"),
     "prune": Entry("prune", "Remove all stopped containers", "container_prune"),
     "rename": Entry("rename", "Rename a container"),
     "restart": Entry("restart", "Restart containers"),
@@ -49,6 +50,15 @@ IMAGE = {
     "rm": Entry("rmi", "Remove images"),
     "save": Entry("save", "Save images to an archive"),
     "tag": Entry("tag", "Give an image another name"),
+}
+NETWORK = {
+    "connect": Entry("network", "Put a container into a network", "connect"),
+    "create": Entry("network", "Create a network", "create"),
+    "disconnect": Entry("network", "Take a container out of a network", "disconnect"),
+    "inspect": Entry("inspect", "Display details of networks", "network_inspect"),
+    "ls": Entry("network", "List networks", "ls"),
+    "prune": Entry("prune", "Remove networks that no container uses", "network_prune"),
+    "rm": Entry("network", "Remove networks", "rm"),
 }
 VOLUME = {
     "create": Entry("volume", "Create a volume", "create"),
@@ -88,6 +98,7 @@ ROOT = {
             ("export", "makings", "export"),
             ("kill", "kill", "command"),
             ("pause", "pause", "command"),
+            ("port", "network", "port"),
             ("rename", "rename", "command"),
             ("restart", "restart", "command"),
             ("start", "start", "command"),
@@ -105,6 +116,7 @@ ROOT = {
     "container": Entry("groups", "", "container", "Groups, as docker has them"),
     "manifest": Entry("groups", "", "manifest", "Groups, as docker has them"),
     "image": Entry("groups", "", "image", "Groups, as docker has them"),
+    "network": Entry("groups", "", "network", "Groups, as docker has them"),
     "volume": Entry("groups", "", "volume", "Groups, as docker has them"),
     "system": Entry("groups", "", "system", "Groups, as docker has them"),
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import click
 
 from wherry.cli.command import Entry, LazyGroup
-from wherry.cli.root import CONTAINER, IMAGE, MANIFEST, SYSTEM, VOLUME
+from wherry.cli.root import CONTAINER, IMAGE, MANIFEST, NETWORK, SYSTEM, VOLUME
 
 
 @click.pass_context
@@ -22,4 +22,5 @@ container = _group("container", "Manage containers.", CONTAINER)
 image = _group("image", "Manage images.", IMAGE)
 manifest = _group("manifest", "Manage manifests at registries.", MANIFEST)
 system = _group("system", "Manage the engine.", SYSTEM)
+network = _group("network", "Manage networks.", NETWORK)
 volume = _group("volume", "Manage volumes.", VOLUME)

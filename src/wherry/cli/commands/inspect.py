@@ -20,7 +20,7 @@ from wherry.errors import InvalidArgument, NotFound, WherryError
 _PATHS: dict[str, Callable[[str], str]] = {
     "container": lambda ref: refs.container(ref, "/json"),
     "image": lambda ref: refs.image(ref, "/json"),
-    "network": lambda ref: f"/networks/{ref}",
+    "network": refs.network,
     "volume": lambda ref: f"/volumes/{ref}",
 }
 
@@ -91,6 +91,7 @@ def _of_kind(kind: str) -> Command:
 
 
 container_inspect = _of_kind("container")
+network_inspect = _of_kind("network")
 volume_inspect = _of_kind("volume")
 
 

@@ -1,4 +1,4 @@
-"""``wherry container prune``, and of images, volumes and the whole system: each asks first."""
+"""``wherry container prune``, and of images, networks, volumes and the whole system: each asks first."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,19 +60,31 @@ def volume_prune(app: App, force: bool, conditions: tuple[str, ...], everything:
     return _finish(_volumes(app, filters(conditions), everything))
 
 
-@declare("[OPTIONS]", "Remove stopped containers, unused images and the build cache.")
+@declare("[OPTIONS]", "Remove networks that no container uses.")
+@_options
+def network_prune(app: App, force: bool, conditions: tuple[str, ...]) -> int:
+    """Networks; they take no space."""
+    if not _agreed("all custom networks not used by at least one container", force):
+        return FAILED
+    _networks(app, filters(conditions))
+    return 0
+
+
+@declare("[OPTIONS]", "Remove stopped containers, unused networks and images, and the build cache.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images that have a name.")
 @click.option("--volumes", is_flag=True, help="Also anonymous volumes that no container has.")
 @_options
 def system_prune(app: App, force: bool, conditions: tuple[str, ...], everything: bool, volumes: bool) -> int:
     """Containers first: they hold images and volumes."""
-    what = "all stopped containers, unused images and unused build cache"
+    what = "all stopped containers, unused networks, unused images and unused build cache"
     if not _agreed(what + (", anonymous volumes" if volumes else ""), force):
         return FAILED
     wanted = filters(conditions)
     if volumes and "until" in wanted:
         raise InvalidArgument('the "until" filter is not supported with "--volumes"')
-    freed = _containers(app, wanted) + _images(app, wanted, everything)
+    freed = _containers(app, wanted)
+    _networks(app, wanted)
+    freed += _images(app, wanted, everything)
     freed += _volumes(app, wanted, False) if volumes else 0
     cache = app.client.call("POST", "/build/prune", {"all": everything or None, "filters": wanted or None}) or {}
     return _finish(freed + (cache.get("SpaceReclaimed") or 0))
@@ -84,6 +96,13 @@ def _containers(app: App, wanted: _Wanted) -> int:
         print("Deleted Containers:", *answer["ContainersDeleted"], sep="\n")
         print()
     return int(answer.get("SpaceReclaimed") or 0)
+
+
+def _networks(app: App, wanted: _Wanted) -> None:
+    answer = app.client.call("POST", "/networks/prune", {"filters": wanted or None})
+    if answer.get("NetworksDeleted"):
+        print("Deleted Networks:", *answer["NetworksDeleted"], sep="\n")
+        print()
 
 
 def _images(app: App, wanted: _Wanted, everything: bool) -> int:

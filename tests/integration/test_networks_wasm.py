@@ -1,0 +1,135 @@
+"""WASM containers on networks, beside Linux ones: published ports, names, and nothing of it where nobody asks."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Daemon, Docker, until
+from tests.integration.networked import address_of, answers, check_tools, fetch, inspect, serve
+from tests.linux_images import busybox_context
+from tests.zig import compile_wasm
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
+
+EXAMPLE = Path(__file__).parents[2] / "examples/http"
+GUEST = Path(__file__).parent.parent / "data/wasmedge_guest.c"
+BODY = "Hello from WebAssembly!"
+
+
+def build(docker: Docker, folder: Path, name: str, program: Path, dockerfile: str = "", *options: str) -> None:
+    folder.mkdir()
+    compile_wasm(program, folder / "server.wasm", *options)
+    text = dockerfile or 'FROM scratch\nCOPY server.wasm /server.wasm\nENTRYPOINT ["/server.wasm"]\n'
+    (folder / "Dockerfile").write_text(text)
+    docker("build", "-q", "--platform", "wasi/wasm32", "-t", name, folder)
+
+
+@pytest.fixture(scope="module")
+def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``box`` of busybox; the example's server as ``edge`` (WasmEdge's sockets) and ``plain`` (preview 1 alone); and
+    ``guest``, a client."""
+    check_tools()
+    folder = tmp_path_factory.mktemp("wasm-networks")
+    docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
+    server = (EXAMPLE / "Dockerfile").read_text()
+    build(docker, folder / "edge", "edge", EXAMPLE / "server.c", server)
+    build(docker, folder / "plain", "plain", EXAMPLE / "server.c", server, "-DPREVIEW1")
+    build(docker, folder / "guest", "guest", GUEST)
+    yield
+    docker.run("rm", "-f", *docker("ps", "-aq").split())
+    docker("network", "prune", "-f")
+
+
+@pytest.fixture
+def net(docker: Docker, images: None) -> Iterator[str]:
+    docker("network", "create", "shore")
+    yield "shore"
+    left = docker("ps", "-aq", "--filter", "network=shore").split()
+    if left:
+        docker("rm", "-f", *left)
+    docker("network", "rm", "shore")
+
+
+@pytest.mark.parametrize("kind", ["edge", "plain"])
+def test_docker_run_p_just_works(docker: Docker, net: str, kind: str) -> None:
+    docker("run", "-d", "--name", kind, "--network", net, "-p", "127.0.0.1::80", kind)
+    port = int(docker("port", kind, "80").rpartition(":")[2])
+    assert fetch(port) == BODY
+    docker("stop", "-t", "1", kind)
+    with pytest.raises(OSError):
+        fetch(port)
+
+
+def test_two_servers_on_one_port_and_a_linux_client(docker: Docker, net: str) -> None:
+    for name, image in (("one", "edge"), ("two", "plain")):
+        docker("run", "-d", "--name", name, "--network", net, "-P", image)
+    for name in ("one", "two"):
+        assert docker("run", "--rm", "--network", net, "box", "wget", "-qO-", f"http://{name}/") == BODY
+        assert fetch(int(docker("port", name, "80").splitlines()[0].rpartition(":")[2])) == BODY
+
+
+def test_a_guest_reaches_a_linux_container_by_name(docker: Docker, net: str) -> None:
+    serve(docker, "quay", "--network", net, "--network-alias", "pier")
+    assert "400 Bad Request" in docker("run", "--rm", "--network", net, "guest", "fetch", "quay", "80")
+    assert address_of(docker, "quay", net) in docker(
+        "run", "--rm", "--network", net, "guest", "resolve", "pier", "80", "0"
+    )
+
+
+def test_names_that_were_given(docker: Docker, net: str) -> None:
+    options = ("--network", net, "--add-host", "buoy:10.9.8.7", "--hostname", "barge")
+    assert "10.9.8.7" in docker("run", "--rm", *options, "guest", "resolve", "buoy", "80", "0")
+    own = docker("run", "--rm", *options, "guest", "resolve", "barge", "80", "0")
+    assert "172." in own or "192.168." in own
+
+
+def test_listening_where_nothing_was_published(docker: Docker, net: str) -> None:
+    told = docker("run", "--rm", "--network", net, "--expose", "9000", "guest", "rights", "9001").splitlines()
+    assert told[:2] == ["open: 0", "bind: 2"]  # EACCES
+    allowed = docker("run", "--rm", "--network", net, "--expose", "9000", "guest", "rights", "9000").splitlines()
+    assert allowed[:3] == ["open: 0", "bind: 0", "listen: 0"]
+    none = docker("run", "--rm", "--network", "none", "guest", "rights", "9000").splitlines()
+    assert none[0] == "open: 76"  # ENOTCAPABLE
+
+
+def test_the_hosts_network(docker: Docker, images: None) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with docker.popen("run", "--rm", "--network", "host", "guest", "tcp", str(port), "1", stdout=-1) as running:
+        until(lambda: _echoes(port), "the guest listens on the host")
+        running.wait(30)
+
+
+def _echoes(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(b"ahoy")
+            client.shutdown(socket.SHUT_WR)
+            return client.recv(100) == b"ahoy"
+    except OSError:
+        return False
+
+
+def test_who_has_no_use_for_a_network_gets_none(docker: Docker, daemon: Daemon, guest_image: str) -> None:
+    docker("run", "-d", "--name", "quiet", guest_image, "sleep")
+    try:
+        settings = inspect(docker, "quiet")["NetworkSettings"]
+        assert (settings["IPAddress"], settings["SandboxKey"]) == ("", "")
+        assert list(settings["Networks"]) == ["bridge"]
+    finally:
+        docker("rm", "-f", "quiet")
+
+
+def test_a_wasm_server_goes_on_while_the_engine_is_away(daemon: Daemon, docker: Docker, net: str) -> None:
+    docker("run", "-d", "--name", "steady", "--network", net, "-p", "127.0.0.1:18087:80", "edge")
+    assert fetch(18087) == BODY
+    daemon.kill()
+    assert fetch(18087) == BODY
+    daemon.start()
+    assert docker("run", "--rm", "--network", net, "box", "wget", "-qO-", "http://steady/") == BODY
+    docker("restart", "-t", "1", "steady")
+    until(lambda: answers(18087), "it serves again")
