@@ -328,6 +328,7 @@ def test_df_and_prune(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> 
         "GET", "/system/df", {"LayersSize": 2000, "Images": [{"Size": 1500, "Containers": 1}], "Containers": None}
     )
     engine.on("POST", "/containers/prune", {"ContainersDeleted": ["a"], "SpaceReclaimed": 10})
+    engine.on("POST", "/networks/prune", {"NetworksDeleted": ["idle"]})
     engine.on("POST", "/images/prune", {"ImagesDeleted": [{"Deleted": "sha256:1"}], "SpaceReclaimed": 5})
     engine.on("POST", "/build/prune", {"SpaceReclaimed": 1})
     assert wherry(engine, "system", "df") == 0
