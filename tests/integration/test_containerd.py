@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.netns import network_namespace
+from tests.zig import compile_wasm
+
+DATA = Path(__file__).parent.parent / "data"
 IMAGE = "docker.io/library/hello:latest"
 RUNTIME = "io.containerd.wherry.v1"
 MODULE = r"""
@@ -167,3 +171,24 @@ def test_a_task_outlives_containerd_and_is_ended_by_the_next_one(containerd: Con
     deleted = containerd.ctr("task", "rm", "long")
     assert "143" in deleted.stderr + deleted.stdout
     assert containerd.ctr("container", "rm", "long").returncode == 0
+
+
+def test_a_server_in_a_network_that_somebody_else_has_made(containerd: Containerd, tmp_path: Path) -> None:
+    """As in a pod: containerd names the namespace, and says nothing of ports."""
+    compile_wasm(DATA / "wasmedge_guest.c", tmp_path / "guest.wasm", "-O1")
+    with network_namespace() as network:
+        options = ("-d", "--with-ns", f"network:{network.path}")
+        options += ("--mount", f"type=bind,src={tmp_path},dst=/pod,options=rbind:ro")
+        done = containerd.run("pod", "/pod/guest.wasm", "tcp", "8080", "1", options=options)
+        assert done.returncode == 0, done.stderr
+
+        def listens() -> bool:
+            with network.new_socket() as client:
+                return client.connect_ex(("127.0.0.1", 8080)) == 0
+
+        try:
+            until(listens, "the guest listens")
+        finally:
+            containerd.ctr("task", "kill", "-s", "KILL", "pod")
+            containerd.ctr("task", "rm", "pod")
+            containerd.ctr("container", "rm", "pod")

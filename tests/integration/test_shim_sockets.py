@@ -344,6 +344,31 @@ async def test_low_ports_are_for_those_who_may(
         assert out[1] == ("bind: 0" if allowed else f"bind: {ACCES}")
 
 
+BOTH = """
+(module
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_open_v2" (func $open (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "env" "memory" (memory 1 1 shared))
+  (export "memory" (memory 0))
+  (func (export "wasi_thread_start") (param i32 i32)
+    (i32.store (i32.const 16) (call $open (i32.const 1) (i32.const 2) (i32.const 8)))
+    (i32.atomic.store (i32.const 0) (i32.const 1))
+    (drop (memory.atomic.notify (i32.const 0) (i32.const 1))))
+  (func (export "_start")
+    (if (i32.le_s (call $spawn (i32.const 0)) (i32.const 0)) (then (call $exit (i32.const 99))))
+    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 30000000000)))
+    (call $exit (i32.add (i32.mul (i32.load (i32.const 16)) (i32.const 10)) (i32.load (i32.const 8))))))
+"""
+
+
+async def test_a_thread_opens_a_socket(guests: Sockets) -> None:
+    (guests.box.folder / "lower/both.wasm").write_text(BOTH)
+    assert (await guests.box.run(**guests.changes(("both",), None))).code == 4  # after stdio and /
+    none = {"namespaces": [*OTHERS, {"type": "network"}]}
+    assert (await guests.box.run(**guests.changes(("both",), None, linux=none))).code == (NOTCAPABLE * 10) & 255
+
+
 async def test_an_exec_is_in_the_same_network(guests: Sockets) -> None:
     server = await guests.start("wasmedge", "tcp", "83", "1")
     io = make_fifos(str(guests.box.state / "io" / "exec"), stdin=False, terminal=False)
