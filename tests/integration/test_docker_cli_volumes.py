@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,16 @@ def test_anonymous_volumes_of_a_killed_engine_go(fresh_daemon, fresh_docker, tmp
     fresh_daemon.start()
     assert set(fresh_docker("volume", "ls", "-q").split()) == own
     assert fresh_docker("system", "df", "-v")
+
+
+def test_events_of_volumes(docker, run):
+    since = time.time()
+    name = f"told-{run.kind}"
+    docker("volume", "create", name)
+    run("--rm", "-v", f"{name}:/d:ro")
+    docker("volume", "rm", name)
+    end = time.time()
+    style = "{{.Action}} {{.Actor.ID}}"
+    told = docker("events", "--since", f"{since:.9f}", "--until", f"{end:.9f}", "--filter", "type=volume",
+                  "--filter", f"volume={name}", "--format", style).splitlines()  # fmt: skip
+    assert told == [f"{action} {name}" for action in ("create", "mount", "unmount", "destroy")]

@@ -14,3 +14,13 @@ class Announcer:
         """``more`` are the attributes beside the container's image, name and labels."""
         attributes = {**record.labels, "image": record.image, "name": record.name, **more}
         self._events.publish("container", action, record.id, attributes)
+
+    def volumes(self, record: Record, action: str) -> None:
+        """That the container's volumes are mounted or no longer are: ``mount``, ``unmount``."""
+        for point in record.mounts:
+            if point.type == "volume":
+                attributes = {"container": record.id, "driver": point.driver}
+                if action == "mount":
+                    writable = str(point.writable).lower()
+                    attributes |= {"destination": point.destination, "read/write": writable, "propagation": ""}
+                self._events.publish("volume", action, point.name, attributes)

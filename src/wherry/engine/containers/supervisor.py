@@ -117,6 +117,7 @@ class Supervisor:
             run.failed()
             await self._sandboxes.close(record.id)
             raise
+        self._tell.volumes(live.record, "mount")
         self._tell(live.record, "start")
 
     async def _create(self, live: Live, laid: Laid | None = None) -> tuple[Run, Task]:
@@ -225,6 +226,7 @@ class Supervisor:
         live.record = replace(saved, restarts=saved.restarts + (1 if again else 0))
         live.task = live.run = None
         live.ended.set()
+        self._tell.volumes(record, "unmount")
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)
