@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from wherry.build.cache import fingerprint
-from wherry.build.threads import blocking
 from wherry.core.faults import translating
+from wherry.core.threads import blocking
 
 _MAKING: Final = ".new"
 

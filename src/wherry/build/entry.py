@@ -7,9 +7,9 @@ from wherry.build.cache import fingerprint
 from wherry.build.events import Compiling, Warned
 from wherry.build.session import Session
 from wherry.build.state import State
-from wherry.build.threads import blocking
 from wherry.build.tree import Data, Tree
 from wherry.core.modules.compiler import Compiler
+from wherry.core.threads import blocking
 from wherry.dockerfile.faults import one_line
 from wherry.errors import InvalidArgument
 from wherry.oci.artifact import WASM

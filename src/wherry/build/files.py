@@ -12,10 +12,10 @@ from wherry.build.placement import Attributes, Placement, mode_of, owner_of
 from wherry.build.selection import Picked, digestible, pick
 from wherry.build.session import Session
 from wherry.build.state import State
-from wherry.build.threads import blocking
 from wherry.build.tree import Data, Entry, Tree
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.tar_reader import TarReader
+from wherry.core.threads import blocking
 from wherry.dockerfile import words
 from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Add, Copy, Transfer, Workdir

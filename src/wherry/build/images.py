@@ -8,9 +8,9 @@ from wherry.build.events import Fetching
 from wherry.build.graph import SCRATCH
 from wherry.build.session import Session
 from wherry.build.state import State
-from wherry.build.threads import blocking
 from wherry.core.content.store import ContentStore
 from wherry.core.images.store import ImageStore
+from wherry.core.threads import blocking
 from wherry.errors import DataLoss, InvalidArgument, NotFound
 from wherry.oci import mediatypes
 from wherry.oci.artifact import WASM

@@ -14,8 +14,8 @@ from wherry.build.rootfs import Rootfs
 from wherry.build.runmounts import Ready, Wanted, key_of, ready, wanted
 from wherry.build.session import Session
 from wherry.build.state import State, shell_words
-from wherry.build.threads import blocking
 from wherry.build.tree import Tree
+from wherry.core.threads import blocking
 from wherry.dockerfile import words
 from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Run

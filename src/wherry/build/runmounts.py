@@ -16,9 +16,9 @@ from wherry.build.request import StepMount
 from wherry.build.selection import Picked, digestible
 from wherry.build.session import Session
 from wherry.build.state import State
-from wherry.build.threads import blocking
 from wherry.build.tree import Tree
 from wherry.core.faults import translating
+from wherry.core.threads import blocking
 from wherry.dockerfile import words
 from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Run

@@ -15,8 +15,8 @@ from wherry.build.layer import write_layer
 from wherry.build.request import BuildRequest, BuildServices
 from wherry.build.spool import Spool
 from wherry.build.state import State
-from wherry.build.threads import blocking
 from wherry.build.tree import Entry, Tree
+from wherry.core.threads import blocking
 from wherry.errors import InvalidArgument, NotFound
 from wherry.oci.digest import Digest
 

@@ -12,9 +12,9 @@ from wherry.build.graph import automatic_args, plan
 from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.session import Session, epoch_of
 from wherry.build.spool import Spool
-from wherry.build.threads import blocking
 from wherry.build.walk import Walk
 from wherry.core.leases.store import Lease
+from wherry.core.threads import blocking
 from wherry.dockerfile.faults import one_line
 from wherry.errors import InvalidArgument, NotFound, Unimplemented
 from wherry.oci.platform import Platform

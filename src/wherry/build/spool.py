@@ -8,9 +8,9 @@ import shutil
 from collections.abc import AsyncIterator, Iterable
 from typing import IO, BinaryIO, Final
 
-from wherry.build.threads import blocking
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.faults import translating
+from wherry.core.threads import blocking
 from wherry.errors import ResourceExhausted
 
 _CHUNK: Final = 1 << 20

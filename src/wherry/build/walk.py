@@ -13,7 +13,7 @@ from wherry.build.images import base_state
 from wherry.build.request import StepFailed
 from wherry.build.session import EPOCH_ARG, Session
 from wherry.build.state import State, commanded, configured, shell_words
-from wherry.build.threads import blocking
+from wherry.core.threads import blocking
 from wherry.dockerfile import words
 from wherry.dockerfile.faults import one_line
 from wherry.dockerfile.instructions import Arg, Cmd, Entrypoint, Instruction, Label, Run, Transfer, Workdir

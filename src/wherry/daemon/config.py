@@ -50,6 +50,7 @@ class DaemonConfig:
     log_level: str
     uid: int
     registries: RegistryConfig = field(default_factory=RegistryConfig)
+    largest_layer: int = 64 << 30
 
     @property
     def rootless(self) -> bool:
@@ -83,6 +84,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
         log_level=told.log_level,
         uid=uid,
         registries=_registries(told, environ, uid),
+        largest_layer=_size(told.max_layer_size),
     )
 
 
@@ -99,6 +101,9 @@ def _add_registry_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--registry", metavar="NAME=URL", action="append", default=[], help="where the registry NAME is to be reached"
+    )
+    parser.add_argument(
+        "--max-layer-size", metavar="SIZE", default="64g", help="what one layer may unpack to, like 64g"
     )
     parser.add_argument(
         "--certs-dir", metavar="DIR", action="append", default=[], help="folder with a folder of CAs for each registry"
@@ -121,6 +126,15 @@ def _registries(told: argparse.Namespace, environ: Mapping[str, str], uid: int) 
         places=places,
         certificates=tuple(os.path.abspath(folder) for folder in folders),
     )
+
+
+def _size(text: str) -> int:
+    """``512m``, ``64g``: bytes, in powers of 1024. InvalidArgument."""
+    number, unit = (text[:-1], text[-1:].lower()) if text[-1:].isalpha() else (text, "")
+    power = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}.get(unit)
+    if power is None or not (number.isascii() and number.isdigit()) or len(number) > 12 or not int(number):
+        raise InvalidArgument(f"invalid size {text[:40]!r}: write bytes, or a number with k, m, g or t, like 64g")
+    return int(number) << (10 * power)
 
 
 def _config_home(environ: Mapping[str, str], uid: int) -> str:

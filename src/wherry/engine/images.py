@@ -9,6 +9,7 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from wherry.core.diff.unpack import unpack
@@ -124,7 +125,11 @@ class Images:
 
     async def _unpacked(self, variant: Variant) -> str:
         return await asyncio.to_thread(
-            unpack, variant.manifest, variant.config, self._services.content, self._services.snapshots
+            partial(unpack, limits=self._services.config.layer_limits),
+            variant.manifest,
+            variant.config,
+            self._services.content,
+            self._services.snapshots,
         )
 
     async def list(

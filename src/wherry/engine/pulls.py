@@ -4,6 +4,7 @@ A pull that fails or is cancelled leaves no name, and what it fetched goes with 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from wherry.core.diff.unpack import Step, steps, unpack_step
 from wherry.core.leases.store import Lease, ResourceKind
 from wherry.core.remotes import transfer
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Repository
+from wherry.core.threads import blocking
 from wherry.engine.events import Events
 from wherry.engine.images import Images
 from wherry.engine.progress import Report, short, streamed
@@ -131,16 +133,17 @@ class Pulls:
         """A lease for what comes in; when that fails, what came is collected at once."""
         leases, now = self._services.leases, self._services.clock() / 1e9
         lease = Lease(f"pull-{self._services.new_id()}", now, now + _LEASE_SECONDS)
-        await asyncio.to_thread(leases.create, lease)
         done = False
         try:
+            await blocking(leases.create, lease)
             yield lease.id
             done = True
         finally:
             await asyncio.shield(self._release(lease.id, collect=not done))
 
     async def _release(self, lease: str, *, collect: bool) -> None:
-        await asyncio.to_thread(self._services.leases.delete, lease)
+        with contextlib.suppress(NotFound):
+            await asyncio.to_thread(self._services.leases.delete, lease)
         if collect:
             try:
                 await self._images.collect()
@@ -212,7 +215,7 @@ class _Pull:
         """The manifest or index, from the store if it is there."""
         await self._hold("content", descriptor.digest)
         if await transfer.is_here(self._services.content, descriptor):
-            data = await asyncio.to_thread(self._services.content.read, descriptor)
+            data = await blocking(self._services.content.read, descriptor)
             return Document(descriptor, data)
         found = await self._repository.document(str(descriptor.digest))
         if found.descriptor.size != descriptor.size:
@@ -260,7 +263,7 @@ class _Pull:
         self.fetched |= await self._pulls.fetch(self._repository, manifest.config, None)
         config = None
         if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
-            config = ImageConfig.parse(await asyncio.to_thread(self._services.content.read, manifest.config))
+            config = ImageConfig.parse(await blocking(self._services.content.read, manifest.config))
         return artifact.completed(manifest, config)
 
     def _steps(self, manifest: Manifest, config: ImageConfig) -> list[Step]:
@@ -286,23 +289,16 @@ class _Pull:
     async def _unpack(self, step: Step) -> None:
         if step.layer.digest in self._new:
             self._report.progress(short(step.layer.digest), "Extracting", step.layer.size, step.layer.size)
-        loop = asyncio.get_running_loop()
 
         def hold(kind: ResourceKind, key: str) -> None:
             self._services.leases.add(self._lease, kind, key)
 
-        work = partial(unpack_step, step, self._services.content, self._services.snapshots, hold=hold)
-        running = loop.run_in_executor(None, work)
-        try:
-            changed = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # A thread cannot be stopped: what it makes must be there, or not, before the lease ends.
-            await asyncio.gather(running, return_exceptions=True)
-            raise
+        services, limits = self._services, self._services.config.layer_limits
+        changed = await blocking(unpack_step, step, services.content, services.snapshots, hold=hold, limits=limits)
         self._done(step.layer, changed=changed)
 
     async def _hold(self, kind: ResourceKind, key: str) -> None:
-        await asyncio.to_thread(self._services.leases.add, self._lease, kind, str(key))
+        await blocking(self._services.leases.add, self._lease, kind, str(key))
 
 
 def _outcome(name: str, newer: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol
 from wherry.build.cache import BuildCache
 from wherry.core.containers.store import ContainerStore
 from wherry.core.content.store import ContentStore
+from wherry.core.diff.apply import LIMITS, Limits
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory
@@ -42,6 +43,7 @@ class EngineConfig:
     log_options: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
     registries: RegistryConfig = field(default_factory=RegistryConfig)
+    layer_limits: Limits = LIMITS
     rootless: bool = False
     path: Sequence[str] = ()
 

@@ -15,6 +15,7 @@ _PART = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 _WASM_ARCHITECTURES = frozenset({"wasm", "wasm32", "wasm64"})
 _WASM_SYSTEMS = frozenset({"wasi", "wasip1", "wasip2"})
+_CLIENTS = frozenset({"linux", "darwin", "windows"})
 _SYSTEM_ALIASES = {"macos": "darwin"}
 _ARCHITECTURE_ALIASES = {
     "x86_64": ("amd64", ""),
@@ -70,7 +71,9 @@ class Platform:
         if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
             raise InvalidArgument(f"invalid platform {text[:100]!r}: write os/architecture[/variant], like wasi/wasm")
         if len(parts) > 1:
-            return cls(*(part.lower() for part in parts))
+            system, *rest = (part.lower() for part in parts)
+            # The docker CLI makes the client's own system of a lone "wasm" before anybody else sees it.
+            return cls("wasi" if rest[0] in _WASM_ARCHITECTURES and system in _CLIENTS else system, *rest)
         return cls._of_one_part(parts[0].lower(), host or cls.host())
 
     @classmethod

@@ -34,13 +34,34 @@ class Applied:
     entries: int
 
 
-def apply(stream: BinaryIO, target: Target, *, what: str = "layer") -> Applied:
-    """Unpack ``stream`` to its end into ``target``; ``what`` names it in messages.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may become: at most ``size`` bytes, and beyond ``free`` of them at most ``ratio`` times what it
+    takes packed; at most ``entries`` files, folders and links."""
 
-    InvalidArgument: corrupt, or an entry that leaves the root, or a device without privilege; ResourceExhausted: the
-    disk is full; whatever the stream raises. What was written by then stays: the caller removes the folder.
+    size: int = 64 << 30
+    free: int = 1 << 30
+    ratio: int = 200
+    entries: int = 5_000_000
+
+    def largest(self, packed: int) -> int:
+        """Bytes that ``packed`` ones may become."""
+        return min(self.size, max(self.free, packed * self.ratio))
+
+
+LIMITS = Limits()
+
+
+def apply(
+    stream: BinaryIO, target: Target, *, what: str = "layer", packed: int | None = None, limits: Limits = LIMITS
+) -> Applied:
+    """Unpack ``stream`` to its end into ``target``; ``what`` names it in messages, ``packed`` is its size in bytes.
+
+    InvalidArgument: corrupt, over the limits, an entry that leaves the root, or a device without privilege;
+    ResourceExhausted: the disk is full; whatever the stream raises. What was written by then stays: the caller removes
+    the folder.
     """
-    source = _Hashed(stream)
+    source = _Hashed(stream, what, limits.size if packed is None else limits.largest(packed))
     with reading(what):
         source.open()
         reader = TarReader(source)
@@ -48,6 +69,8 @@ def apply(stream: BinaryIO, target: Target, *, what: str = "layer") -> Applied:
             layer = _Layer(root, reader, what)
             for entry in reader:
                 layer.take(entry)
+                if layer.count > limits.entries:
+                    raise InvalidArgument(f"{what} has more than {limits.entries} entries")
             layer.finish()
         while source.read(_CHUNK):  # what follows the archive's end belongs to the digest
             pass
@@ -96,8 +119,10 @@ def put(source: Source, target: Target, manner: Manner, *, what: str) -> None:
 class _Hashed:
     """The plain bytes of a stream, hashed as they pass."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, what: str, largest: int) -> None:
         self._stream = stream
+        self._what = what
+        self._largest = largest
         self.digester = Digester()
 
     def open(self) -> None:
@@ -106,6 +131,11 @@ class _Hashed:
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
         self.digester.update(data)
+        if self.digester.size > self._largest:
+            raise InvalidArgument(
+                f"{self._what} unpacks to more than {self._largest} bytes, which is more than is believed of its size"
+                " (wherryd --max-layer-size)"
+            )
         return data
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from wherry.core.content.store import ContentStore
-from wherry.core.diff.apply import apply
+from wherry.core.diff.apply import LIMITS, Limits, apply
 from wherry.core.diff.bare import as_archive
 from wherry.core.diff.target import Target
 from wherry.core.leases.store import ResourceKind
@@ -83,6 +83,7 @@ def unpack(
     *,
     own: bool | None = None,
     hold: Hold | None = None,
+    limits: Limits = LIMITS,
     unique: Callable[[], str] = lambda: secrets.token_hex(8),
 ) -> str:
     """Unpack what is not unpacked yet; returns the key of the committed snapshot, "" for an image without layers.
@@ -95,7 +96,7 @@ def unpack(
     own = os.geteuid() == 0 if own is None else own
     found = steps(manifest, config)
     for step in found:
-        unpack_step(step, content, snapshots, own=own, hold=hold, unique=unique)
+        unpack_step(step, content, snapshots, own=own, hold=hold, limits=limits, unique=unique)
     return found[-1].chain if found else ""
 
 
@@ -106,6 +107,7 @@ def unpack_step(
     *,
     own: bool | None = None,
     hold: Hold | None = None,
+    limits: Limits = LIMITS,
     unique: Callable[[], str] = lambda: secrets.token_hex(8),
 ) -> bool:
     """`unpack` of one layer, whose parent is unpacked. False: it was there already."""
@@ -114,7 +116,7 @@ def unpack_step(
     if is_unpacked(snapshots, step):
         return False
     own = os.geteuid() == 0 if own is None else own
-    _unpack_layer(step, content, snapshots, f"extract-{unique()} {step.chain}", own=own)
+    _unpack_layer(step, content, snapshots, f"extract-{unique()} {step.chain}", own=own, limits=limits)
     return True
 
 
@@ -126,11 +128,13 @@ def is_unpacked(snapshots: Snapshotter, step: Step) -> bool:
         return False
 
 
-def _unpack_layer(step: Step, content: ContentStore, snapshots: Snapshotter, active: str, *, own: bool) -> None:
+def _unpack_layer(
+    step: Step, content: ContentStore, snapshots: Snapshotter, active: str, *, own: bool, limits: Limits
+) -> None:
     layer, diff_id = step.layer, step.diff_id
     snapshots.prepare(active, step.parent)
     try:
-        found = _apply(step, content, target_of(snapshots, active, own=own))
+        found = _apply(step, content, target_of(snapshots, active, own=own), limits)
         if found != diff_id:
             raise InvalidArgument(f"layer {layer.digest} unpacks to {found}, but the image's config says {diff_id}")
         snapshots.commit(step.chain, active)
@@ -141,13 +145,13 @@ def _unpack_layer(step: Step, content: ContentStore, snapshots: Snapshotter, act
         raise
 
 
-def _apply(step: Step, content: ContentStore, target: Target) -> Digest:
+def _apply(step: Step, content: ContentStore, target: Target, limits: Limits) -> Digest:
     """Unpack the layer's blob; its diff_id."""
     layer = step.layer
     with content.open(layer.digest) as blob:
         stream = cast("BinaryIO", as_archive(blob, step.file, layer.size)) if step.file else blob
         try:
-            applied = apply(stream, target, what=f"layer {layer.digest}")
+            applied = apply(stream, target, what=f"layer {layer.digest}", packed=layer.size, limits=limits)
         except InvalidArgument:
             while blob.read(_CHUNK):  # a blob that rotted is the store's fault: its reader says so at the end
                 pass

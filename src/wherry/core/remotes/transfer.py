@@ -1,11 +1,11 @@
 """Blobs between a registry and the content store: verified as they are stored, read again for each attempt."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
 from wherry.core.content.store import ContentStore, Ingest
 from wherry.core.remotes.remote import Document, Progress, Repository, Source
+from wherry.core.threads import blocking
 from wherry.errors import DataLoss, NotFound, ResourceExhausted
 from wherry.oci.descriptor import Descriptor
 
@@ -17,7 +17,7 @@ _TRIES = 2
 async def is_here(content: ContentStore, blob: Descriptor) -> bool:
     """Whether the store has it, in that size."""
     try:
-        return (await asyncio.to_thread(content.info, blob.digest)).size == blob.size
+        return (await blocking(content.info, blob.digest)).size == blob.size
     except NotFound:
         return False
 
@@ -36,8 +36,14 @@ async def fetch(repository: Repository, blob: Descriptor, content: ContentStore,
 
 
 async def _fetch(repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress) -> None:
-    ingest = await asyncio.to_thread(content.ingest, expected=blob.digest, size=blob.size)
+    ingests: list[Ingest] = []
+
+    def begin() -> Ingest:
+        ingests.append(content.ingest(expected=blob.digest, size=blob.size))
+        return ingests[0]
+
     try:
+        ingest = await blocking(begin)
         waiting: list[bytes] = []
         size = 0
         async with contextlib.aclosing(repository.fetch(blob)) as pieces:
@@ -45,13 +51,14 @@ async def _fetch(repository: Repository, blob: Descriptor, content: ContentStore
                 waiting.append(piece)
                 size += len(piece)
                 if size >= _PIECE:
-                    await asyncio.to_thread(_write, ingest, waiting)
+                    await blocking(_write, ingest, waiting)
                     waiting, size = [], 0
                     progress(ingest.offset)
-        await asyncio.to_thread(_commit, ingest, waiting)
+        await blocking(_commit, ingest, waiting)
         progress(blob.size)
     finally:
-        ingest.__exit__(None, None, None)
+        for begun in ingests:
+            begun.__exit__(None, None, None)
 
 
 def _write(ingest: Ingest, pieces: list[bytes]) -> None:
@@ -66,7 +73,7 @@ def _commit(ingest: Ingest, pieces: list[bytes]) -> None:
 
 async def keep(document: Document, content: ContentStore) -> None:
     """Store a manifest or index."""
-    await asyncio.to_thread(_keep, document, content)
+    await blocking(_keep, document, content)
 
 
 def _keep(document: Document, content: ContentStore) -> None:
@@ -79,14 +86,14 @@ def stored(content: ContentStore, blob: Descriptor) -> Source:
     """The blob as `Repository.push` reads it; verified each time it is read to its end."""
 
     async def read(offset: int) -> AsyncGenerator[bytes, None]:
-        reader = await asyncio.to_thread(content.open, blob.digest)
+        reader = await blocking(content.open, blob.digest)
         try:
             while offset:
-                skipped = await asyncio.to_thread(reader.read, min(offset, _PIECE))
+                skipped = await blocking(reader.read, min(offset, _PIECE))
                 if not skipped:
                     raise DataLoss(f"content {blob.digest} is shorter than {blob.size} bytes")
                 offset -= len(skipped)
-            while data := await asyncio.to_thread(reader.read, _PIECE):
+            while data := await blocking(reader.read, _PIECE):
                 yield data
         finally:
             reader.close()
