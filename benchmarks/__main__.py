@@ -19,14 +19,18 @@ from benchmarks.cli import CliPart
 from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
 from benchmarks.http import HttpPart
+from benchmarks.kernels import KernelsPart
 from benchmarks.memory import image_rows, memory_rows
+from benchmarks.python import PythonPart
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
+from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "http", "api", "cli", "memory", "image")
-_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20}
-_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3}
+_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "memory", "image")
+_ALONE = {"start", "http", "wasi", "python", "kernels"}  # these need no engine
+_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20, "wasi": 20, "python": 10, "kernels": 10}
+_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2}
 _IDLE_CONTAINERS = 20
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
@@ -71,7 +75,7 @@ def measure(
         say("compiling the programs (zig's first use builds its C library: about 40 s)")
         made = programs.make(folder, environ)
         engine: Wherryd | None = None
-        if set(only) - {"start", "http"}:
+        if set(only) - _ALONE:
             say("starting a private wherryd")
             engine = stack.enter_context(wherryd(folder, environ))
             engine.build("hello", made.hello)
@@ -103,6 +107,13 @@ def _parts(
     if "http" in only:
         say("starting a shim with an HTTP server")
         parts["http"] = HttpPart(folder, made, environ, stack)
+    if "wasi" in only:
+        parts["wasi"] = WasiPart(folder, made.wasi_calls, environ)
+    if "kernels" in only:
+        parts["kernels"] = KernelsPart(folder, programs.source("kernels.c"), environ)
+    if "python" in only:
+        say("fetching and compiling CPython")
+        parts["python"] = PythonPart(folder, environ, stack)
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)

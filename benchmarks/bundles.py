@@ -37,11 +37,11 @@ def make(folder: str, container_id: str, lower: str, spec: Mapping[str, Any]) ->
     return Bundle(folder, fifos[0], request)
 
 
-def spec(container_id: str, module: str, kinds: Sequence[str] = KINDS, **linux: Any) -> dict[str, Any]:
-    """The specification of a container that runs ``module``, with namespaces of those ``kinds``."""
+def spec(container_id: str, args: Sequence[str], kinds: Sequence[str] = KINDS, **linux: Any) -> dict[str, Any]:
+    """The specification of a container that runs the module ``args[0]``, with namespaces of those ``kinds``."""
     return {
         "ociVersion": "1.1.0",
-        "process": {"args": [module], "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+        "process": {"args": list(args), "env": ["PATH=/"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
         "root": {"path": "rootfs"},
         "hostname": container_id,
         "mounts": [],

@@ -74,7 +74,7 @@ class HttpPart:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
         kinds = [kind for kind in bundles.KINDS if kind != "network"]
-        spec = {**bundles.spec("http", "/server.wasm", kinds), "annotations": {"dev.wherry.listen": f"{port}/tcp"}}
+        spec = {**bundles.spec("http", ["/server.wasm"], kinds), "annotations": {"dev.wherry.listen": f"{port}/tcp"}}
         bundle = bundles.make(self._folder, "http", rootfs, spec)
         one = api.ProcessRequest(id="http")
         reading = os.open(bundle.stdout, os.O_RDONLY | os.O_NONBLOCK)

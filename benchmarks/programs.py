@@ -17,28 +17,36 @@ _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Paths: one C program twice, as a module and as a static native executable, a module that only waits, and one that
-    serves HTTP with preview 1's sockets."""
+    """Paths: one C program twice, as a module and as a static native executable; a module that only waits; one that
+    serves HTTP with preview 1's sockets; and one that times calls of WASI."""
 
     hello: str
     native: str
     idle: str
     server: str
+    wasi_calls: str
+
+
+def source(name: str) -> str:
+    """The path of one of the programs' sources."""
+    return os.path.join(_SOURCES, name)
 
 
 def make(folder: str, environ: Mapping[str, str]) -> Programs:
     """Compile them into ``folder``. FailedPrecondition: a compiler is missing or failed."""
-    made = Programs(*(os.path.join(folder, name) for name in ("hello.wasm", "hello", "idle.wasm", "server.wasm")))
-    source = os.path.join(_SOURCES, "hello.c")
-    proc.run([*wherry(), "compile", source, "-o", made.hello], environ, "compiling hello.c to WASM")
-    proc.run(
-        [*_native_compiler(environ), "-O2", "-s", source, "-o", made.native], environ, "compiling hello.c natively"
-    )
-    proc.run(
-        [*wherry(), "compile", _SERVER, "-o", made.server, "--", "-DPREVIEW1"], environ, "compiling server.c to WASM"
-    )
-    _assemble(os.path.join(_SOURCES, "idle.wat"), made.idle)
+    names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm")
+    made = Programs(*(os.path.join(folder, name) for name in names))
+    hello = source("hello.c")
+    _compile(hello, made.hello, environ)
+    proc.run([*_native_compiler(environ), "-O2", "-s", hello, "-o", made.native], environ, "compiling hello.c natively")
+    _compile(_SERVER, made.server, environ, "--", "-DPREVIEW1")
+    _compile(source("wasi_calls.c"), made.wasi_calls, environ)
+    _assemble(source("idle.wat"), made.idle)
     return made
+
+
+def _compile(path: str, module: str, environ: Mapping[str, str], *flags: str) -> None:
+    proc.run([*wherry(), "compile", path, "-o", module, *flags], environ, f"compiling {os.path.basename(path)} to WASM")
 
 
 def wherry() -> list[str]:

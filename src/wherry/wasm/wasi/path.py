@@ -101,8 +101,9 @@ def path_link(
     target = host.memory.path(new_path, new_path_len)
     if old_flags & _FOLLOW:
         return INVAL
-    old = resolve.Place(_folder(host, old_fd, abi.RIGHT_PATH_LINK_SOURCE), source)
-    with old, resolve.Place(_folder(host, new_fd, abi.RIGHT_PATH_LINK_TARGET), target) as new:
+    start = _folder(host, old_fd, abi.RIGHT_PATH_LINK_SOURCE)
+    end = _folder(host, new_fd, abi.RIGHT_PATH_LINK_TARGET)
+    with resolve.Place(start, source) as old, resolve.Place(end, target) as new:
         os.link(old.name, new.name, src_dir_fd=old.folder, dst_dir_fd=new.folder, follow_symlinks=False)
     return SUCCESS
 
@@ -142,6 +143,9 @@ def path_open(
     opened = resolve.open_beneath(*resolve.start(entry, name), linux, mode)
     inheriting = entry.inheriting
     new = Entry(opened, inheriting & ~hidden, inheriting, flags=fdflags, readonly=entry.readonly)
+    if oflags & abi.OFLAG_DIRECTORY:
+        new.kind = abi.DIRECTORY
+        new.rights &= abi.RIGHTS_FOLDER
     host.memory.put_u32(opened_fd, host.table.add(new))
     return SUCCESS
 
@@ -195,8 +199,9 @@ def path_rename(
     """ACCES, BADF, BUSY, INVAL, ISDIR, LOOP, NAMETOOLONG, NOENT, NOSPC, NOTDIR, NOTEMPTY, PERM, ROFS, XDEV."""
     source = host.memory.path(old_path, old_path_len)
     target = host.memory.path(new_path, new_path_len)
-    old = resolve.Place(_folder(host, fd, abi.RIGHT_PATH_RENAME_SOURCE), source)
-    with old, resolve.Place(_folder(host, new_fd, abi.RIGHT_PATH_RENAME_TARGET), target) as new:
+    start = _folder(host, fd, abi.RIGHT_PATH_RENAME_SOURCE)
+    end = _folder(host, new_fd, abi.RIGHT_PATH_RENAME_TARGET)
+    with resolve.Place(start, source) as old, resolve.Place(end, target) as new:
         os.rename(old.name, new.name, src_dir_fd=old.folder, dst_dir_fd=new.folder)
     return SUCCESS
 
