@@ -131,3 +131,16 @@ def test_diff_commit_export_import(wherry, docker, images, tmp_path):
     assert wherry("run", "--rm", "piped:v2", "read", "/seed/new") == "made"
     wherry("rm", "-v", "made")
     wherry("rmi", "made:v1", "again", "piped:v2")
+
+
+def test_update(wherry, images):
+    wherry("run", "-d", "--name", "fed", "-m", "64m", images["wasm"], "sleep")
+    try:
+        assert wherry("update", "-m", "128m", "--cpus", "0.5", "--restart", "on-failure:3", "fed") == "fed\n"
+        shown = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}"
+        assert wherry("inspect", "-f", shown, "fed") == f"{128 << 20} 500000000 3\n"
+        assert "one or more flags" in wherry.fails(1, "update", "fed")
+        assert "Minimum memory limit" in wherry.fails(1, "update", "-m", "1k", "fed")
+        assert "No such container" in wherry.fails(1, "update", "-m", "64m", "nobody")
+    finally:
+        wherry("rm", "-fv", "fed")

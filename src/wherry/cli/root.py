@@ -34,6 +34,7 @@ CONTAINER = {
     "stop": Entry("stop", "Stop running containers"),
     "top": Entry("top", "Display the processes of a container"),
     "unpause": Entry("pause", "Unpause containers", "unpause"),
+    "update": Entry("update", "Change limits and the restart policy"),
     "wait": Entry("wait", "Wait for containers to stop"),
 }
 IMAGE = {
@@ -105,6 +106,7 @@ ROOT = {
             ("stats", "stats", "command"),
             ("top", "top", "command"),
             ("unpause", "pause", "unpause"),
+            ("update", "update", "command"),
             ("wait", "wait", "command"),
         )
     },
