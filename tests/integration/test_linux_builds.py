@@ -83,13 +83,13 @@ def test_c_is_compiled_to_wasm_in_a_linux_stage(
 def test_what_a_step_sees_and_leaves(docker: Any, build: Any) -> None:
     told = build(
         "FROM base\nENV E=1\nARG B=2\nARG C\nWORKDIR /w\nUSER mate\n"
-        "RUN id -un; pwd; echo $E$B$C$HOME; hostname; grep CapEff /proc/self/status; ls /sys/class/net; echo err >&2\n"
+        "RUN id -un; pwd; echo $E$B$C$HOME; hostname; grep CapEff /proc/self/status; echo err >&2\n"
         'USER root\nRUN ["touch", "exec form $E"]\nRUN <<EOF\ncat <<END > script\nfrom a script\nEND\nEOF\n'
         "RUN <<EOF\n#!/bin/awk -f\nBEGIN { print 6 * 7 }\nEOF\n",
         "--build-arg",
         "C=3",
     )
-    for line in ("mate", "/w", "123/home/mate", "build", "CapEff:\t0000000000000000", "lo", "err", "42"):
+    for line in ("mate", "/w", "123/home/mate", "build", "CapEff:\t0000000000000000", "err", "42"):
         assert f"\n{line}\n" in told.stdout, told.stdout
     assert run(docker, "sh", "-c", "ls; cat script; echo $C; id -un") == "exec form $E\nscript\nfrom a script\n\nroot"
 
@@ -114,7 +114,8 @@ def test_mounts(docker: Any, build: Any, tmp_path: Path) -> None:
             f"    echo {number} >> /cache/n; cat /cache/n /m; head -1 /src/hello.c; df -k /t | tail -1; touch /src/x\n",
             ok=False,
         )
-    assert "1\n2\nstaged\n#include <stdio.h>\ntmpfs                     1024" in told.stdout
+    for shown in ("1\n2\nstaged\n", "#include <stdio.h>\n", "\ntmpfs                     1024"):
+        assert shown in told.stdout
     assert "touch: /src/x: Read-only file system" in told.stdout
     build("FROM base\nRUN --mount=type=cache,target=/cache/deep --mount=target=/src true\n")
     assert len(layers(docker, "built")) == 1
@@ -128,6 +129,17 @@ def test_mounts(docker: Any, build: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "hush" in done.stdout
     assert layers(docker, "built")[1:] == [["own"]]
+
+
+def test_networks_of_steps(docker: Any, build: Any) -> None:
+    show = "ls /sys/class/net | tr '\\n' ' '; grep -c nameserver /etc/resolv.conf; head -1 /etc/hosts"
+    told = build(f"FROM base\nRUN {show}\nRUN --network=none {show}\nRUN --network=host ls /sys/class/net | wc -l\n")
+    assert "eth0 lo 1\n127.0.0.1" in told.stdout
+    assert "\nlo " in told.stdout
+    assert "eth0" not in build(f"FROM base\nRUN {show}\n", "--no-cache", "--network", "none").stdout
+    assert [names for names in layers(docker, "built")[1:] if names] == []
+    refused = build("FROM base\nRUN true\n", "--network", "mine", ok=False)
+    assert "network mode 'mine' is not supported by builds" in refused.stderr
 
 
 def test_targets_stdin_and_caches(docker: Any, build: Any, tmp_path: Path) -> None:

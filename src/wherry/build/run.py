@@ -96,7 +96,7 @@ async def _made(
         async with ready(session, work.mounts) as found:
             own = (*found.mounts, *await _script_mount(session, work))
             targets = [mount.target for mount in own if not mount.target.startswith("/dev/")]
-            made = stubs.missing(tree, [*targets, *(() if work.platform.is_wasm else stubs.USUAL)])
+            made = stubs.stubs(tree, [*targets, *(() if work.platform.is_wasm else stubs.USUAL)])
             code = await runner.run(
                 RunStep(
                     id=rootfs.key,
@@ -114,7 +114,7 @@ async def _made(
             )
         if code:
             raise _failed(work, code)
-        await blocking(stubs.clear, layers[0], made)
+        await blocking(stubs.clear, layers, made)
         return await blocking(rootfs.pack)
     finally:
         await blocking(rootfs.remove)

@@ -1,6 +1,6 @@
 """Builds by the classic builder's API: a build's events as the JSON messages that `docker build` prints.
 
-What a build does lies in the floor below; its RUN steps are run by steprunner.py.
+What a build does lies in the floor below; its RUN steps are run by a `StepRunner` (see steprunner.py).
 """
 
 import asyncio
@@ -13,14 +13,13 @@ from wherry.build.cache import Kept, Record
 from wherry.build.cachemounts import CacheMounts
 from wherry.build.classic import failure, messages
 from wherry.build.events import BuildEvent, Built, StepOutput
-from wherry.build.request import BuildRequest, BuildResult, BuildServices
+from wherry.build.request import BuildRequest, BuildResult, BuildServices, StepRunner
 from wherry.build.solver import build
 from wherry.core.remotes.remote import Credentials
 from wherry.engine.bases import BaseImages
 from wherry.engine.images import Images
 from wherry.engine.pulls import Pulls
 from wherry.engine.services import EngineConfig, EngineServices
-from wherry.engine.steprunner import TaskStepRunner
 from wherry.engine.transfer import temporary_folder
 from wherry.errors import Unimplemented, WherryError
 
@@ -77,8 +76,9 @@ class NoCache:
 class Builds:
     """`docker build` without BuildKit."""
 
-    def __init__(self, services: EngineServices, images: Images, pulls: Pulls) -> None:
+    def __init__(self, services: EngineServices, images: Images, pulls: Pulls, runner: StepRunner | None) -> None:
         self._services = services
+        self._runner = runner
         self._images = images
         self._pulls = pulls
         self._cache = services.build_cache or NoCache()
@@ -149,7 +149,7 @@ class Builds:
             clock=lambda: services.clock() / 1e9,
             new_id=services.new_id,
             compiler=services.compiler,
-            runner=TaskStepRunner(services),
+            runner=self._runner,
             cache_mounts=self._cache_mounts,
             private=secrets_folder(services.config),
             fetcher=BaseImages(self._pulls, logins),

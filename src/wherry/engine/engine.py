@@ -17,6 +17,7 @@ from wherry.engine.pulls import Pulls
 from wherry.engine.pushes import Pushes
 from wherry.engine.registries import Registries
 from wherry.engine.services import EngineServices
+from wherry.engine.steprunner import TaskStepRunner
 from wherry.engine.system import System
 
 
@@ -40,7 +41,7 @@ class Engine:
         self.pulls = Pulls(services, self.images, self.events)
         self.pushes = Pushes(services, self.images, self.events)
         self.registries = Registries(services)
-        self.builds = Builds(services, self.images, self.pulls)
+        self.builds = Builds(services, self.images, self.pulls, TaskStepRunner(services, self.containers.sandboxes))
         self.system = System(services, self.containers, self.images, self.events)
 
     async def __aenter__(self) -> Self:

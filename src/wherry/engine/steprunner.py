@@ -12,14 +12,16 @@ from wherry.build.request import RunStep
 from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
 from wherry.core.tasks.tasks import NewTask, Task, TaskIO
 from wherry.engine.containers.ground import ground
-from wherry.engine.containers.hostconfig import host_config
 from wherry.engine.containers.launch import find_user
+from wherry.engine.containers.removal import remove_folders
 from wherry.engine.containers.request import parse
+from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.runtimes import RUNC, WHERRY
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.spec.linux import linux_spec
 from wherry.engine.spec.mounts import to_spec
+from wherry.engine.spec.network import joined
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
 
@@ -27,14 +29,14 @@ Output = Callable[[str, bytes], None]
 _GRACE: Final = 2.0
 """Seconds that output may still come after the process has ended: somebody it left behind may hold it open."""
 _NAMESPACES: Final = ("pid", "ipc", "uts", "mount", "network")
-_NAMES: Final = ("/etc/hosts", "/etc/resolv.conf")
 
 
 class TaskStepRunner:
     """Driver of build's `StepRunner`: one throwaway task a step, without stdin; a module has no network either."""
 
-    def __init__(self, services: EngineServices) -> None:
+    def __init__(self, services: EngineServices, sandboxes: Sandboxes) -> None:
         self._services = services
+        self._sandboxes = sandboxes
 
     async def run(self, step: RunStep, output: Output) -> int:
         """See `StepRunner.run`."""
@@ -57,12 +59,32 @@ class TaskStepRunner:
             raise InvalidArgument(f'exec: "{step.argv[0]}": exec format error: {error}') from error
 
     async def _run_task(self, step: RunStep, io: TaskIO, readers: dict[str, FifoReader], output: Output) -> int:
-        config = self._services.config
-        cgroup = posixpath.join(config.cgroup_parent, step.id)
+        cgroup = posixpath.join(self._services.config.cgroup_parent, step.id)
         if step.platform.is_wasm:
-            runtime, spec = WHERRY, _wasm_spec(step, cgroup)
-        else:
-            runtime, spec = RUNC, await asyncio.to_thread(_linux_spec, step, cgroup, config)
+            return await self._carry_out(step, WHERRY, _wasm_spec(step, cgroup), io, readers, output)
+        record = _record(step)
+        try:
+            # First, since what is wrong with the user is told sooner than a network is made.
+            spec = await asyncio.to_thread(_linux_spec, step, record, cgroup, self._services.config)
+            spec = joined(spec, await self._sandboxes.open(record), wasm=False)
+            return await self._carry_out(step, RUNC, spec, io, readers, output)
+        finally:
+            await asyncio.shield(self._put_away(record))
+
+    async def _put_away(self, record: Record) -> None:
+        await self._sandboxes.close(record.id)
+        with contextlib.suppress(OSError):  # the engine's next start tries again
+            await asyncio.to_thread(remove_folders, self._services.config, record.id)
+
+    async def _carry_out(
+        self,
+        step: RunStep,
+        runtime: str,
+        spec: dict[str, Any],
+        io: TaskIO,
+        readers: dict[str, FifoReader],
+        output: Output,
+    ) -> int:
         task = await self._services.tasks.create(NewTask(step.id, runtime, spec, step.rootfs, io))
         pumps = [asyncio.create_task(_pump(stream, reader, output)) for stream, reader in readers.items()]
         try:
@@ -117,12 +139,12 @@ def _wasm_spec(step: RunStep, cgroup: str) -> dict[str, Any]:
     }
 
 
-def _linux_spec(step: RunStep, cgroup: str, config: EngineConfig) -> dict[str, Any]:
-    """As a container of docker's defaults has it. Blocks, for the image's passwd. InvalidArgument: no such user."""
-    network = "host" if step.network == "host" else "none"
-    host = host_config({"NetworkMode": network})
-    request = parse({"Image": "build", "User": step.user, "WorkingDir": step.cwd, "Env": list(step.env)})
-    record = Record(
+def _record(step: RunStep) -> Record:
+    """A step as a container with docker's defaults."""
+    mode = step.network or "default"
+    document = {"Image": "build", "User": step.user, "WorkingDir": step.cwd, "Env": list(step.env)}
+    request = parse({**document, "HostConfig": {"NetworkMode": mode}})
+    return Record(
         id=step.id,
         name=step.id,
         created=0,
@@ -133,11 +155,16 @@ def _linux_spec(step: RunStep, cgroup: str, config: EngineConfig) -> dict[str, A
         runtime=RUNC,
         kind="linux",
         config={**request.config, "Hostname": "build"},
-        host_config=host,
-        mounts=(*_points(step), *(_of_the_host() if network == "host" else ())),
+        host_config=request.host,
+        networks=request.networks,
+        mounts=_points(step),
     )
+
+
+def _linux_spec(step: RunStep, record: Record, cgroup: str, config: EngineConfig) -> dict[str, Any]:
+    """Blocks, for the image's passwd. InvalidArgument: no such user."""
     user = find_user(step.user, (), step.layers, always=True)
-    there = ground(host, config)
+    there = ground(record.host_config, config)
     return linux_spec(record, args=step.argv, user=user, cgroup=cgroup, annotations={}, ground=there)
 
 
@@ -150,8 +177,3 @@ def _points(step: RunStep) -> tuple[MountPoint, ...]:
         for mount in step.mounts
     ]
     return tuple(sorted(found, key=lambda point: point.destination.count("/")))
-
-
-def _of_the_host() -> tuple[MountPoint, ...]:
-    """How the host finds names: of use to who has its network."""
-    return tuple(MountPoint("bind", path, path, False) for path in _NAMES if os.path.exists(path))

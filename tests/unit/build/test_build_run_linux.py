@@ -125,16 +125,33 @@ def test_stubs_are_removed_without_following_links(tmp_path: Path) -> None:
     (root / "b").symlink_to("/")
     (root / "full").mkdir()
     (root / "full" / "x").touch()
-    stubs.clear(str(root), ["a", "a/empty", "b", "b/tmp", "full", "gone", "gone/more", "../outside/empty"])
+    names = ("a", "a/empty", "b", "b/tmp", "full", "gone", "gone/more", "../outside/empty")
+    stubs.clear([str(root), "/"], stubs.Stubs(names, tuple((name, Entry("folder", 0o755)) for name in names)))
     assert (outside / "empty").is_dir()
     assert sorted(os.listdir(root)) == ["a", "b", "full"]
+
+
+def test_folders_that_were_copied_up_only_go(tmp_path: Path) -> None:
+    def left(*layers: str) -> list[str]:
+        root = tmp_path / f"root{len(layers)}"
+        for name in ("same/below", "changed", "full/x"):
+            (root / name).mkdir(parents=True)
+        (root / "changed").chmod(0o700)
+        paths = ("same", "same/below", "changed", "full")
+        stubs.clear([str(root), *layers], stubs.Stubs((), tuple((path, Entry("folder", 0o755)) for path in paths)))
+        return sorted(os.listdir(root))
+
+    assert left("below") == ["changed", "full"]
+    assert left() == ["changed", "full", "same"]
 
 
 def test_stubs_are_what_the_tree_lacks() -> None:
     tree = Tree()
     tree.put("a/link", Entry("symlink", 0o777, link="/b"))
     tree.put("b", Entry("folder", 0o755))
-    assert stubs.missing(tree, ["/a/link/x/y", "/a", "/proc"]) == ["b/x", "b/x/y", "proc"]
+    found = stubs.stubs(tree, ["/a/link/x/y", "/a", "/proc"])
+    assert found.made == ("b/x", "b/x/y", "proc")
+    assert [path for path, _ in found.above] == ["b"]
 
 
 async def test_bind_mounts_show_context_and_stages(shop: Workshop, runner: FakeRunner) -> None:

@@ -118,4 +118,4 @@ def world(tmp_path, monkeypatch):
 
 @pytest.fixture
 def builds(world):
-    return Builds(world.services, world.images, Pulls(world.services, world.images, world.events))
+    return Builds(world.services, world.images, Pulls(world.services, world.images, world.events), None)
