@@ -63,6 +63,7 @@ class Images:
         self.catalog = Catalog(services.images, services.content, services.config.default_platform, services.clock)
         self._collecting = asyncio.Lock()
         self._runnable: OrderedDict[tuple[str, str], RunnableImage] = OrderedDict()
+        self._modules: OrderedDict[str, Json] = OrderedDict()
 
     async def runnable(self, ref: str, platform: str | None) -> RunnableImage:
         """See `RunnableImages`. What was found ready once is ready as long as the image is there."""
@@ -176,11 +177,19 @@ class Images:
         variant = await self.catalog.variant(found.entry, None, _shown(found, ref))
         document = image_views.inspection(found.entry, variant, self._services.snapshots.name)
         if variant.platform.is_wasm:
-            try:
-                document["Wasm"] = await self._module(await self.runnable(ref, None))
-            except WherryError as error:  # the image can be shown all the same
-                document["Wasm"] = {"Error": str(error)}
+            document["Wasm"] = self._modules.get(found.entry.id) or await self._told(ref)
         return document
+
+    async def _told(self, ref: str) -> Json:
+        """What is told of an image's module. Remembered: `wherry run FILE` asks each time."""
+        try:
+            image = await self.runnable(ref, None)
+            told = self._modules[image.id] = await self._module(image)
+        except WherryError as error:  # the image can be shown all the same
+            return {"Error": str(error)}
+        if len(self._modules) > _KEPT_RUNNABLE:
+            self._modules.popitem(last=False)
+        return told
 
     async def history(self, ref: str) -> Jsons:
         found = await self.catalog.find(ref)
