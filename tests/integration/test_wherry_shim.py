@@ -12,6 +12,7 @@ from tests.integration.shim_box import DEADLINE, Box, open_box, read_all, read_t
 from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
 from wherry.errors import InvalidArgument, NotFound
+from wherry.linux import mounts
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -79,6 +80,23 @@ async def test_environment_working_directory_and_volumes(box: Box, tmp_path: Pat
     assert (shared / "x").read_text() == "written\n"
     process = {"args": ["/guest.wasm", "look", "note"], "cwd": "/data/rw"}
     assert (await box.run(process=process, mounts=mounts)).out == "note: from the host\n"
+
+
+async def test_a_volume_that_was_mounted_a_moment_ago(box: Box, tmp_path: Path) -> None:
+    """A spare child, cloned before, would see the empty folder below it."""
+    linux = {"cgroupsPath": ""}
+    for number in range(3):  # the first may meet no spare child yet
+        folder = tmp_path / f"volume{number}"
+        folder.mkdir()
+        assert (await box.run("exit", "0", linux=dict(linux))).code == 0
+        mounts.mount("tmpfs", str(folder), "tmpfs", 0)
+        try:
+            (folder / "note").write_text("there\n")
+            volume = {"destination": "/v", "type": "bind", "source": str(folder), "options": ["rbind"]}
+            ended = await box.run("look", "/v/note", mounts=[volume], linux=dict(linux))
+            assert ended.out == "/v/note: there\n"
+        finally:
+            mounts.umount(str(folder), 0)
 
 
 async def test_a_read_only_root_stays_as_it_is(box: Box) -> None:

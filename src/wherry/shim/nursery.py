@@ -11,7 +11,7 @@ import os
 import time
 
 from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
-from wherry.linux import cgroups, clone
+from wherry.linux import cgroups, clone, mountinfo
 from wherry.record import Record
 from wherry.shim import heard, zygote
 from wherry.shim.birth import Command, Sandbox, pack
@@ -71,9 +71,12 @@ class _Lines(Record):
 
 
 class _Spare(Record):
+    """``mounts`` is what it sees of the host: where nobody shares them on, later mounts do not reach it."""
+
     flags: int
     modules: frozenset[str]
     lines: _Lines
+    mounts: mountinfo.Table
 
 
 class Nursery:
@@ -99,7 +102,7 @@ class Nursery:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
         network = _open_network(new.sandbox)
         flags = new.sandbox.flags | _user_namespace()
-        spare = None if cgroup.folders else self._take_spare(flags, new.preloaded)
+        spare = None if cgroup.folders else self._take_spare(flags, new)
         self._want(flags)
         try:
             if spare is not None and self._give_birth(spare.lines, new, network):
@@ -189,9 +192,12 @@ class Nursery:
 
     # Spares
 
-    def _take_spare(self, flags: int, module: str) -> _Spare | None:
+    def _take_spare(self, flags: int, new: Newborn) -> _Spare | None:
+        folders = [volume.source for volume in new.sandbox.volumes if volume.source]
         for spare in self._spares:
-            if spare.flags == flags and (not module or module in spare.modules):
+            if spare.flags != flags or (new.preloaded and new.preloaded not in spare.modules):
+                continue
+            if not folders or not mountinfo.changed(spare.mounts, mountinfo.table(), folders):
                 self._spares.remove(spare)
                 return spare
         return None
@@ -210,8 +216,9 @@ class Nursery:
             self._discard(spare)
         with suppress(WherryError, OSError):  # the next container meets the same, and is told
             while len(self._spares) < _MOST_SPARES:
+                seen = mountinfo.table()
                 lines = self._ask(Conception(self._wanted, "", rehearse=True, beside=False, into=False), [])
-                self._spares.append(_Spare(self._wanted, self._modules, lines))
+                self._spares.append(_Spare(self._wanted, self._modules, lines, seen))
                 self._reactor.later(_KEPT_FOR, self._drop_if_idle)
 
     def _drop_if_idle(self) -> None:
