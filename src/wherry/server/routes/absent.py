@@ -1,41 +1,60 @@
-"""Nouns of the API that are not built yet: honest empty lists, and refusals that say so."""
+"""Nouns of the API that are not offered: swarm and plugins. They answer as a docker engine does that has none."""
 
 from collections.abc import Sequence
 
 from aiohttp import web
 
-from wherry.errors import NotFound, Unimplemented
-from wherry.server.call import ApiRoute, Call, Handler, answer
+from wherry.errors import NotFound, Unavailable, Unimplemented
+from wherry.server.call import ApiRoute, Call, answer
 from wherry.server.router import Route
 
-_NO_SWARM = "This node is not a swarm manager. Swarm mode is not offered."
-_NO_PLUGINS = "plugins are not offered"
+# The words are docker's, for clients look for them; the way out that docker names (swarm init) is none here.
+_NO_MANAGER = "This node is not a swarm manager. Swarm mode is not offered."
+_NO_MEMBER = "This node is not part of a swarm"
+_SWARM_NOUNS = ("services", "nodes", "tasks", "secrets", "configs")
+_METHODS = ("GET", "POST", "DELETE")
 
 
 def table() -> Sequence[ApiRoute]:
     """The routes of swarm and plugins."""
-    refused = {
-        _NO_SWARM: (("GET", "/swarm"), ("POST", "/swarm/{action}"), ("GET", "/services"), ("GET", "/nodes")),
-        _NO_PLUGINS: (("POST", "/plugins/{action*}"),),
-    }
     routes: list[ApiRoute] = [
+        Route("GET", "/swarm", _no_manager),
+        Route("GET", "/swarm/unlockkey", _no_manager),
+        Route("POST", "/swarm/leave", _no_member),
+        Route("POST", "/swarm/{action}", _no_swarm),
         Route("GET", "/plugins", _empty),
+        Route("GET", "/plugins/privileges", _no_plugins),
+        Route("POST", "/plugins/pull", _no_plugins),
+        Route("POST", "/plugins/create", _no_plugins),
         Route("GET", "/plugins/{name*}/json", _no_such_plugin),
+        Route("DELETE", "/plugins/{name*}", _no_such_plugin),
     ]
-    for reason, paths in refused.items():
-        routes += [Route(method, pattern, _refusing(reason)) for method, pattern in paths]
+    for action in ("enable", "disable", "upgrade", "push", "set"):
+        routes.append(Route("POST", f"/plugins/{{name*}}/{action}", _no_such_plugin))
+    for noun in _SWARM_NOUNS:
+        routes.append(Route("GET", f"/{noun}", _no_manager))
+        routes += [Route(method, f"/{noun}/{{rest*}}", _no_manager) for method in _METHODS]
     return routes
 
 
-def _refusing(reason: str) -> Handler:
-    async def refuse(call: Call) -> web.StreamResponse:
-        raise Unimplemented(reason)
+async def _no_manager(call: Call) -> web.StreamResponse:
+    raise Unavailable(_NO_MANAGER)
 
-    return refuse
+
+async def _no_member(call: Call) -> web.StreamResponse:
+    raise Unavailable(_NO_MEMBER)
+
+
+async def _no_swarm(call: Call) -> web.StreamResponse:
+    raise Unimplemented("swarm mode is not offered: this engine runs containers on one machine")
+
+
+async def _no_plugins(call: Call) -> web.StreamResponse:
+    raise Unimplemented("plugins are not offered: volumes have the driver local")
 
 
 async def _no_such_plugin(call: Call) -> web.StreamResponse:
-    raise NotFound(f'plugin "{call["name"]}" not found')
+    raise NotFound(f'plugin "{call["name"][:256]}" not found')
 
 
 async def _empty(call: Call) -> web.StreamResponse:
