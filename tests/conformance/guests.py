@@ -71,13 +71,14 @@ class Guests:
         file.write_text(text)
         return file
 
-    def zig(self, source: str) -> Path:
-        """The module compiled from one of the programs. Kept between test runs."""
+    def zig(self, source: str, *flags: str) -> Path:
+        """The module compiled from one of the programs, with ``flags`` added. Kept between test runs."""
         code = b"".join(path.read_bytes() for path in (PROGRAMS / source, *sorted(PROGRAMS.glob("*.h"))))
+        code += " ".join(flags).encode()
         module = self._zig_folder / f"{source}-{hashlib.sha256(code).hexdigest()[:16]}.wasm"
         if not module.exists():
             folders = {name: str(self._zig_folder) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
-            compile_wasm(PROGRAMS / source, module, "-O1", "-w", environ=folders)
+            compile_wasm(PROGRAMS / source, module, "-O1", "-w", *flags, environ=folders)
         return module
 
     def run(

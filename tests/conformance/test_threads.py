@@ -45,6 +45,12 @@ START = '(func (export "wasi_thread_start") (param $tid i32) (param $arg i32) (l
 SPAWN = "(call $must (i32.gt_s (call $spawn (i32.const 12345)) (i32.const 0)))"
 TELL, AWAIT = "(call $tell (i32.const 0))", "(call $await (i32.const 0) (i32.const 1))"
 
+WITHOUT_LIBC = (
+    "-mcpu=generic+atomics+bulk_memory+mutable_globals", "-nostdlib", "-Wl,--no-entry", "-Wl,--import-memory",
+    "-Wl,--shared-memory", "-Wl,--max-memory=33554432", "-Wl,-z,stack-size=65536",
+)  # fmt: skip
+"""How threads.c is compiled."""
+
 
 def module(thread: str, main: str, *, most: int = 1, more: str = "") -> str:
     """A module whose threads run ``thread`` and whose first one runs ``main``."""
@@ -216,3 +222,9 @@ def test_what_is_no_module_with_threads(guests: Guests, old: str, new: str, said
     moved = f"{head}  {memory}\n  (export{tail}"  # imports come before definitions
     result = guests.run_wat((text if "memory 1" not in new or "import" in new else moved).replace(old, new))
     assert (result.error, said in result.message) == ("InvalidArgument", True), result.message
+
+
+def test_c_with_a_lock_and_stacks_of_their_own(guests: Guests) -> None:
+    """As a compiler makes it: with a start function that lays out memory once for all instances."""
+    result = guests.run(guests.zig("threads.c", *WITHOUT_LIBC))
+    assert (result.code, result.stdout, result.stderr, result.has_start) == (0, "all met\n", "", True)

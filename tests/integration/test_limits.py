@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import wasmtime
 
-from tests.conformance.test_threads import AWAIT, SPAWN, TELL, WAITS, module
+from tests.conformance.guests import PROGRAMS
+from tests.conformance.test_threads import AWAIT, SPAWN, TELL, WAITS, WITHOUT_LIBC, module
 from tests.integration.conftest import DATA, DEADLINE, Docker, until
 from tests.zig import compile_wasm
 
@@ -50,6 +51,7 @@ def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory, guest_wasm: 
         (folder / f"{name}.wasm").write_bytes(wasmtime.wat2wasm(text))
     (folder / "start.wasm").write_bytes(wasmtime.wat2wasm(TRAP_IN_START))
     (folder / "vast.wasm").write_bytes(wasmtime.wat2wasm(VAST))
+    compile_wasm(PROGRAMS / "threads.c", folder / "threads.wasm", "-O1", *WITHOUT_LIBC)
     compile_wasm(DATA / "greedy_guest.c", folder / "greedy.wasm", "-O1")
     shutil.copy(guest_wasm, folder / "guest.wasm")
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY . /\nENTRYPOINT ["/guest.wasm"]\n')
@@ -69,6 +71,12 @@ def sees(docker: Docker, *command: object) -> Any:
 def test_threads_in_a_container(docker: Docker, image: str) -> None:
     assert docker("run", "--name", "talks", "--entrypoint", "/talk.wasm", image) == "hi"
     assert sees(docker, "inspect", "talks")[0]["Wasm"]["Usage"]["Calls"] == {"fd_write": 1, "wasi.thread-spawn": 1}
+    assert docker("run", "--rm", "--entrypoint", "/threads.wasm", image) == "all met"
+    assert (
+        docker("run", "--rm", "-m", "16m", "--user", "1000:1000", "--entrypoint", "/threads.wasm", image) == "all met"
+    )
+    refused = docker.fails("run", "--rm", "--label", "dev.wherry.fuel=9", "--entrypoint", "/threads.wasm", image)
+    assert "fuel can't be metered for a module that starts threads" in refused
     ended = docker.run("run", "--rm", "--entrypoint", "/trap.wasm", image)
     assert ended.returncode == 134
     assert ended.stderr.startswith("wasm trap: wasm `unreachable` instruction executed\n")
