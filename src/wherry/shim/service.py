@@ -32,6 +32,7 @@ from wherry.shim.nursery import Newborn, Nursery
 from wherry.shim.process import CREATED, PAUSED, RUNNING, Process
 from wherry.shim.publisher import Publisher
 from wherry.shim.reactor import Reactor
+from wherry.shim.report import as_wherry_error
 from wherry.shim.stdio import Paths, Stdio
 from wherry.shim.usage import Page
 from wherry.wire import events, metrics
@@ -150,22 +151,16 @@ class TaskService:
                 if error is not None:
                     raise error
                 self._clone(call, container, command, path, module, again=again)
-            except WherryError as failure:
+            # Also what the kernel refuses: a call that is not answered would be waited for without end.
+            except (WherryError, OSError) as failure:
                 self._forget(container)
-                call.fail(failure)
+                call.fail(as_wherry_error("create the task", failure))
 
         self._modules.find(path, found, fuel=bool(container.sandbox.fuel))
 
     def _clone(
         self, call: Call, container: Container, command: Command, path: str, module: str, *, again: bool
     ) -> None:
-        stdio = Stdio(self._reactor, container.io[""])
-        if command.terminal and command.console_size:
-            stdio.resize(command.console_size[1], command.console_size[0])
-        plan = container.sandbox
-        if container.cgroups_path:
-            container.cgroup = cgroups.create(self._hierarchies, container.cgroups_path, container.limits)
-
         def ready(process: Process, error: WherryError | None) -> None:
             if isinstance(error, _WORTH_ANOTHER_TRY) and not again:
                 process.when_reaped(lambda: self._clone_anew(call, container, command, path, module, error))
@@ -182,13 +177,18 @@ class TaskService:
         def exited(process: Process) -> None:
             self._exited(container, "", process)
 
-        page = Page()
-        new = Newborn(container.id, plan, command, module, stdio, page, ready, exited)
+        stdio = Stdio(self._reactor, container.io[""])
+        page: Page | None = None
         try:
+            page = Page()
+            if command.terminal and command.console_size:
+                stdio.resize(command.console_size[1], command.console_size[0])
+            if container.cgroups_path:
+                container.cgroup = cgroups.create(self._hierarchies, container.cgroups_path, container.limits)
+            new = Newborn(container.id, container.sandbox, command, module, stdio, page, ready, exited)
             container.leader = self._nursery.spawn(new, container.cgroup)
-        except WherryError:
-            stdio.release()
-            page.close()
+        except (WherryError, OSError):
+            _let_go(stdio, page)
             raise
 
     def _clone_anew(
@@ -322,9 +322,9 @@ class TaskService:
                 if error is not None:
                     raise error
                 self._clone_beside(call, container, request.exec_id, command, module)
-            except WherryError as failure:
+            except (WherryError, OSError) as failure:
                 container.io.pop(request.exec_id, None)
-                call.fail(failure)
+                call.fail(as_wherry_error("make the process", failure))
 
         self._modules.find(path, found, fuel=bool(container.sandbox.fuel))
 
@@ -347,13 +347,13 @@ class TaskService:
             if exec_id in container.execs:
                 self._exited(container, exec_id, process)
 
-        page = Page()
-        new = Newborn(exec_id, container.sandbox, command, module, stdio, page, ready, exited)
+        page: Page | None = None
         try:
+            page = Page()
+            new = Newborn(exec_id, container.sandbox, command, module, stdio, page, ready, exited)
             container.execs[exec_id] = self._nursery.spawn_beside(new, leader, container.cgroup)
-        except WherryError:
-            stdio.release()
-            page.close()
+        except (WherryError, OSError):
+            _let_go(stdio, page)
             raise
 
     # Stdio, freezing, figures
@@ -419,3 +419,11 @@ class TaskService:
 
     def _publish(self, event: Message) -> None:
         self._publisher.publish(event)
+
+
+def _let_go(stdio: Stdio, page: Page | None) -> None:
+    """Of a process that did not come to be."""
+    stdio.after_clone()
+    stdio.release()
+    if page is not None:
+        page.close()
