@@ -157,4 +157,6 @@ def test_a_docker_list_of_linux_and_wasi(docker: Docker, registry: FakeRegistry,
     assert docker("run", "--rm", "-q", "--platform", "wasm", name) == "hello"
     assert json.loads(docker("image", "inspect", name))[0]["Os"] == "wasi"
     assert docker("run", "--rm", "-q", "--platform", "linux/amd64", name) == "hello"
+    shown = docker("images", "--tree", name)
+    assert all(platform in shown for platform in ("linux/amd64", "wasi/wasm32"))
     assert "no matching manifest for linux/s390x" in docker.fails("pull", "--platform", "linux/s390x", name)

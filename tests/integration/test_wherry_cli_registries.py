@@ -105,6 +105,30 @@ def test_run_pulls(wherry: Wherry, registry: DockerRegistry, guest_wasm: Path) -
     assert sorted(wherry("images", "--format", "{{.Tag}}", name).split()) == ["latest", "other"]
 
 
+def test_a_build_for_several_platforms_is_an_index(
+    wherry: Wherry, registry: DockerRegistry, guest_context: Path, tmp_path: Path
+) -> None:
+    name = f"{registry.address}/several"
+    wherry("build", "--platform", "wasi/wasm,linux/amd64", "-t", name, guest_context)
+    assert wherry("run", "--rm", name) == "hello"
+    assert wherry("run", "--rm", "--platform", "linux/amd64", name) == "hello"
+    wherry("push", "-q", name)
+    listed = json.loads(wherry("manifest", "inspect", name))
+    assert listed["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    entries = listed["manifests"]
+    assert [f"{entry['platform']['os']}/{entry['platform']['architecture']}" for entry in entries] == [
+        "wasi/wasm",
+        "linux/amd64",
+    ]
+    for entry in entries:  # its children are there, and can be asked for
+        assert json.loads(wherry("manifest", "inspect", f"{name}@{entry['digest']}"))["layers"]
+    wherry("rmi", name)
+    wherry("pull", "-q", "--platform", "linux/amd64", name)
+    assert json.loads(wherry("image", "inspect", name))[0]["Os"] == "linux"
+    assert json.loads(wherry.run("image", "inspect", "--raw", name).stdout) == listed
+    wherry("rmi", name)
+
+
 def test_login_and_logout(wherry: Wherry, guarded: DockerRegistry, guest_wasm: Path) -> None:
     name = f"{guarded.address}/private"
     assert "unauthorized" in wherry.fails("push", guest_wasm, name)

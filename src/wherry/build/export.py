@@ -4,6 +4,7 @@ Names are written last: a build that is killed leaves no image, only blobs for t
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wherry.build.request import BuildResult, BuildServices
 from wherry.build.state import State
@@ -13,25 +14,39 @@ from wherry.errors import NotFound
 from wherry.oci import mediatypes
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.image import ImageConfig
-from wherry.oci.manifest import Manifest
+from wherry.oci.manifest import Index, Manifest
 from wherry.oci.reference import Reference
 
 
-def write_image(
-    services: BuildServices, lease: str, state: State, config: ImageConfig, tags: Sequence[Reference]
-) -> BuildResult:
-    """Store the image and name it. ResourceExhausted: the disk is full; then no name has changed."""
+def store_image(services: BuildServices, lease: str, state: State, config: ImageConfig) -> BuildResult:
+    """Store the image, without a name. ResourceExhausted: the disk is full."""
     document = config.to_bytes()
     config_blob = Descriptor.of(mediatypes.OCI_CONFIG, document)
     manifest = Manifest(config_blob, tuple(layer.descriptor for layer in state.layers)).to_bytes()
     target = Descriptor.of(mediatypes.OCI_MANIFEST, manifest)
-    for blob, data in ((config_blob, document), (target, manifest)):
-        services.leases.add(lease, "content", str(blob.digest))
-        write_blob(services.content, data, expected=blob.digest)
-    names = tuple(str(tag) for tag in tags)
-    for name in names or (f"<none>@{target.digest}",):
+    _store(services, lease, config_blob, document)
+    _store(services, lease, target, manifest)
+    return BuildResult(config_blob.digest, target, config, ())
+
+
+def store_index(services: BuildServices, lease: str, made: Sequence[BuildResult]) -> BuildResult:
+    """Store an index of images for several platforms; its first one's configuration stands for all."""
+    entries = tuple(replace(result.target, platform=result.config.platform) for result in made)
+    data = Index(entries).to_bytes()
+    target = Descriptor.of(mediatypes.OCI_INDEX, data)
+    _store(services, lease, target, data)
+    return BuildResult(target.digest, target, made[0].config, ())
+
+
+def _store(services: BuildServices, lease: str, blob: Descriptor, data: bytes) -> None:
+    services.leases.add(lease, "content", str(blob.digest))
+    write_blob(services.content, data, expected=blob.digest)
+
+
+def name_image(services: BuildServices, target: Descriptor, tags: Sequence[Reference]) -> None:
+    """Let the names be the image's; without any it stays, untagged. No name has changed when this fails."""
+    for name in tuple(str(tag) for tag in tags) or (f"<none>@{target.digest}",):
         _name(services, name, target)
-    return BuildResult(config_blob.digest, target, config, names)
 
 
 def _name(services: BuildServices, name: str, target: Descriptor) -> None:

@@ -26,10 +26,10 @@ class BuildRequest:
 
     ``dockerfile`` is a path in the context. ``tags`` are names as users type them; none leaves the image untagged.
     ``build_args`` with None are as good as not given. ``target`` is a stage's alias or number, "" the last stage.
-    ``platform`` "" leaves it to FROM, to the base image, or to the kind of the entry file. ``network`` is what RUNs
-    get that name none: none, host, or "" for the engine's own choice. ``cache_from`` are images whose layers may be
-    taken for steps that they were made by; ``secrets`` what ``RUN --mount=type=secret`` can ask for, by id.
-    ``pull`` asks registries for base images that are here, too.
+    ``platform`` may be several, with commas between: they become one index. "" leaves it to FROM, to the base image,
+    or to the kind of the entry file. ``network`` is what RUNs get that name none: none, host, or "" for the engine's
+    own choice. ``cache_from`` are images whose layers may be taken for steps that they were made by; ``secrets`` what
+    ``RUN --mount=type=secret`` can ask for, by id. ``pull`` asks registries for base images that are here, too.
     """
 
     context: AsyncIterator[bytes] | bytes

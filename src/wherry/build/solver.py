@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from wherry.build import context
 from wherry.build.entry import compiled, decided
 from wherry.build.events import BuildEvent, Built, Tagged
-from wherry.build.export import write_image
+from wherry.build.export import name_image, store_image, store_index
 from wherry.build.graph import automatic_args, plan
 from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.session import Session, epoch_of
@@ -34,25 +35,47 @@ async def build(request: BuildRequest, services: BuildServices, progress: Callab
         raise Unimplemented("a remote build context is not supported: fetch it, and build from the folder")
     tags = tuple(_tag(name) for name in request.tags)
     build_args = {name: value for name, value in request.build_args.items() if value is not None}
-    epoch = epoch_of(build_args)
-    host = services.default_platform
-    asked = Platform.parse(request.platform, host) if request.platform else host
+    epoch_of(build_args)
+    platforms = _platforms(request.platform, services.default_platform)
     async with _workplace(services) as (spool, lease):
         path = await spool.receive(request.context)
         found = await blocking(context.load, path, spool, request.dockerfile)
-        automatic = automatic_args(host, asked)
-        planned = plan(found.dockerfile, request.target, build_args, automatic)
-        session = Session(request, services, found, planned, spool, lease, progress, epoch, build_args)
-        state = await Walk(session, automatic).run()
-        platform = await decided(session, state)
-        if platform.is_wasm:
-            await compiled(session, state)
-        config = state.image(platform, session.created)
-        result = await blocking(write_image, services, lease, state, config, tags)
+        made = [
+            await _image(replace(request, platform=text), services, found, spool, lease, progress) for text in platforms
+        ]
+        result = made[0] if len(made) == 1 else await blocking(store_index, services, lease, made)
+        await blocking(name_image, services, result.target, tags)
     progress(Built(str(result.image_id), str(result.target.digest)))
     for tag in tags:
         progress(Tagged(tag.familiar()))
-    return result
+    return replace(result, tags=tuple(map(str, tags)))
+
+
+def _platforms(text: str, host: Platform) -> tuple[str, ...]:
+    """The platforms asked for, each once; "" alone leaves it to the Dockerfile. InvalidArgument."""
+    texts = [part.strip() for part in text.split(",")] if text else [""]
+    return tuple({Platform.parse(part, host).normalized() if part else None: part for part in texts}.values())
+
+
+async def _image(
+    request: BuildRequest,
+    services: BuildServices,
+    found: context.Context,
+    spool: Spool,
+    lease: str,
+    progress: Callable[[BuildEvent], None],
+) -> BuildResult:
+    """The image for the one platform of ``request``, stored and not named yet."""
+    build_args = {name: value for name, value in request.build_args.items() if value is not None}
+    host = services.default_platform
+    automatic = automatic_args(host, Platform.parse(request.platform, host) if request.platform else host)
+    planned = plan(found.dockerfile, request.target, build_args, automatic)
+    session = Session(request, services, found, planned, spool, lease, progress, epoch_of(build_args), build_args)
+    state = await Walk(session, automatic).run()
+    platform = await decided(session, state)
+    if platform.is_wasm:
+        await compiled(session, state)
+    return await blocking(store_image, services, lease, state, state.image(platform, session.created))
 
 
 def _tag(name: str) -> Reference:

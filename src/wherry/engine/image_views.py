@@ -3,6 +3,7 @@
 Source: Docker Engine API v1.51, ImageSummary, ImageInspect, HistoryResponseItem.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,21 @@ def summary(entry: Entry, variant: Variant, containers: int) -> Json:
         "Labels": dict(variant.config.config.labels),
         "Containers": containers,
     }
+
+
+def manifests(variants: Iterable[Variant]) -> list[Json]:
+    """``Manifests`` of an image: one for each platform that is here, as `docker images --tree` shows them."""
+    return [
+        {
+            "ID": str(variant.descriptor.digest),
+            "Descriptor": variant.descriptor.to_json(),
+            "Available": True,
+            "Size": {"Content": variant.size, "Total": variant.size},
+            "Kind": "image",
+            "ImageData": {"Platform": variant.platform.to_json(), "Containers": [], "Size": {"Unpacked": 0}},
+        }
+        for variant in variants
+    ]
 
 
 def inspection(entry: Entry, variant: Variant, driver: str) -> Json:

@@ -138,15 +138,20 @@ class Images:
         *,
         all: bool = False,  # noqa: A002 - the API's own word; there are no intermediate images to be shown
         filters: Filters | None = None,
+        manifests: bool = False,
     ) -> Jsons:
-        """Newest first; an image whose content is damaged is left out rather than hiding the others."""
+        """Newest first; an image whose content is damaged is left out rather than hiding the others. ``manifests``
+        adds what there is of each platform."""
         wanted = await self._selection(filters or {})
         users = Counter([image for image, _ in await self._users()])
         shown = []
         for entry, variant in await self._described():
             named = wanted.shown(entry)
             if named is not None and wanted.takes(entry, variant):
-                shown.append(image_views.summary(named, variant, users[entry.id]))
+                summary = image_views.summary(named, variant, users[entry.id])
+                if manifests:
+                    summary["Manifests"] = image_views.manifests(await self.catalog.variants(entry.target))
+                shown.append(summary)
         return shown
 
     async def layers(self) -> Mapping[str, Sequence[Descriptor]]:

@@ -39,7 +39,9 @@ class ImageRoutes:
         )
 
     async def list(self, call: Call) -> web.StreamResponse:
-        found = await self._images.list(all=call.query.flag("all"), filters=call.query.filters())
+        found = await self._images.list(
+            all=call.query.flag("all"), filters=call.query.filters(), manifests=call.query.flag("manifests")
+        )
         return answer([_as_of(call.version, image) for image in found])
 
     async def inspect(self, call: Call) -> web.StreamResponse:
