@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import empty_hub
 from wherry.daemon import config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ STEPS = [
 
 def session(steps: list[Step], folder: Path, environ: dict[str, str]) -> list[Result]:
     """Type all commands into one shell; each one's output goes to a file of its own."""
-    script = ["status() { return $1; }", "last=0"]
+    script = ["trap 'kill $(jobs -p) 2> /dev/null' EXIT", "status() { return $1; }", "last=0"]
     for number, step in enumerate(steps):
         command = folder / f"{number}.sh"
         command.write_text(step.command + "\n", encoding="utf-8")
@@ -133,6 +134,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TERM": "dumb",
         "WHERRY_ROOT": str(folder / "root"),
         "WHERRY_HOST": f"unix://{folder}/w.sock",
+        "WHERRY_REGISTRIES": f"docker.io={empty_hub()}",
         "ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR", os.path.join(cache, "zig")),
     }
 

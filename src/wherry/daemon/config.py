@@ -13,7 +13,7 @@ from wherry.errors import InvalidArgument
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _MAX_UNIX_PATH = 107
-_EPILOG = "The environment's WHERRY_ROOT and WHERRY_HOST (comma-separated) say the same; arguments win."
+_EPILOG = "WHERRY_ROOT, WHERRY_HOST and WHERRY_REGISTRIES (commas between) say the same as --root, --host, --registry."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _add_registry_options(parser: argparse.ArgumentParser) -> None:
 
 def _registries(told: argparse.Namespace, environ: Mapping[str, str], uid: int) -> RegistryConfig:
     places = {}
-    for text in told.registry:
+    for text in told.registry or [entry for entry in environ.get("WHERRY_REGISTRIES", "").split(",") if entry]:
         name, separator, url = text.partition("=")
         if not separator or not name:
             raise InvalidArgument(
