@@ -73,6 +73,18 @@ async def test_another_kind_does_not_get_it(world: World, tasks: FakeTasks) -> N
         assert other != made
 
 
+async def test_nor_does_the_second_of_another_kind(world: World, tasks: FakeTasks) -> None:
+    async with world.engine() as containers:
+        others = await two(containers)
+        made = await twin_of(tasks, *others)
+        another = {"Image": "hello", "Cmd": ["cat"]}
+        first, second = await create(containers, another), await create(containers, another)
+        assert made not in (first, second)
+        for container_id in (first, second):
+            assert (await containers.inspect(container_id))["Config"]["Cmd"] == ["cat"]
+        await until(lambda: made not in tasks.tasks)
+
+
 async def test_it_is_given_up_after_a_while(world: World, tasks: FakeTasks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twins, "_SECONDS", 0.05)
     async with world.engine() as containers:

@@ -63,13 +63,14 @@ class Twins:
         self._logbook = logbook
         self._background = background
         self._key = b""
+        self._made_for = b""
         self._twin: Twin | None = None
         self._making = False
         self._closed = False
 
     def take(self, key: bytes) -> Twin | None:
         """The one that was made for ``key``, which is the caller's now: to use, or to `discard`."""
-        if key != self._key or self._twin is None:
+        if self._twin is None or key != self._made_for:
             return None
         twin, self._twin = self._twin, None
         return twin
@@ -77,6 +78,8 @@ class Twins:
     def asked(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
         """A container of kind ``key`` was made; ``build`` would make another."""
         again, self._key = key == self._key, key if len(key) <= _LONGEST_KEY else b""
+        if self._twin is not None and not again:
+            self._background.spawn(self._drop(self._twin))
         if again and self._key and self._twin is None and not self._making:
             self._making = True
             self._background.spawn(self._make(key, build))
@@ -95,7 +98,7 @@ class Twins:
         if self._closed or key != self._key:
             await self.discard(twin)
             return
-        self._twin = twin
+        self._twin, self._made_for = twin, key
         await asyncio.sleep(_SECONDS)
         await self._drop(twin)
 
