@@ -20,7 +20,8 @@ from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
 from benchmarks.http import HttpPart
 from benchmarks.kernels import KernelsPart
-from benchmarks.memory import image_rows, memory_rows
+from benchmarks.memory import IDLE, image_rows, memory_rows
+from benchmarks.merging import merging_rows
 from benchmarks.python import PythonPart
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
@@ -31,7 +32,7 @@ _PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "memory", 
 _ALONE = {"start", "http", "wasi", "python", "kernels"}  # these need no engine
 _ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20, "wasi": 20, "python": 10, "kernels": 10}
 _QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2}
-_IDLE_CONTAINERS = 20
+_IDLE_CONTAINERS = 100
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
 
@@ -86,6 +87,7 @@ def measure(
         if engine is not None and "memory" in only:
             say(f"starting {_IDLE_CONTAINERS} idle containers")
             rows += memory_rows(engine, _IDLE_CONTAINERS)
+            rows += merging_rows(folder, environ, made, _IDLE_CONTAINERS, IDLE)
         if engine is not None and "image" in only:
             rows += image_rows(engine, made)
         return rows

@@ -14,6 +14,7 @@ from wherry.errors import Internal
 
 _MB = 1e6
 _SETTLE = 2.0
+IDLE = Bound(1.2)
 _IDLE = 12.0
 """Seconds: a shim keeps its spare child for ten after the last container."""
 
@@ -22,10 +23,10 @@ def memory_rows(engine: Wherryd, containers: int) -> list[Row]:
     """wherryd after all the rounds before, the shim with one idle container, and ``containers`` of them together."""
     time.sleep(_SETTLE)
     idle = proc.pss(engine.pid)
-    first = _idle_container(engine)
+    first = idle_container(engine)
     shim = proc.parent_of(first)
     alone = proc.pss(shim) + proc.pss(first)
-    pids = [first, *(_idle_container(engine) for _ in range(containers - 1))]
+    pids = [first, *(idle_container(engine) for _ in range(containers - 1))]
     together = [proc.pss(pid) for pid in pids]
     more = (proc.pss(shim) + sum(together) - alone) / max(containers - 1, 1)
     ended = [container["Id"] for container in engine.api.call("GET", "/containers/json")]
@@ -46,13 +47,13 @@ def memory_rows(engine: Wherryd, containers: int) -> list[Row]:
             sum(together) / len(together) / _MB,
             max(together) / _MB,
             containers,
-            Bound(1.2),
+            IDLE,
             note,
         ),
     ]
 
 
-def _idle_container(engine: Wherryd) -> int:
+def idle_container(engine: Wherryd) -> int:
     """Start one; returns its process's number."""
     body = {"Image": "idle", "HostConfig": {"NetworkMode": "none"}}
     container_id = engine.api.call("POST", "/containers/create", body)["Id"]

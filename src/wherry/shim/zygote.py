@@ -244,12 +244,16 @@ def _close_all_but(kept: int) -> None:
 
 def _settle() -> None:
     """Keep the collector off everything made so far: it would write to every page of it, in every child. And give back
-    the pages of libwasmtime's code that loading and warming up have mapped: children map what they need themselves."""
+    the pages of libwasmtime's code that loading and warming up have mapped: children map what they need themselves. And
+    let the kernel merge what stays alike in all children, if it does such things: a guest's own memory is not in it."""
     gc.collect()
     gc.freeze()
+    merging = memory.is_merging()
     with open("/proc/self/maps") as maps:
         for line in maps:
             span, permissions, *rest = line.split()
+            first, last = (int(end, 16) for end in span.split("-"))
             if permissions == "r-xp" and rest[-1].endswith(LIBRARY_NAME):
-                first, _, last = span.partition("-")
-                memory.give_back(int(first, 16), int(last, 16) - int(first, 16))
+                memory.give_back(first, last - first)
+            elif permissions == "rw-p" and merging:
+                memory.offer_to_merge(first, last - first)
