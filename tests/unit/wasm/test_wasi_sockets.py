@@ -370,6 +370,23 @@ def test_preopened_listeners(call: Caller) -> None:
             assert call("sock_accept", fd, 0, OUT) == "SUCCESS"
 
 
+def test_a_preopened_listener_blocks_until_its_flags_are_asked_for(call: Caller) -> None:
+    for ask_first in (True, False):
+        number = socket.listen_at(0)
+        fd = call.host.table.add(socket.listener(number))
+        assert os.get_blocking(number)
+        assert call("fd_prestat_get", fd, OUT) == "SUCCESS"
+        assert os.get_blocking(number)
+        if ask_first:
+            assert call("fd_fdstat_get", fd, OUT) == "SUCCESS"
+            assert abi.FDSTAT.unpack_from(call.data, OUT)[1] == abi.FDFLAG_NONBLOCK
+            assert call("sock_accept", fd, 0, OUT) == "AGAIN"
+        assert call("fd_fdstat_set_flags", fd, 0) == "SUCCESS"
+        assert os.get_blocking(number)
+        assert call("fd_fdstat_get", fd, OUT) == "SUCCESS"
+        assert abi.FDSTAT.unpack_from(call.data, OUT)[1] == 0
+
+
 def wamr_address(call: Caller, data: bytes, port: int) -> bytes:
     """At AT; and as it lies there."""
     six = len(data) == 16

@@ -55,6 +55,29 @@ class SocketEntry(Entry):
         self.socket = _Borrowed(family, type_, 0, fd)
 
 
+class _Listener(SocketEntry):
+    """A TCP socket that listens already, among the preopens. wasmtime hands such sockets over without blocking, and Go
+    waits by poll for what it is told does not block, and for ever in what it is not told of; a plain loop of accept(3)
+    needs one that blocks. So it blocks, until the guest asks for its flags: then it does not, and says so."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, family: int, fd: int) -> None:
+        super().__init__(family, _socket.SOCK_STREAM, fd, preopen=b"")
+        self._told: int | None = None
+
+    @property
+    def flags(self) -> int:
+        if self._told is None:
+            self.socket.setblocking(False)
+            self._told = abi.FDFLAG_NONBLOCK
+        return self._told
+
+    @flags.setter
+    def flags(self, flags: int) -> None:
+        self._told = flags
+
+
 def policy_of(host: Host) -> SocketPolicy:
     """NOTCAPABLE where this guest is to have no sockets."""
     if host.sockets is None:
@@ -102,7 +125,7 @@ def listener(fd: int) -> SocketEntry:
     with_type = _socket.socket(fileno=fd)
     family = with_type.family
     with_type.detach()
-    return SocketEntry(family, _socket.SOCK_STREAM, fd, preopen=b"")
+    return _Listener(family, fd)
 
 
 def bind(host: Host, fd: int, address: Address) -> None:
