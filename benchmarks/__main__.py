@@ -20,6 +20,7 @@ from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
 from benchmarks.http import HttpPart
 from benchmarks.kernels import KernelsPart
+from benchmarks.linux import LinuxPart
 from benchmarks.memory import IDLE, image_rows, memory_rows
 from benchmarks.merging import merging_rows
 from benchmarks.python import PythonPart
@@ -28,10 +29,10 @@ from benchmarks.start import StartPart
 from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "memory", "image")
-_ALONE = {"start", "http", "wasi", "python", "kernels"}  # these need no engine
-_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20, "wasi": 20, "python": 10, "kernels": 10}
-_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2}
+_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "memory", "image")
+_ALONE = {"start", "http", "wasi", "python", "kernels", "linux"}  # these need no engine
+_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20, "wasi": 20, "python": 10, "kernels": 10, "linux": 30}
+_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2, "linux": 4}
 _IDLE_CONTAINERS = 100
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
@@ -116,6 +117,9 @@ def _parts(
     if "python" in only:
         say("fetching and compiling CPython")
         parts["python"] = PythonPart(folder, environ, stack)
+    if "linux" in only:
+        say("starting a wherryd and a dockerd with networks of their own, and giving each an image with gcc")
+        parts["linux"] = LinuxPart(folder, made, environ, stack)
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)

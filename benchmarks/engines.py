@@ -7,6 +7,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from benchmarks import proc
 from benchmarks.engine_api import EngineApi
@@ -17,12 +18,17 @@ from wherry.errors import FailedPrecondition
 _DOCKERFILE = 'FROM scratch\nCOPY {0}.wasm /{0}.wasm\nENTRYPOINT ["/{0}.wasm"]\n'
 
 
+_APART: Final = ("unshare", "--net", "--mount")
+"""Network and mount namespaces of its own: an engine's bridge, firewall rules and mounts go with it."""
+
+
 @contextlib.contextmanager
-def wherryd(folder: str, environ: Mapping[str, str]) -> Iterator["Wherryd"]:
-    """A wherryd on a root of its own; stopped with all its containers and its shim in the end."""
+def wherryd(folder: str, environ: Mapping[str, str], *, apart: bool = False) -> Iterator["Wherryd"]:
+    """A wherryd on a root of its own, ``apart`` with networks of its own; stopped with all its containers and its shim
+    in the end."""
     socket_path = os.path.join(folder, "wherry.sock")
-    command = [sys.executable, "-P", "-m", "wherry.daemon"]
-    command += ["--root", os.path.join(folder, "wherry"), "--host", f"unix://{socket_path}"]
+    options = ["--root", os.path.join(folder, "wherry"), "--host", f"unix://{socket_path}"]
+    command = [*(_APART if apart else ()), sys.executable, "-P", "-m", "wherry.daemon", *options]
     with proc.Background(command, os.path.join(folder, "wherryd.log"), environ) as background:
         engine = Wherryd(background.pid, socket_path, os.path.join(folder, "wherry"), folder, environ)
         background.until(engine.api.answers, 30, "wherryd does not come up")
@@ -31,7 +37,7 @@ def wherryd(folder: str, environ: Mapping[str, str]) -> Iterator["Wherryd"]:
         finally:
             for container in engine.api.call("GET", "/containers/json?all=1"):
                 engine.api.remove(container["Id"])
-    shutil.rmtree(config.parse(command[4:], {}, os.geteuid()).state, ignore_errors=True)
+    shutil.rmtree(config.parse(options, {}, os.geteuid()).state, ignore_errors=True)
 
 
 class Wherryd:
@@ -56,23 +62,22 @@ class Wherryd:
 
 @contextlib.contextmanager
 def dockerd(folder: str, environ: Mapping[str, str], programs: Programs) -> Iterator[EngineApi]:
-    """A dockerd with its default settings and the image ``hello``, in network and mount namespaces of its own: its
-    bridge, its firewall rules and its mounts go with it. FailedPrecondition: there is none, or it does not come up.
-    """
+    """A dockerd with its default settings and the image ``hello``, apart. FailedPrecondition: there is none, or it does
+    not come up."""
     missing = [name for name in ("dockerd", "runc", "unshare") if shutil.which(name, path=_path(environ)) is None]
     if missing or os.geteuid() != 0:
         raise FailedPrecondition(f"no {' and no '.join(missing)} here" if missing else "dockerd needs root")
     base = os.path.join(folder, "docker")
     os.makedirs(base)
     socket_path = os.path.join(base, "docker.sock")
-    command = ["unshare", "--net", "--mount", "dockerd", "--data-root", f"{base}/data", "--exec-root", f"{base}/exec"]
+    command = [*_APART, "dockerd", "--data-root", f"{base}/data", "--exec-root", f"{base}/exec"]
     command += ["--pidfile", f"{base}/pid", "--config-file", f"{base}/none.json", "--host", f"unix://{socket_path}"]
     with open(f"{base}/none.json", "w", encoding="utf-8") as file:
         file.write("{}")
     with proc.Background(command, f"{base}/log", {**environ, "PATH": _path(environ)}) as background:
         api = EngineApi(socket_path)
         background.until(api.answers, 60, "dockerd does not come up")
-        api.import_image("hello", _rootfs(programs.native), "/hello")
+        api.import_image("hello", rootfs(programs.native), "/hello")
         yield api
 
 
@@ -80,7 +85,7 @@ def _path(environ: Mapping[str, str]) -> str:
     return environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def _rootfs(native: str) -> bytes:
+def rootfs(native: str) -> bytes:
     """A tar with the one program."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

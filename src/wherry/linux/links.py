@@ -27,8 +27,11 @@ _LONGEST_NAME: Final = 15
 
 
 def exists(name: str) -> bool:
-    """In the namespace that /sys is of, the host's."""
-    return os.path.exists(f"/sys/class/net/{name}")
+    """Whether there is one. Not by /sys, which may be another namespace's."""
+    try:
+        return bool(socket.if_nametoindex(name))
+    except OSError:
+        return False
 
 
 def index(name: str) -> int:
