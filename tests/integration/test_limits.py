@@ -100,6 +100,12 @@ def test_threads_count_as_processes(docker: Docker, image: str) -> None:
     docker("rm", "-f", "fewer")
 
 
+def test_threads_that_are_not_granted(docker: Docker, image: str) -> None:
+    """Spawning answers an errno, which this module takes for a fault."""
+    ended = docker.run("run", "--rm", "--cap-drop", "threads", "--entrypoint", "/talk.wasm", image)
+    assert (ended.returncode, ended.stdout) == (134, "")
+
+
 # Guests that ask for everything
 
 
@@ -176,6 +182,17 @@ def test_a_hundred_thousand_open_files(docker: Docker, image: str, innocent: Non
             assert (count, said) == ("100000", "ok\nagain: ok\n")
         else:
             assert (limit - 20 < int(count) < limit, said) == (True, "No file descriptors available\nagain: ok\n")
+
+
+def test_resource_limits(docker: Docker, image: str) -> None:
+    """Of CPU time, with the code of SIGXCPU; of data, which the guest's memory counts as; of the stack, which is then
+    smaller than WebAssembly's: the process dies of it, and no other."""
+    ended = greedy(docker, image, "spin", options=["--ulimit", "cpu=1:3"])
+    assert (ended.returncode, ended.stdout) == (152, "spinning\n")
+    ended = greedy(docker, image, "burn", options=["--ulimit", "data=1000000"])
+    assert (ended.returncode, "does not fit into its memory limit" in ended.stderr) == (125, True)
+    assert greedy(docker, image, "recurse", options=["--ulimit", "stack=262144"]).returncode in (134, 139)
+    assert docker("run", "--rm", image) == "hello"
 
 
 def test_a_resource_limit_that_may_not_be_had(docker: Docker, image: str) -> None:

@@ -121,6 +121,15 @@ def test_fuel_is_told_while_it_burns_and_given_to_an_exec_too(docker: Docker, im
     assert 0 < usage(docker, "enough")["Fuel"]["Used"] < 100000000
 
 
+def test_an_image_can_ask_for_fuel(docker: Docker, image: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f'FROM {image}\nLABEL dev.wherry.fuel=3000\nENTRYPOINT ["/spinning.wasm"]\n')
+    docker("build", "-q", "-t", "burns", tmp_path)
+    ended = docker.run("run", "--rm", "burns")
+    assert (ended.returncode, ended.stderr) == (152, "wherry: out of fuel: all 3000 units are used\n")
+    more = docker.run("run", "--rm", "--label", "dev.wherry.fuel=6000", "burns")
+    assert (more.returncode, len(more.stdout) > len(ended.stdout)) == (152, True)
+
+
 @pytest.mark.parametrize("units", ["0", "-1", "1e9", "many", "9223372036854775808", "\u0665"])
 def test_what_is_no_amount_of_fuel(docker: Docker, image: str, units: str) -> None:
     assert "invalid fuel" in docker.fails("run", "--rm", "--label", f"dev.wherry.fuel={units}", image, code=125)
