@@ -141,6 +141,10 @@ class Sandboxes:
     def _driver(self, network: Network) -> NetworkDriver:
         driver = self._services.network_drivers.get(network.driver)
         if driver is None:
+            if network.driver == "bridge":
+                raise FailedPrecondition(
+                    f"network {network.name} needs an engine that runs as root: use --network host or --network none"
+                )
             raise FailedPrecondition(f"network {network.name} cannot be used here: its driver is {network.driver}")
         return driver
 
