@@ -13,7 +13,6 @@ from wherry.wasm.wasi.errno import (
     INVAL,
     NAMETOOLONG,
     NOTCAPABLE,
-    NOTDIR,
     NOTSUP,
     SUCCESS,
     WasiError,
@@ -235,13 +234,11 @@ def fd_prestat_get(host: Host, fd: int, prestat: int) -> int:
 
 
 def fd_prestat_dir_name(host: Host, fd: int, path: int, path_len: int) -> int:
-    """BADF, NAMETOOLONG: the buffer is too small; NOTDIR: a preopened socket."""
-    entry = host.table.get(fd)
-    name = entry.preopen
+    """BADF, NAMETOOLONG: the buffer is too small. A preopened socket's name is empty: some libraries do not look at the
+    type and give up where there is no name."""
+    name = host.table.get(fd).preopen
     if name is None:
         return BADF
-    if entry.kind != abi.DIRECTORY:
-        return NOTDIR
     if path_len < len(name):
         return NAMETOOLONG
     host.memory.write(path, name)
