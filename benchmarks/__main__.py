@@ -31,9 +31,19 @@ from wherry.errors import WherryError
 
 _PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "memory", "image")
 _ALONE = {"start", "http", "wasi", "python", "kernels", "linux"}  # these need no engine
-_ROUNDS = {"start": 200, "http": 40, "api": 60, "cli": 20, "wasi": 20, "python": 10, "kernels": 10, "linux": 30}
-_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2, "linux": 4}
-_IDLE_CONTAINERS = 100
+_ROUNDS = {
+    "start": 200,
+    "http": 40,
+    "api": 60,
+    "cli": 20,
+    "wasi": 20,
+    "python": 10,
+    "kernels": 10,
+    "linux": 30,
+    "memory": 100,
+}
+_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2, "linux": 4, "memory": 10}
+"""Rounds of each part; of "memory", idle containers."""
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
 
@@ -86,9 +96,9 @@ def measure(
         _run(parts, rounds, say)
         rows = [row for part in parts.values() for row in part.rows()]
         if engine is not None and "memory" in only:
-            say(f"starting {_IDLE_CONTAINERS} idle containers")
-            rows += memory_rows(engine, _IDLE_CONTAINERS)
-            rows += merging_rows(folder, environ, made, _IDLE_CONTAINERS, IDLE)
+            say(f"starting {rounds['memory']} idle containers")
+            rows += memory_rows(engine, rounds["memory"])
+            rows += merging_rows(folder, environ, made, rounds["memory"], IDLE)
         if engine is not None and "image" in only:
             rows += image_rows(engine, made)
         return rows
