@@ -21,7 +21,7 @@ from wherry.engine.containers.pins import Pins
 from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import Record
 from wherry.engine.run import Run
-from wherry.engine.services import EngineServices
+from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.spec.linux import Ground, linux_spec
 from wherry.engine.spec.network import Joint, joined
 from wherry.engine.spec.process import PATH, User
@@ -172,10 +172,8 @@ class Launcher:
 
     def _new_task(self, record: Record, plan: Plan, joint: Joint, io: TaskIO) -> NewTask:
         make = wasm_spec if plan.ground is None else partial(linux_spec, ground=plan.ground)
-        parent = record.host_config["CgroupParent"] or self._services.config.cgroup_parent
-        spec = make(
-            record, args=plan.args, user=plan.user, cgroup=posixpath.join("/", parent, record.id), annotations={}
-        )
+        cgroup = cgroup_of(record, self._services.config)
+        spec = make(record, args=plan.args, user=plan.user, cgroup=cgroup, annotations={})
         spec = joined(spec, joint, wasm=plan.ground is None)
         return NewTask(container_id=record.id, runtime=record.runtime, spec=spec, rootfs=plan.mounts, io=io)
 
@@ -191,6 +189,11 @@ class Launcher:
         check_binds(record)
         found = ground(record.host_config, self._services.config) if linux else None
         return Plan(mounts, user, args, module, found)
+
+
+def cgroup_of(record: Record, config: EngineConfig) -> str:
+    """The cgroup of a container, as the runtime specification's cgroupsPath."""
+    return posixpath.join("/", record.host_config["CgroupParent"] or config.cgroup_parent, record.id)
 
 
 def io_folder(state: str, container_id: str) -> str:

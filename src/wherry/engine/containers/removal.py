@@ -8,13 +8,15 @@ import shutil
 
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.launch import io_folder
+from wherry.engine.containers.launch import cgroup_of, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
+from wherry.engine.record import Record
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.states import after
 from wherry.engine.volumes import Volumes
 from wherry.errors import NotFound, WherryError
+from wherry.linux.cgroup_sweep import sweep
 
 log = logging.getLogger(__name__)
 
@@ -59,20 +61,22 @@ class Removal:
         self._tell(record, "destroy")
 
     async def _take_away(self, live: Live) -> None:
-        await asyncio.to_thread(self._erase, live.record.id)
+        await asyncio.to_thread(self._erase, live.record)
         self._registry.forget(live)
         if live.run is not None:
             live.run.failed()
 
-    def _erase(self, container_id: str) -> None:
+    def _erase(self, record: Record) -> None:
         """The record goes last: as long as it is there, the rest can be found and removed."""
         config = self._services.config
         try:
-            self._services.snapshots.remove(container_id)
+            self._services.snapshots.remove(record.id)
         except NotFound:
             pass
-        remove_folders(config, container_id)
-        self._registry.erase(container_id)
+        if record.kind == "linux":
+            sweep(cgroup_of(record, config))
+        remove_folders(config, record.id)
+        self._registry.erase(record.id)
 
 
 def remove_folders(config: EngineConfig, container_id: str) -> None:
