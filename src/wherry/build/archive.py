@@ -5,7 +5,7 @@ core/diff/tar_reader; what a layer's whiteouts mean is here (OCI image-spec laye
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -117,10 +117,10 @@ def tree_of(path: str) -> Tree:
     return tree
 
 
-def apply_layer(tree: Tree, path: str) -> None:
-    """Lay the image layer in the uncompressed archive at ``path`` over ``tree``. Faults as `members` has them."""
+def apply_layer(tree: Tree, layer: Iterable[Member]) -> None:
+    """Lay an image layer, by its `members`, over ``tree``. InvalidArgument: a link that names nothing."""
     fresh: set[str] = set()
-    for member in members(path):
+    for member in layer:
         folder, name = posixpath.split(member.path)
         folder = tree.resolve(folder)
         if name == _OPAQUE:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from wherry.build.cache import BuildCache
 from wherry.build.cachemounts import CacheMounts
+from wherry.build.indexes import LayerIndexes
 from wherry.core.content.store import ContentStore
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
@@ -117,9 +118,9 @@ class BuildServices:
     ``temporary`` is a folder of the builder's own (see spool.sweep). ``clock`` gives seconds since the epoch, for
     leases and names only: no image depends on it. ``new_id`` gives names that were never used before. ``largest``
     bounds, in bytes, what a build may put into ``temporary`` as one file. Without ``compiler`` modules are compiled
-    when first used; without ``runner`` a RUN is refused. ``cache_mounts`` keeps the folders of
-    ``RUN --mount=type=cache``; ``private`` is a folder of memory for secrets. Without them those mounts are refused.
-    Without ``fetcher`` base images must be here.
+    when first used; without ``runner`` a RUN is refused. ``indexes`` are what builds learned of layers before.
+    ``cache_mounts`` keeps the folders of ``RUN --mount=type=cache``; ``private`` is a folder of memory for secrets.
+    Without them those mounts are refused.
     """
 
     content: ContentStore
@@ -135,5 +136,6 @@ class BuildServices:
     runner: StepRunner | None = None
     fetcher: Fetcher | None = None
     largest: int = 16 << 30
+    indexes: LayerIndexes = field(default_factory=LayerIndexes)
     cache_mounts: CacheMounts | None = None
     private: str = ""

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from wherry.build import archive
@@ -79,10 +80,13 @@ class Session:
     def _extended(self, tree: Tree, layers: Sequence[Layer]) -> Tree:
         tree = tree.copy()
         for layer in layers:
-            with self.services.content.open(layer.descriptor.digest) as blob:
-                path = self.spool.plain(blob, f"layer {layer.descriptor.digest}")
-            archive.apply_layer(tree, path)
+            archive.apply_layer(tree, self.services.indexes.members(layer.diff_id, partial(self._plain, layer)))
         return tree
+
+    def _plain(self, layer: Layer) -> str:
+        """The path of the layer's archive, uncompressed."""
+        with self.services.content.open(layer.descriptor.digest) as blob:
+            return self.spool.plain(blob, f"layer {layer.descriptor.digest}")
 
     async def recall(self, key: str) -> Record | None:
         """What the cache has for ``key``, if its layer is still there; it is held until the build ends."""

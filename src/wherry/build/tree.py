@@ -6,6 +6,7 @@ layer.py.
 """
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,10 +25,11 @@ _CHUNK = 1 << 20
 class Data:
     """A file's content: ``size`` bytes at ``offset`` of the file at ``path``.
 
-    Of a sparse file only the stretches (offset in the content, length) are there, one after another.
+    Of a sparse file only the stretches (offset in the content, length) are there, one after another. The file may be
+    one that is written when its path is first asked for.
     """
 
-    path: str = ""
+    path: str | os.PathLike[str] = ""
     offset: int = 0
     size: int = 0
     sparse: tuple[tuple[int, int], ...] | None = None

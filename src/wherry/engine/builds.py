@@ -13,6 +13,7 @@ from wherry.build.cache import Kept, Record
 from wherry.build.cachemounts import CacheMounts
 from wherry.build.classic import failure, messages
 from wherry.build.events import BuildEvent, Built, StepOutput
+from wherry.build.indexes import LayerIndexes
 from wherry.build.request import BuildRequest, BuildResult, BuildServices, StepRunner
 from wherry.build.solver import build
 from wherry.core.remotes.remote import Credentials
@@ -82,6 +83,7 @@ class Builds:
         self._images = images
         self._pulls = pulls
         self._cache = services.build_cache or NoCache()
+        self._indexes = LayerIndexes()
         self._cache_mounts = CacheMounts(os.path.join(services.config.root, "build-mounts"))
 
     async def build(self, options: BuildOptions, context: AsyncIterator[bytes]) -> AsyncIterator[Json]:
@@ -150,6 +152,7 @@ class Builds:
             new_id=services.new_id,
             compiler=services.compiler,
             runner=self._runner,
+            indexes=self._indexes,
             cache_mounts=self._cache_mounts,
             private=secrets_folder(services.config),
             fetcher=BaseImages(self._pulls, logins),

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from wherry.build.archive import apply_layer
+from wherry.build.archive import apply_layer, members
 from wherry.build.cache import SqliteBuildCache
 from wherry.build.events import BuildEvent, StepFinished
 from wherry.build.request import BuildRequest, BuildResult, BuildServices, StepRunner
@@ -119,7 +119,7 @@ class Workshop:
         tree = Tree()
         for layer in manifest.layers:
             with content.open(layer.digest) as blob:
-                apply_layer(tree, spool.plain(blob, "layer"))
+                apply_layer(tree, members(spool.plain(blob, "layer")))
         return tree
 
     def files(self, result: BuildResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from tests.unit.build.building import Workshop, context, tar
-from wherry.build.archive import apply_layer
+from wherry.build.archive import apply_layer, members
 from wherry.build.tree import Tree
 from wherry.errors import InvalidArgument
 
@@ -185,7 +185,7 @@ def test_layers_are_laid_over_each_other(tmp_path: Path) -> None:
     for number, files in enumerate(layers):
         path = tmp_path / str(number)
         path.write_bytes(tar(files))
-        apply_layer(tree, str(path))
+        apply_layer(tree, members(str(path)))
     names = [path for path, _ in tree.walk()]
     assert names == ["d", "d/e", "d/e/new", "d/through", "file", "file/in", "l"]
 
