@@ -25,17 +25,23 @@ class Hosted:
 
 def hosted(module: str, folder: str, environ: Mapping[str, str]) -> Hosted:
     """Compile the module for both, into ``folder``. What `proc.run` raises."""
-    library = library_path(sys.path)
-    command = [sys.executable, "-m", "wherry.wasm.compile", "--cache", os.path.join(folder, "compiled")]
-    said = proc.run([*command, "--library", library, module], environ, f"compiling {os.path.basename(module)}")
-    compiled = json.loads(said.splitlines()[-1])["path"]
     theirs = os.path.join(folder, os.path.basename(module) + ".native")
     host = os.path.join(_HOSTS, "native.py")
     proc.run(
         [sys.executable, host, "--compile", module, theirs], environ, f"compiling {module} for wasmtime's own host"
     )
-    ours = (sys.executable, "-I", "-S", os.path.join(_HOSTS, "ours.py"), _SOURCES, library, compiled)
-    return Hosted(ours, (sys.executable, host, theirs))
+    return Hosted(under_wherry(module, folder, environ), (sys.executable, host, theirs))
+
+
+def under_wherry(module: str, folder: str, environ: Mapping[str, str], *, fuel: bool = False) -> Sequence[str]:
+    """Compile the module for wherry; the command that runs it. With ``fuel`` it counts its steps."""
+    library = library_path(sys.path)
+    options = ["--cache", os.path.join(folder, "compiled"), "--library", library, *(["--fuel"] if fuel else [])]
+    command = [sys.executable, "-m", "wherry.wasm.compile", *options, module]
+    said = proc.run(command, environ, f"compiling {os.path.basename(module)}")
+    compiled = json.loads(said.splitlines()[-1])["path"]
+    host = os.path.join(_HOSTS, "ours.py")
+    return (sys.executable, "-I", "-S", host, _SOURCES, "fuel" if fuel else "", library, compiled)
 
 
 def timings(command: Sequence[str], environ: Mapping[str, str]) -> dict[str, tuple[int, ...]]:

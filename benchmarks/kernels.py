@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from benchmarks import proc
 from benchmarks.figures import Bound, Row, Samples, turns
-from benchmarks.guests import hosted, timings
+from benchmarks.guests import timings, under_wherry
 from wherry.errors import FailedPrecondition, Internal
 
 _PART = "kernels"
 _MIX = "integer_mix"
+_FUELED = "wherry, with fuel"
 _MIX_AT_LEAST = Bound(0.8, at_least=True)
 _MEAN_AT_LEAST = Bound(0.79, at_least=True)
 
@@ -34,7 +35,11 @@ class KernelsPart:
         zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-O3", "-msimd128", "-s"]
         proc.run([*zig, source, "-o", module], environ, "compiling the kernels to WASM")
         self._environ = environ
-        self._commands = {"wherry": [*hosted(module, folder, environ).ours, folder], "gcc -O3": [native]}
+        self._commands = {
+            "wherry": [*under_wherry(module, folder, environ), folder],
+            _FUELED: [*under_wherry(module, folder, environ, fuel=True), folder],
+            "gcc -O3": [native],
+        }
         self._taken: dict[str, dict[str, Samples]] = {}
 
     def warm_up(self) -> None:
@@ -55,14 +60,17 @@ class KernelsPart:
 
     def rows(self) -> list[Row]:
         """Speeds as parts of gcc's: the mix, each of the others, and their geometric mean."""
-        rows, others = [], []
+        rows, others, prices = [], [], []
         for name, taken in self._taken.items():
             speed = taken["gcc -O3"].median() / taken["wherry"].median()
             bound = _MIX_AT_LEAST if name == _MIX else None
             what = f"{name.replace('_', ' ')}: wherry's speed / gcc -O3's"
+            prices.append(taken[_FUELED].median() / taken["wherry"].median())
             rows.append(Row(_PART, what, "x", speed, None, len(taken["wherry"]), bound))
             others += [] if name == _MIX else [speed]
         mean = statistics.geometric_mean(others) if others else None
         what = f"geometric mean of the {len(others)} others"
         rows.append(Row(_PART, what, "x", mean, bound=_MEAN_AT_LEAST))
+        price = statistics.geometric_mean(prices) if prices else None
+        rows.append(Row(_PART, "fuel metering's price: time with it / without, of all kernels", "x", price))
         return rows
