@@ -24,12 +24,13 @@ from benchmarks.linux import LinuxPart
 from benchmarks.memory import IDLE, image_rows, memory_rows
 from benchmarks.merging import merging_rows
 from benchmarks.python import PythonPart
+from benchmarks.registry import RegistryPart
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
 from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "memory", "image")
+_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "registry", "memory", "image")
 _ALONE = {"start", "http", "wasi", "python", "kernels", "linux"}  # these need no engine
 _ROUNDS = {
     "start": 200,
@@ -40,9 +41,21 @@ _ROUNDS = {
     "python": 10,
     "kernels": 10,
     "linux": 30,
+    "registry": 3,
     "memory": 100,
 }
-_QUICK = {"start": 20, "http": 4, "api": 6, "cli": 3, "wasi": 3, "python": 5, "kernels": 2, "linux": 4, "memory": 10}
+_QUICK = {
+    "start": 20,
+    "http": 4,
+    "api": 6,
+    "cli": 3,
+    "wasi": 3,
+    "python": 5,
+    "kernels": 2,
+    "linux": 4,
+    "registry": 1,
+    "memory": 10,
+}
 """Rounds of each part; of "memory", idle containers."""
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
@@ -135,6 +148,9 @@ def _parts(
         parts["api"] = ApiPart(folder, made, environ, engine, stack)
     if engine is not None and "cli" in only:
         parts["cli"] = CliPart(engine)
+    if engine is not None and "registry" in only:
+        say("starting a registry, and filling it")
+        parts["registry"] = RegistryPart(folder, environ, engine, stack)
     return parts
 
 

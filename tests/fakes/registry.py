@@ -30,7 +30,8 @@ class Fault:
     """Happens to the next ``times`` requests that ``pattern`` (on "METHOD /path") matches.
 
     ``cut``: so many bytes of the body, then the connection ends; ``flip``: this byte is another; ``status`` with
-    ``headers`` instead of an answer; ``endless``: bytes without end; ``after``: ignores so many matching ones first.
+    ``headers`` instead of an answer; ``endless``: bytes without end; ``stall``: silence after ``cut``;
+    ``after``: ignores so many matching ones first.
     """
 
     pattern: str
@@ -43,6 +44,7 @@ class Fault:
     endless: bool = False
     after: int = 0
     drop_upload: int | None = None
+    stall: bool = False
 
     def hits(self, request: web.Request) -> bool:
         if self.times <= 0 or not re.search(self.pattern, f"{request.method} {request.path_qs}"):
@@ -144,7 +146,10 @@ class FakeRegistry:
                     await response.write(bytes(1 << 20))
             await response.write(body[: fault.cut])
             await asyncio.sleep(0)
-            request.transport.close()
+            while fault.stall and request.transport is not None and not request.transport.is_closing():
+                await asyncio.sleep(0.05)
+            if request.transport is not None:
+                request.transport.close()
         return response
 
     # Who may do what

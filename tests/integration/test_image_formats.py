@@ -3,14 +3,15 @@
 import gzip
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.registry import FakeRegistry, served
-from tests.integration.conftest import Docker
+from tests.fakes.registry import FakeRegistry, Fault, served
+from tests.integration.conftest import DEADLINE, Docker, until
 from wherry.oci import mediatypes
 from wherry.oci.artifact import TITLE
 from wherry.oci.descriptor import Descriptor
@@ -130,6 +131,27 @@ def test_a_form(docker: Docker, registry: FakeRegistry, guest_wasm: Path, tmp_pa
     assert back["manifests"][digest] == (manifest.media_type, manifest.to_bytes())
     assert set(back["blobs"].values()) == set(blobs)
     docker("rmi", name, f"{registry.address}/back/{path}")
+
+
+def test_an_engine_that_is_killed_while_it_pulls(fresh_docker: Docker, guest_wasm: Path) -> None:
+    docker, daemon = fresh_docker, fresh_docker.daemon
+    manifest, blobs = FORMS["wasi/wasm"][0](guest_wasm.read_bytes())
+    with served(FakeRegistry()) as registry:
+        for data in blobs:
+            registry.add_blob("killed", data)
+        registry.add_manifest("killed", manifest.to_bytes(), manifest.media_type, "latest")
+        registry.faults = [Fault(f"GET .*{manifest.layers[0].digest}", cut=1000, stall=True)]
+        name = f"{registry.address}/killed"
+        pull = docker.popen("pull", name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: registry.asked(f"GET .*{manifest.layers[0].digest}"), "the layer is asked for")
+        daemon.kill()
+        assert pull.wait(DEADLINE) != 0
+        daemon.start()
+        content = daemon.root / "content"
+        assert list((content / "ingest").iterdir()) == []
+        assert list((content / "blobs" / "sha256").iterdir()) == []
+        assert docker("images", "-aq") == ""
+        assert docker("run", "--rm", "-q", name) == "hello"
 
 
 def test_an_index_of_artifacts_without_platforms(docker: Docker, registry: FakeRegistry, guest_wasm: Path) -> None:
