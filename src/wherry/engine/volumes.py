@@ -186,7 +186,9 @@ class Volumes:
                 self._held.update(held)
             empty = [point for point in points if point.type == "volume" and point.copy and not point.subpath]
             if empty:
-                await asyncio.to_thread(_fill, layers, empty)
+                used = self._users()
+                shared = {name for name in held if name in used or self._held[name] > 1}
+                await asyncio.to_thread(self._fill, layers, empty, shared)
             yield replace(record, mounts=tuple(points))
         except BaseException:
             self._held.subtract(held)
@@ -196,6 +198,12 @@ class Volumes:
         self._held += Counter()  # forget those at nought
         if made:
             await asyncio.to_thread(self._store.mark, made, provisional=False)
+
+    def _fill(self, layers: Callable[[], Sequence[str]], points: Iterable[MountPoint], shared: set[str]) -> None:
+        found = layers()
+        for point in points:
+            own = point.source == self._store.mountpoint(point.name)  # not a folder from elsewhere
+            copy_up(found, point, alone=own and point.name not in shared)
 
     async def _provide(self, record: Record, point: MountPoint, made: Names) -> MountPoint:
         if point.type != "volume" or point.source:
@@ -251,12 +259,6 @@ class Volumes:
 
     def _tell(self, action: str, name: str) -> None:
         self._events.publish("volume", action, name, {"driver": self._store.driver})
-
-
-def _fill(layers: Callable[[], Sequence[str]], points: Iterable[MountPoint]) -> None:
-    found = layers()
-    for point in points:
-        copy_up(found, point)
 
 
 def _chosen(volume: Volume, wanted: Filters, used: Mapping[str, Sequence[str]]) -> bool:

@@ -121,3 +121,38 @@ async def test_a_lent_volume_stays_until_its_last_user_goes(world: World) -> Non
         assert names(world) == []
         with pytest.raises(NotFound, match="No such container: gone"):
             await create(containers, "late", VolumesFrom=["gone"])
+
+
+async def test_a_copy_that_was_cut_off_is_made_again(world: World) -> None:
+    """Killed in the middle of filling a volume, the engine leaves it empty, and the next one fills it."""
+    files = {"hello.wasm": b"\0asm\1\0\0\0", "data/one": b"1", "data/two": b"2"}
+    world.add_image("seeded", WASM, files, entrypoint=("/hello.wasm",))
+    async with world.engine() as containers:
+        await containers.volumes.create({"Name": "named"})
+        beside = world.folder / "volumes/named/_filling"
+        beside.mkdir()
+        (beside / "one").write_text("half")
+        await create(containers, "boat", "seeded", Binds=["named:/data"])
+        folder = Path(world.services.volumes.folder("named"))
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"one": "1", "two": "2"}
+        assert os.listdir(world.folder / "volumes/named") == ["_data"]
+        (folder / "one").write_text("changed")
+        await create(containers, "other", "seeded", Binds=["named:/data"])
+        assert (folder / "one").read_text() == "changed"
+
+
+async def test_a_volume_that_others_have_is_filled_where_it_lies(world: World, tmp_path: Path) -> None:
+    files = {"hello.wasm": b"\0asm\1\0\0\0", "data/one": b"1"}
+    world.add_image("seeded", WASM, files, entrypoint=("/hello.wasm",))
+    async with world.engine() as containers:
+        await create(containers, "first", "hello", Binds=["named:/elsewhere"])
+        before = Path(world.services.volumes.folder("named")).stat().st_ino
+        await create(containers, "second", "seeded", Binds=["named:/data"])
+        after = Path(world.services.volumes.folder("named"))
+        assert (after.stat().st_ino, os.listdir(after)) == (before, ["one"])
+        device = tmp_path / "device"
+        device.mkdir()
+        options = {"type": "none", "o": "bind", "device": str(device)}
+        await containers.volumes.create({"Name": "there", "DriverOpts": options})
+        await create(containers, "third", "seeded", Binds=["there:/data"])
+        assert os.listdir(device) == ["one"]
