@@ -17,6 +17,8 @@ _NAMES = (
     *SOCKETS,
     "wasi.thread-spawn",
 )
+_MOST = 2**64 - 1
+"""What a message can carry: a child writes into its page what it likes."""
 _NOTHING = meter.Counted(0, 0, (0,) * len(_NAMES))
 
 
@@ -43,8 +45,8 @@ class Page:
 
 def together(one: meter.Counted, other: meter.Counted) -> meter.Counted:
     """What two processes of a task used: the larger memory, and the sum of all else."""
-    calls = tuple(a + b for a, b in zip(one.calls, other.calls, strict=True))
-    return meter.Counted(max(one.memory, other.memory), one.fuel + other.fuel, calls)
+    calls = tuple(min(a + b, _MOST) for a, b in zip(one.calls, other.calls, strict=True))
+    return meter.Counted(max(one.memory, other.memory), min(one.fuel + other.fuel, _MOST), calls)
 
 
 class Sum:

@@ -14,6 +14,9 @@ from wherry.oci.mount import Mount
 from wherry.oci.spec import SPEC_LIMIT, Spec
 from wherry.shim import bundle, command, group, sandbox
 from wherry.shim.group import check_id, open_group
+from wherry.shim.usage import Page, Sum
+from wherry.wasm import meter
+from wherry.wire.task import WaitResponse
 from wherry.wire.wellknown import Any as Packed
 
 IDS = ["..", ".", "", "a/b", "../../etc/passwd", "/a", "a\0", "-a", "a-", "a" * 77, "ä", "a b", "a\n", "._-"]
@@ -144,3 +147,16 @@ def test_groups_of_namespaces_that_are_paths_are_refused(tmp_path: Path) -> None
     for namespace in ("../x", "a/b", "n" * 300):
         with pytest.raises(FailedPrecondition):
             group.open_group(str(tmp_path / "w/shim"), namespace, "")
+
+
+def test_pages_full_of_nonsense_are_told_and_break_nothing() -> None:
+    pages = [Page(), Page()]
+    for page in pages:
+        os.pwrite(page.fd, b"\xff" * meter.SIZE, 0)
+    total = Sum()
+    total.bury(pages.pop())
+    told = total.usage(pages, 2**63 - 1)
+    assert (told.fuel, told.linear_memory) == (2**64 - 1, 2**64 - 1)
+    answer = WaitResponse(exit_status=0, exited_at=None, usage=told).encode()
+    assert len(answer) > 100
+    pages[0].close()
