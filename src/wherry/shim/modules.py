@@ -32,7 +32,7 @@ _HASHED_HERE = 4 << 20
 """Bytes of a module."""
 _COMPILER = (
     "import sys,json;sys.path[:0]=json.loads(sys.argv.pop(1));from wherry.wasm.compile import main;"
-    "sys.exit(main(sys.argv[1:]))"
+    "from wherry.linux.helper import confine;sys.exit(main(sys.argv[1:],confine=confine))"
 )
 
 

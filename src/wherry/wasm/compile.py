@@ -25,10 +25,16 @@ from wherry.wasm import engine, module, warmup
 from wherry.wasm.binding import ByteVec, Library
 from wherry.wasm.cache import Cache, info_path, open_trusted
 from wherry.wasm.environment import new_cache
+from wherry.wasm.wasi import sock_table, thread  # noqa: F401 - checking a module asks for it, too late to be found then
 
+Confine = Callable[[str], None]
 MAX_MODULE_SIZE = 1 << 30
 _NUMBERED = re.compile(r"\d+: ")
 _LONG = 1 << 20  # bytes of module from which compiling takes long enough to be announced
+
+
+def trusting(folder: str) -> None:
+    """Confine nothing: for tests, and who has confined the process already."""
 
 
 def read_module(path: str, name: str) -> bytes:
@@ -50,7 +56,14 @@ def read_module(path: str, name: str) -> bytes:
 
 
 def compile_module(
-    data: bytes, name: str, library_path: str, cache: Cache, progress: Callable[[str], None], *, fuel: bool = False
+    data: bytes,
+    name: str,
+    library_path: str,
+    cache: Cache,
+    progress: Callable[[str], None],
+    *,
+    fuel: bool = False,
+    confine: Confine = trusting,
 ) -> dict[str, Any]:
     """Compile unless that was done before; returns what is printed. ``cache`` is one of modules with ``fuel`` or
     without, as it says. InvalidArgument: it can't run here."""
@@ -59,6 +72,7 @@ def compile_module(
     found = cache.find(digest_hex)
     if found is None:
         library = Library(library_path)
+        confine(cache.folder)
         binary = to_binary(library, data, name)
         info = module.inspect(binary, name)
         module.check_runnable(info, name)
@@ -116,8 +130,9 @@ def _be_the_first_to_go() -> None:
         return  # without /proc: the kernel chooses by itself
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run with command-line ``arguments``, by default the process's own. Returns the exit code."""
+def main(arguments: Sequence[str] | None = None, *, confine: Confine = trusting) -> int:
+    """Run with command-line ``arguments``, by default the process's own. Returns the exit code. ``confine`` shuts the
+    process in, but for a folder, before the module's bytes are looked into."""
     options = _options(arguments)
     _be_the_first_to_go()
     try:
@@ -125,7 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = warmup.TEXT if options.warmup else read_module(options.file, name)
         cache = new_cache(options.cache, options.library, fuel=options.fuel)
         done = compile_module(
-            data, name, options.library, cache, lambda text: _print({"progress": text}), fuel=options.fuel
+            data,
+            name,
+            options.library,
+            cache,
+            lambda text: _print({"progress": text}),
+            fuel=options.fuel,
+            confine=confine,
         )
         _print(done)
     except (WherryError, OSError) as error:

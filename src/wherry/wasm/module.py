@@ -192,6 +192,6 @@ def _what_else(data: bytes) -> str:
         return "is not a WebAssembly module: it is a script"
     start = data[:4]
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
-        shown = start.decode("ascii").encode("unicode_escape").decode("ascii")
+        shown = repr(start.decode("ascii"))[1:-1]
         return f'is not a WebAssembly module: it starts with "{shown}" (text?)'
     return f"is not a WebAssembly module: it starts with the bytes {start.hex(' ')}"
