@@ -31,8 +31,8 @@ _MOST_OUTPUT = 1 << 20
 _HASHED_HERE = 4 << 20
 """Bytes of a module."""
 _COMPILER = (
-    "import sys,json;sys.path[:0]=json.loads(sys.argv.pop(1));from wherry.wasm.compile import main;"
-    "from wherry.linux.helper import confine;sys.exit(main(sys.argv[1:],confine=confine))"
+    "import sys,json;sys.path[:0]=json.loads(sys.argv.pop(1));from wherry.shim.compiler import main;"
+    "sys.exit(main(sys.argv[1:]))"
 )
 
 

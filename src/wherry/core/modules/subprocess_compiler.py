@@ -1,6 +1,6 @@
 """The driver of compiling: a throwaway process for each module, results remembered, one process per file at a time.
 
-The process is ``python -m wherry.core.modules.confined``; the engine itself never loads libwasmtime.
+The process is ``python -m wherry.shim.compiler``; the engine itself never loads libwasmtime.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class CompilerConfig:
 
     cache: str
     library: str
-    command: Sequence[str] = (sys.executable, "-m", "wherry.core.modules.confined")
+    command: Sequence[str] = (sys.executable, "-m", "wherry.shim.compiler")
     environ: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 600.0
     limit: int = 2
