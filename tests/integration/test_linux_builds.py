@@ -186,3 +186,29 @@ def test_a_build_that_is_given_up_leaves_nothing(docker: Any, build: Any, tmp_pa
     cgroups = Path("/sys/fs/cgroup/pids/wherry")
     until(lambda: not list(cgroups.glob("build-*")), "its process is gone")
     until(lambda: str(state) not in Path("/proc/self/mounts").read_text(), "its root is unmounted")
+
+
+def test_an_engine_killed_in_the_middle_of_a_step(fresh_docker: Any, tmp_path: Path) -> None:
+    docker, daemon = fresh_docker, fresh_docker.daemon
+    docker("build", "-q", "--platform", "linux/amd64", "-t", "base", busybox_context(tmp_path / "base"))
+    (tmp_path / "Dockerfile").write_text(
+        "FROM base\nRUN --mount=type=cache,target=/c echo begun; while :; do sleep 0.1; done\n"
+    )
+    client = docker.popen("build", tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    until(lambda: "begun\n" in client.stdout.readline(), "the step runs")
+    cgroups = Path("/sys/fs/cgroup/pids/wherry")
+    (step,) = [path for path in cgroups.glob("build-*") if (path / "cgroup.procs").read_text()]
+    daemon.kill()
+    client.wait()
+    client.stdout.close()
+    daemon.start()
+    until(lambda: not step.exists(), "the step's process is gone")
+    until(lambda: str(daemon.root) not in Path("/proc/self/mounts").read_text(), "its root is unmounted")
+    assert docker("ps", "-aq") == ""
+    assert not list((daemon.root / "containers").glob("build-*"))
+    state = next(path.parent for path in Path("/run/wherry").glob("*/root") if path.resolve() == daemon.root)
+    for folder in ("tasks", "io", "secrets"):
+        assert not list((state / folder).glob("*build*")), folder
+    (tmp_path / "Dockerfile").write_text("FROM base\nRUN --mount=type=cache,target=/c echo whole > /own\n")
+    docker("build", "-t", "built", tmp_path)
+    assert docker("run", "--rm", "--network", "none", "built", "cat", "/own") == "whole"
