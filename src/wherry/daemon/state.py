@@ -12,11 +12,16 @@ import socket
 import stat
 
 from wherry.daemon.folders import make_parent, private_folder
+from wherry.linux import links, netns
 
 _ROOT = "root"
 """A symbolic link to the engine's root: when that is gone, so is the engine."""
 _RECORD = "task.json"
 """In a bundle; its ``address`` is the shim's socket (core/tasks/bundle.py)."""
+_NAMESPACES = "netns"
+"""Network namespaces, each pinned at a file (core/networks/namespaces.py)."""
+_LEASES = "leases"
+"""Addresses in use, in a folder for each bridge (core/networks/cni.py)."""
 _QUIET = 60.0
 """Seconds without a change before a folder may be swept: an engine that is just starting has not bound its socket."""
 
@@ -76,7 +81,24 @@ def _bury(path: str) -> None:
     if not any(kind == stat.S_IFREG for _, kind in _entries(path)):
         _remove(path, frozenset({stat.S_IFSOCK, stat.S_IFIFO}))
     elif _orphaned(path) and not any(os.path.ismount(folder) for folder, _, _ in os.walk(path)):
+        _leave_networks(path)
         shutil.rmtree(path)
+
+
+def _leave_networks(path: str) -> None:
+    """Let go of the network namespaces that are pinned here, and take off the host the bridges they were joined by."""
+    for name in _names(os.path.join(path, _NAMESPACES)):
+        netns.remove(os.path.join(path, _NAMESPACES, name))
+    for link in _names(os.path.join(path, _LEASES)):
+        with contextlib.suppress(OSError, ValueError):
+            links.remove_bridge(link)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _orphaned(path: str) -> bool:

@@ -5,11 +5,13 @@ import os
 import socket
 import stat
 import time
+from ipaddress import IPv4Interface
 
 import pytest
 
 from wherry.daemon import state
 from wherry.errors import PermissionDenied
+from wherry.linux import links, netns
 
 UID = os.geteuid()
 LATER = time.time() + 3600
@@ -96,6 +98,29 @@ def test_without_a_root_nobody_comes_back(run, left, tmp_path):
         assert (left / "tasks" / "c" / "task.json").exists()
     state.sweep(str(run), LATER)
     assert not left.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has namespaces that are pinned, and bridges")
+def test_networks_of_an_engine_that_is_gone(run, left, tmp_path):
+    container(left, address="")
+    (left / "netns").mkdir()
+    pin = left / "netns" / ("c" * 64)
+    netns.make(str(pin))
+    link = f"wt{os.getpid()}"
+    (left / "leases" / link).mkdir(parents=True)
+    (left / "leases" / "no device's name").mkdir()
+    links.add_bridge(link, IPv4Interface("10.255.254.1/30"), b"\x02\x42" + bytes(4))
+    try:
+        state.sweep(str(run), LATER)
+        assert pin.exists(), "its root is there: it may come back"
+        assert links.exists(link)
+        (tmp_path / "root").rmdir()
+        state.sweep(str(run), LATER)
+        assert not left.exists()
+        assert not links.exists(link)
+    finally:
+        netns.remove(str(pin))
+        links.remove_bridge(link)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"address": "/nowhere"}'])

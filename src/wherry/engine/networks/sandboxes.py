@@ -150,14 +150,10 @@ class Sandboxes:
 
     async def _answer(self, record: Record, attached: Sequence[tuple[Network, Endpoint]], *, again: bool) -> None:
         """Have a resolver in it, where names are to be known, or where nobody else could be asked."""
-        if self._is_answered(record, [network for network, _ in attached]):
-            names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or _host_servers())
+        servers = await asyncio.to_thread(_host_servers)
+        if _is_answered(record, [network for network, _ in attached], servers):
+            names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or servers)
             await self._services.namespaces.answer(record.id, names, again=again)
-
-    def _is_answered(self, record: Record, networks: Sequence[Network]) -> bool:
-        if any(network.name not in PREDEFINED for network in networks):
-            return True
-        return bool(networks) and not record.host_config["Dns"] and not _outside(_host_servers())
 
     async def close(self, container: str) -> None:
         """Take a container's sandbox down, however far it had come. What cannot be taken back is told to the log."""
@@ -239,7 +235,8 @@ class Sandboxes:
         try:
             endpoint = await self._driver(network).attach(network, endpoint, namespace)
             await self._registry.put([endpoint])
-            if not self._is_answered(record, [one for one, _ in before]):
+            servers = await asyncio.to_thread(_host_servers)
+            if not _is_answered(record, [one for one, _ in before], servers):
                 await self._answer(record, self.attached(record.id), again=False)
         except BaseException:
             await self._detach(endpoint, namespace)
@@ -301,13 +298,13 @@ class Sandboxes:
 
     def _texts(self, record: Record, attached: Sequence[tuple[Network, Endpoint]], mode: str) -> dict[str, str]:
         host, config = record.host_config, record.config
-        servers = list(host["Dns"])
+        servers, found = list(host["Dns"]), _host_servers()
         options = list(host["DnsOptions"])
-        if self._is_answered(record, [network for network, _ in attached]):
+        if _is_answered(record, [network for network, _ in attached], found):
             servers = [self._services.namespaces.resolver]
             options = options or ["ndots:0"]
         elif not servers:
-            servers = _host_servers() if mode == HOST else _outside(_host_servers())
+            servers = found if mode == HOST else _outside(found)
         name = config["Hostname"]
         full = f"{name}.{config['Domainname']} {name}" if config["Domainname"] else name
         own = [(endpoint.address, full) for _, endpoint in attached if endpoint.address]
@@ -323,6 +320,14 @@ class Sandboxes:
         }
 
 
+def _is_answered(record: Record, networks: Sequence[Network], servers: Sequence[str]) -> bool:
+    """Whether it has a resolver of its own: for the names of its neighbours, or because none of the host's ``servers``
+    can be reached from its namespace."""
+    if any(network.name not in PREDEFINED for network in networks):
+        return True
+    return bool(networks) and not record.host_config["Dns"] and not _outside(servers)
+
+
 def _public(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
@@ -336,7 +341,7 @@ def _read(path: str) -> str:
 
 
 def _host_servers() -> list[str]:
-    """The host's resolvers."""
+    """The host's resolvers. Blocks."""
     return resolv_conf_servers(_read(_HOST_RESOLV[0]))
 
 
