@@ -53,12 +53,15 @@ def answers(port: int) -> bool:
         return False
 
 
-def host_state() -> dict[str, set[str]]:
-    """What networks can leave behind on the host."""
+def own_marks(docker: Docker) -> set[str]:
+    """By what the host's links, rules and mounts are known to be this engine's: its bridges and its namespaces."""
+    ids = docker("network", "ls", "-q", "--no-trunc", "--filter", "driver=bridge").split()
+    pins = [inspect(docker, name)["NetworkSettings"]["SandboxKey"] for name in docker("ps", "-q").split()]
+    return {f"br-{one[:12]}" for one in ids} | {os.path.dirname(pin) for pin in pins if pin}
+
+
+def left_on_host(marks: set[str]) -> list[str]:
+    """Links, rules and mounts that have one of these in their names."""
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
-    mounts = Path("/proc/self/mounts").read_text()
-    return {
-        "links": set(os.listdir("/sys/class/net")),
-        "rules": {line for line in rules.splitlines() if line.startswith("-A") and "CNI" in line},
-        "pins": {line for line in mounts.splitlines() if line.startswith("nsfs")},
-    }
+    found = [*os.listdir("/sys/class/net"), *rules.splitlines(), *Path("/proc/self/mounts").read_text().splitlines()]
+    return [line for line in found if any(mark in line for mark in marks)]
