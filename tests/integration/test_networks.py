@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,6 +239,33 @@ def test_an_engine_that_was_killed_leaves_nothing_for_good(fresh_daemon: Daemon,
     assert docker("run", "--rm", "--network", "lasting", "box", "wget", "-qO-", "http://goes-on/") == "goes-on"
     docker("rm", "-f", "goes-on", "dies")
     docker("network", "rm", "lasting")
+    assert fresh_daemon.stop() == 0
+    assert left_on_host(marks) == []
+
+
+def test_killed_in_the_middle_of_starts(fresh_daemon: Daemon, fresh_docker: Docker, tmp_path: Path) -> None:
+    docker = fresh_docker
+    docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path))
+    docker("network", "create", "busy")
+    docker("run", "-d", "--name", "steady", "--network", "busy", "box", "sleep", "1000")
+    marks = own_marks(docker)
+    quiet = len(left_on_host(marks))
+    for delay, life in ((0.3, "1000"), (0.9, "1")):
+        options = ("-d", "--network", "busy", "-p", "80", "box", "sleep", life)
+        running = [docker.popen("run", *options, stdout=-3, stderr=-3) for _ in range(6)]
+        time.sleep(delay)  # into the middle of whatever that is on this machine
+        fresh_daemon.kill()
+        for process in running:
+            process.wait(60)
+        fresh_daemon.start()
+        others = [name for name in docker("ps", "-a", "--format", "{{.Names}}").split() if name != "steady"]
+        if others:
+            docker("rm", "-f", *others)
+        members = json.loads(docker("network", "inspect", "busy"))[0]["Containers"]
+        assert [member["Name"] for member in members.values()] == ["steady"]
+        assert len(left_on_host(marks)) == quiet, left_on_host(marks)
+    docker("rm", "-f", "steady")
+    docker("network", "rm", "busy")
     assert fresh_daemon.stop() == 0
     assert left_on_host(marks) == []
 
