@@ -193,6 +193,17 @@ def test_limits_as_the_cgroup_has_them(run: Box, running: Any, docker: Any) -> N
     assert not memory.exists()
 
 
+def test_limits_on_block_devices(run: Box) -> None:
+    disks = [path for path in Path("/sys/block").iterdir() if (Path("/dev") / path.name).exists()]
+    number = (disks[0] / "dev").read_text().strip()
+    told = run(
+        "--device-read-bps", f"/dev/{disks[0].name}:1mb", sh="cat /sys/fs/cgroup/blkio/*throttle.read_bps_device"
+    )
+    assert told == f"{number} {1 << 20}"
+    said = run.fails("--device-write-iops", "/dev/nope:5", "box", "true", code=127)
+    assert "/dev/nope: no such file or directory" in said
+
+
 def test_a_parent_for_the_cgroup(run: Box) -> None:
     told = run("--cgroup-parent", "/wherry/own", "--cgroupns", "host", sh="cat /proc/1/cgroup")
     assert "/wherry/own/" in told

@@ -2,7 +2,6 @@
 
 import os
 import re
-from functools import cache
 
 from wherry.linux.capabilities import NUMBERS
 
@@ -14,7 +13,6 @@ def bounding_capabilities() -> tuple[str, ...]:
     return tuple(name for name, number in NUMBERS.items() if mask >> number & 1)
 
 
-@cache
 def kernel_version() -> tuple[int, int]:
     """Major and minor; (0, 0) if uname tells none."""
     found = re.match(r"([0-9]+)\.([0-9]+)", os.uname().release)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.engine.test_container_request import record
-from wherry.engine.spec.devices import device_rules, wanted
+from wherry.engine.spec.devices import device_rules, throttles, wanted
 from wherry.engine.spec.linux import MASKED, Ground, held_capabilities, linux_spec
 from wherry.engine.spec.process import DEFAULT_CAPABILITIES, User, every_capability
 from wherry.engine.spec.seccomp import custom_profile, default_profile
@@ -132,6 +132,20 @@ def test_devices() -> None:
     rules = device_rules(host, [(FUSE, "r")], everything=False)
     assert {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "r"} in rules
     assert rules[-1] == {"allow": True, "type": "c", "major": 42, "access": "rm"}
+
+
+def test_limits_on_block_devices() -> None:
+    host = {"BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1 << 20}], "BlkioWeight": 100}
+    (limit,) = throttles(record(host).host_config)
+    disk = DeviceNode("/dev/vda", "b", 254, 0, 0o660, 0, 6)
+    made = spec(host, Ground(throttles=((limit, disk),)))
+    assert made["linux"]["resources"]["blockIO"] == {
+        "weight": 100,
+        "throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": 1 << 20}],
+    }
+    for wrong in ({"Path": "vda", "Rate": 1}, {"Path": "/dev/vda", "Rate": "x"}, {"Path": "/dev/vda", "Rate": -1}, {}):
+        with pytest.raises(InvalidArgument, match="in BlkioDeviceWriteIOps"):
+            throttles(record({"BlkioDeviceWriteIOps": [wrong]}).host_config)
 
 
 @pytest.mark.parametrize(

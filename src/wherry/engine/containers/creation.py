@@ -23,6 +23,7 @@ from wherry.engine.networks import settings
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
+from wherry.engine.spec.devices import throttles
 from wherry.engine.spec.devices import wanted as wanted_devices
 from wherry.engine.spec.grants import split
 from wherry.engine.spec.mounts import lend, mount_points, volumes_from
@@ -198,6 +199,7 @@ class Creation:
         capabilities((wanted := split(host)).add, wanted.drop)
         security(host["SecurityOpt"] or ())
         wanted_devices(host)
+        throttles(host)
         return Record(
             id=container_id,
             name=name,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from wherry.engine.services import EngineConfig
-from wherry.engine.spec.devices import Wanted, wanted
+from wherry.engine.spec.devices import Wanted, throttles, wanted
 from wherry.engine.spec.linux import Ground
 from wherry.errors import FailedPrecondition, InvalidArgument, NotFound
 from wherry.linux import machine
@@ -23,6 +23,7 @@ def ground(host: Mapping[str, Any], config: EngineConfig) -> Ground:
         kernel=machine.kernel_version(),
         capabilities=machine.bounding_capabilities(),
         devices=tuple(_devices(host)),
+        throttles=tuple((limit, _throttled(limit.path)) for limit in throttles(host)),
         init=_init(config.path) if host["Init"] else "",
         apparmor=machine.has_apparmor(),
     )
@@ -48,6 +49,13 @@ def _nodes(item: Wanted) -> list[DeviceNode]:
             f'error gathering device information while adding custom device "{item.source}": '
             f"{str(error).removeprefix(item.source + ': ')}"
         ) from None
+
+
+def _throttled(path: str) -> DeviceNode:
+    try:
+        return node_at(path)
+    except NotFound as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def _init(folders: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from wherry.engine.document import (
 from wherry.engine.networks.files import check_dns, extra_hosts
 from wherry.engine.networks.settings import mode_of
 from wherry.engine.restart import RestartPolicy
+from wherry.engine.spec.devices import THROTTLES
 from wherry.errors import InvalidArgument, Unimplemented
 
 RESOURCES: Final[dict[str, tuple[Form, Any]]] = {
@@ -38,6 +39,7 @@ RESOURCES: Final[dict[str, tuple[Form, Any]]] = {
     "PidsLimit": (is_number, None),
     "Ulimits": (is_objects, None),
     "BlkioWeight": (is_number, 0),
+    **dict.fromkeys(THROTTLES, (is_objects, None)),
 }
 HOST_CONFIG: Final[dict[str, tuple[Form, Any]]] = {
     "Binds": (is_texts, None),

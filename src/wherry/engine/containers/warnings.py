@@ -6,6 +6,7 @@ What would be dangerous to leave out is refused instead, in hostconfig.py.
 from typing import Any, Final
 
 from wherry.engine.record import Record
+from wherry.engine.spec.devices import THROTTLES
 from wherry.oci.platform import Platform
 
 # Fields of HostConfig, the options that set them, and why they change nothing.
@@ -16,7 +17,7 @@ _NOT_FOR_WASM: Final = (
     (("ShmSize",), "--shm-size has no effect on a WASM container: it has no /dev/shm"),
     (("CpusetCpus", "CpusetMems"), "--cpuset-cpus has no effect on a WASM container: use --cpus"),
     (("MemoryReservation",), "--memory-reservation has no effect on a WASM container: use --memory"),
-    (("BlkioWeight",), "--blkio-weight has no effect on a WASM container"),
+    (("BlkioWeight", *THROTTLES), "--blkio-weight and --device-read-bps have no effect on a WASM container"),
 )
 _DEFAULT_SHM: Final = 64 << 20
 
@@ -28,7 +29,7 @@ def warnings(record: Record) -> list[str]:
     found = [text for fields, text in table if any(_is_set(name, host[name]) for name in fields)]
     if record.kind == "wasm":
         found += [
-            f"--security-opt {option} has no effect on a WASM container: its sandbox is always on"
+            f"--security-opt {option[:40]} has no effect on a WASM container: its sandbox is always on"
             for option in host["SecurityOpt"] or ()
             if not option.startswith("no-new-privileges")
         ]

@@ -26,6 +26,48 @@ _DEFAULT: Final = (
 )
 
 
+# HostConfig's limits on single block devices: what the runtime spec calls them, and the field that has the number.
+THROTTLES: Final[Mapping[str, tuple[str, str]]] = {
+    "BlkioWeightDevice": ("weightDevice", "Weight"),
+    "BlkioDeviceReadBps": ("throttleReadBpsDevice", "Rate"),
+    "BlkioDeviceWriteBps": ("throttleWriteBpsDevice", "Rate"),
+    "BlkioDeviceReadIOps": ("throttleReadIOPSDevice", "Rate"),
+    "BlkioDeviceWriteIOps": ("throttleWriteIOPSDevice", "Rate"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """A limit on one block device: ``key`` is the runtime spec's list that it goes into."""
+
+    key: str
+    path: str
+    amount: int
+
+
+def throttles(host: Mapping[str, Any]) -> tuple[Throttle, ...]:
+    """InvalidArgument: a device without a path, or no number."""
+    found = []
+    for field, (key, name) in THROTTLES.items():
+        for entry in host[field] or ():
+            path, amount = entry.get("Path"), entry.get(name)
+            if not isinstance(path, str) or not path.startswith("/"):
+                raise InvalidArgument(f"bad device path in {field}: {str(path)[:100]!r}: an absolute one is wanted")
+            if not isinstance(amount, int) or isinstance(amount, bool) or not 0 <= amount < 2**64:
+                raise InvalidArgument(f"bad value of {path[:100]} in {field}: {str(amount)[:40]!r}")
+            found.append(Throttle(key, path, amount))
+    return tuple(found)
+
+
+def block_limits(limits: Sequence[tuple[Throttle, DeviceNode]]) -> dict[str, Any]:
+    """``linux.resources.blockIO``, as far as it is about single devices."""
+    found: dict[str, Any] = {}
+    for limit, node in limits:
+        name = "weight" if limit.key == "weightDevice" else "rate"
+        found.setdefault(limit.key, []).append({"major": node.major, "minor": node.minor, name: limit.amount})
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One ``--device``: a node or a folder of nodes. ``access`` is made of r, w and m."""

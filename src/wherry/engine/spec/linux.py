@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.engine.record import Record
-from wherry.engine.spec.devices import device_rules, device_spec
+from wherry.engine.spec.devices import Throttle, block_limits, device_rules, device_spec
 from wherry.engine.spec.mounts import to_spec
 from wherry.engine.spec.process import User, capabilities, every_capability, process
 from wherry.engine.spec.resources import resources
@@ -42,12 +42,14 @@ _NOTHING_RUNS: Final = ("nosuid", "noexec", "nodev")
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What the machine adds. ``devices`` are those the container asks for, by their paths in it, with their access
-    (r, w, m); ``capabilities`` the most it can be given; ``init`` the host's path of its init, "" for none."""
+    (r, w, m); ``throttles`` limits on block devices, with those; ``capabilities`` the most it can be given;
+    ``init`` the host's path of its init, "" for none."""
 
     architecture: str = "amd64"
     kernel: tuple[int, int] = (0, 0)
     capabilities: tuple[str, ...] = every_capability()
     devices: tuple[tuple[DeviceNode, str], ...] = ()
+    throttles: tuple[tuple[Throttle, DeviceNode], ...] = ()
     init: str = ""
     apparmor: bool = False
 
@@ -88,10 +90,12 @@ def held_capabilities(host: Mapping[str, Any], ground: Ground, *, privileged: bo
 
 def _linux(record: Record, held: tuple[str, ...], cgroup: str, ground: Ground) -> dict[str, Any]:
     host, privileged = record.host_config, record.host_config["Privileged"]
-    rules = device_rules(host, ground.devices, everything=privileged)
+    limits: dict[str, Any] = {**resources(host), "devices": device_rules(host, ground.devices, everything=privileged)}
+    if ground.throttles:
+        limits["blockIO"] = {**limits.get("blockIO", {}), **block_limits(ground.throttles)}
     linux: dict[str, Any] = {
         "namespaces": [{"type": kind} for kind in namespaces(host)],
-        "resources": {**resources(host), "devices": rules},
+        "resources": limits,
         "cgroupsPath": cgroup,
         "devices": device_spec([node for node, _ in ground.devices]),
         "maskedPaths": _paths(host["MaskedPaths"], () if privileged else MASKED),
