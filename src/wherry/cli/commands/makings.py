@@ -8,10 +8,9 @@ import click
 from wherry.cli import refs
 from wherry.cli.app import App
 from wherry.cli.command import command as declare
-from wherry.cli.commands.save import write
 from wherry.cli.complete import containers as containers_known
+from wherry.cli.delivery import deliver
 from wherry.cli.exits import FAILED, CommandError
-from wherry.errors import FailedPrecondition
 
 _KINDS = {0: "C", 1: "A", 2: "D"}
 _PIECE = 1 << 20
@@ -75,17 +74,7 @@ def import_(
 @click.pass_obj
 def export(app: App, output: str | None, container: str) -> None:
     """A file is written beside its place, and renamed when it is whole."""
-    if not output and sys.stdout.isatty():
-        raise FailedPrecondition("cowardly refusing to save to a terminal: use -o FILE, or redirect")
-    response = app.client.open("GET", refs.container(container, "/export"))
-    try:
-        if output:
-            write(output, response)
-        else:
-            for piece in response:
-                sys.stdout.buffer.write(piece)
-    finally:
-        response.close()
+    deliver(app, refs.container(container, "/export"), None, output, "save")
 
 
 @declare("CONTAINER", "Show what a container changed in its files: A is added, C changed, D deleted.")

@@ -8,11 +8,10 @@ import click
 from wherry.cli import refs
 from wherry.cli.app import App
 from wherry.cli.command import command as declare
-from wherry.cli.commands.save import write
 from wherry.cli.complete import images as images_known
 from wherry.cli.credentials import Logins, header
+from wherry.cli.delivery import deliver
 from wherry.client.api import quote
-from wherry.errors import FailedPrecondition
 
 
 @declare("[OPTIONS] NAME[:TAG|@DIGEST]", "Show an image's manifest or index as a registry has it.")
@@ -39,14 +38,4 @@ def inspect(app: App, /, name: str, raw: bool, **_: object) -> None:
 @click.pass_obj
 def export_module(app: App, image: str, output: str | None, platform: str | None) -> None:
     """Byte for byte what went in."""
-    if not output and sys.stdout.isatty():
-        raise FailedPrecondition("cowardly refusing to write a module to a terminal: use -o FILE, or redirect")
-    response = app.client.open("GET", refs.image(image, "/module"), {"platform": platform})
-    try:
-        if output:
-            write(output, response)
-        else:
-            for piece in response:
-                sys.stdout.buffer.write(piece)
-    finally:
-        response.close()
+    deliver(app, refs.image(image, "/module"), {"platform": platform}, output, "write a module")

@@ -1,9 +1,6 @@
 """``wherry save`` and ``wherry load``: images as archives."""
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterable
 from typing import BinaryIO
 
 import click
@@ -11,8 +8,9 @@ import click
 from wherry.cli.app import App
 from wherry.cli.command import command as declare
 from wherry.cli.complete import images as images_known
+from wherry.cli.delivery import deliver
 from wherry.cli.exits import FAILED, CommandError
-from wherry.errors import FailedPrecondition, InvalidArgument
+from wherry.errors import InvalidArgument
 
 _PIECE = 1024 * 1024
 
@@ -23,33 +21,7 @@ _PIECE = 1024 * 1024
 @click.pass_obj
 def command(app: App, images: tuple[str, ...], output: str | None) -> None:
     """A file is written beside its place, and renamed when it is whole."""
-    if not output and sys.stdout.isatty():
-        raise FailedPrecondition("cowardly refusing to save to a terminal: use -o FILE, or redirect")
-    response = app.client.open("GET", "/images/get", {"names": list(images)})
-    try:
-        if output:
-            write(output, response)
-        else:
-            for piece in response:
-                sys.stdout.buffer.write(piece)
-    finally:
-        response.close()
-
-
-def write(output: str, pieces: Iterable[bytes]) -> None:
-    """Write a file beside its place, and rename it when it is whole."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(output)}.", dir=os.path.dirname(output) or ".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o600)
-        os.replace(temporary, output)
-    except BaseException:  # also Ctrl-C: half a file must not stay
-        os.unlink(temporary)
-        raise
+    deliver(app, "/images/get", {"names": list(images)}, output, "save")
 
 
 @declare("[OPTIONS]", "Load images from a tar archive: -i FILE, or stdin.")

@@ -103,21 +103,27 @@ class _Walker:
         yield self._of(path + b"/" if kind == "directory" else path, status, kind, host)
 
     def _of(self, path: bytes, status: os.stat_result, kind: Kind, host: bytes) -> Entry:
-        return Entry(
-            path=path,
-            kind=kind,
-            mode=stat.S_IMODE(status.st_mode),
-            uid=status.st_uid,
-            gid=status.st_gid,
-            size=status.st_size if kind == "file" else 0,
-            mtime_ns=status.st_mtime_ns,
-            link=os.readlink(host) if kind == "symlink" else b"",
-            device=device_of(status) if kind in ("character", "block") else (0, 0),
-            xattrs=xattrs(host) if host else {},
-        )
+        link = os.readlink(host) if kind == "symlink" else b""
+        return described(path, status, kind, link, xattrs(host) if host else {})
 
 
-def device_of(status: os.stat_result) -> tuple[int, int]:
+def described(path: bytes, status: os.stat_result, kind: Kind, link: bytes, attributes: Mapping[str, bytes]) -> Entry:
+    """A file's entry, by its status."""
+    return Entry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if kind == "file" else 0,
+        mtime_ns=status.st_mtime_ns,
+        link=link,
+        device=_device(status) if kind in ("character", "block") else (0, 0),
+        xattrs=attributes,
+    )
+
+
+def _device(status: os.stat_result) -> tuple[int, int]:
     return os.major(status.st_rdev), os.minor(status.st_rdev)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from wherry.core.diff.changes import KINDS, device_of
+from wherry.core.diff.changes import KINDS, described
 from wherry.core.diff.entries import Entry
 from wherry.core.diff.target import is_opaque, is_whiteout
 from wherry.core.snapshots.trees import xattrs
@@ -273,18 +273,8 @@ def _status(handle: int, name: bytes) -> os.stat_result | None:
 
 def _entry_of(path: bytes, status: os.stat_result, handle: int, name: bytes) -> Entry:
     kind = KINDS[stat.S_IFMT(status.st_mode)]
-    return Entry(
-        path=path,
-        kind=kind,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        size=status.st_size if kind == "file" else 0,
-        mtime_ns=status.st_mtime_ns,
-        link=os.readlink(name, dir_fd=handle) if kind == "symlink" else b"",
-        device=device_of(status) if kind in ("character", "block") else (0, 0),
-        xattrs=xattrs(b"/proc/self/fd/%d/" % handle + name),
-    )
+    link = os.readlink(name, dir_fd=handle) if kind == "symlink" else b""
+    return described(path, status, kind, link, xattrs(b"/proc/self/fd/%d/" % handle + name))
 
 
 def _contents(parent: int, name: bytes, size: int) -> Iterator[bytes]:
