@@ -31,17 +31,19 @@ SPINNING = """(module
   (func (export "_start")
     (loop $for_ever (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16))) (br $for_ever))))"""
 
+GROWING = """(module (memory (export "memory") 1) (data (i32.const 0) "some data")
+  (func (export "_start") (drop (memory.grow (i32.const 1000))) (loop $for_ever (br $for_ever))))"""
+
 
 @pytest.fixture(scope="module")
 def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory, guest_wasm: Path) -> Iterator[str]:
     """Modules that count, and the guest of the other tests; afterwards no container is left."""
     folder = tmp_path_factory.mktemp("context")
     (folder / "counting.wasm").write_bytes(wasmtime.wat2wasm(COUNTING))
+    (folder / "growing.wasm").write_bytes(wasmtime.wat2wasm(GROWING))
     (folder / "spinning.wasm").write_bytes(wasmtime.wat2wasm(SPINNING))
     shutil.copy(guest_wasm, folder / "guest.wasm")
-    (folder / "Dockerfile").write_text(
-        'FROM scratch\nCOPY counting.wasm spinning.wasm guest.wasm /\nENTRYPOINT ["/guest.wasm"]\n'
-    )
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY . /\nENTRYPOINT ["/guest.wasm"]\n')
     docker("build", "-q", "-t", "metered", folder)
     yield "metered"
     for container in docker("ps", "-aq").split():
@@ -87,6 +89,14 @@ def test_calls_of_one_that_runs_and_what_an_exec_adds(docker: Docker, image: str
     assert usage(docker, "runs")["Calls"]["clock_time_get"] == 5
     docker("kill", "runs")
     assert usage(docker, "runs")["Calls"]["clock_time_get"] == 5
+
+
+def test_memory_that_grew_unnoticed(docker: Docker, image: str) -> None:
+    """It grows and spins, and calls nobody; then it is killed."""
+    docker("run", "-d", "--name", "grows", "--entrypoint", "/growing.wasm", image)
+    until(lambda: usage(docker, "grows")["LinearMemoryPeak"] == 1001 << 16, "it has grown", deadline=20)
+    docker("kill", "grows")
+    assert usage(docker, "grows") == {"LinearMemoryPeak": 1001 << 16, "Calls": {}}
 
 
 def test_stats_tell_it_too(docker: Docker, image: str) -> None:

@@ -94,6 +94,8 @@ class Container:
 
     def usage(self) -> Usage:
         """What its guests used so far."""
+        for process in self.processes():
+            process.page.look(process.pid)
         processes = (self.leader, *self.execs.values())
         return self.used.usage([process.page for process in processes if process is not None], self.sandbox.fuel)
 

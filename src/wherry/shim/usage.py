@@ -19,7 +19,7 @@ _NAMES = (
 )
 _MOST = 2**64 - 1
 """What a message can carry: a child writes into its page what it likes."""
-_NOTHING = meter.Counted(0, 0, (0,) * len(_NAMES))
+_NOTHING = meter.Counted(0, 0, 0, (0,) * len(_NAMES))
 
 
 class Page:
@@ -28,12 +28,20 @@ class Page:
     def __init__(self) -> None:
         self.fd = os.memfd_create("wherry-meter", os.MFD_CLOEXEC)
         os.ftruncate(self.fd, meter.SIZE)
+        self._peak = 0
 
     def read(self) -> meter.Counted:
         """What is counted so far; nothing once it is closed."""
         if self.fd < 0:
             return _NOTHING
-        return meter.read(os.pread(self.fd, meter.SIZE, 0), len(_NAMES))
+        told = meter.read(os.pread(self.fd, meter.SIZE, 0), len(_NAMES))
+        return meter.Counted(max(told.memory, self._peak), told.fuel, told.base, told.calls)
+
+    def look(self, pid: int) -> None:
+        """See how much linear memory its process, which is there, has now: a guest that grows it tells nobody."""
+        base = self.read().base
+        if base:
+            self._peak = max(self._peak, writable_from(pid, base))
 
     def close(self) -> None:
         """Let go of it. May be called again."""
@@ -43,10 +51,27 @@ class Page:
                 os.close(fd)
 
 
+def writable_from(pid: int, base: int) -> int:
+    """Bytes of the process ``pid`` that can be written, from the address ``base`` on, without a gap.
+
+    What a memory may yet grow to lies behind them, out of reach: https://man7.org/linux/man-pages/man5/proc_pid_maps.5.html
+    """
+    end = base
+    with suppress(OSError), open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as file:
+        for line in file:
+            span, permissions = line.split(maxsplit=2)[:2]
+            first, _, last = span.partition("-")
+            if int(first, 16) == end and permissions.startswith("rw"):
+                end = int(last, 16)
+            elif end > base:
+                break
+    return end - base
+
+
 def together(one: meter.Counted, other: meter.Counted) -> meter.Counted:
     """What two processes of a task used: the larger memory, and the sum of all else."""
     calls = tuple(min(a + b, _MOST) for a, b in zip(one.calls, other.calls, strict=True))
-    return meter.Counted(max(one.memory, other.memory), min(one.fuel + other.fuel, _MOST), calls)
+    return meter.Counted(max(one.memory, other.memory), min(one.fuel + other.fuel, _MOST), 0, calls)
 
 
 class Sum:

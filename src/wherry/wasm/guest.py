@@ -13,7 +13,7 @@ from wherry.errors import Internal, InvalidArgument, ResourceExhausted
 from wherry.record import Record
 from wherry.wasm.binding import EXTERN_FUNC, EXTERN_MEMORY, VAL_SIZE, Extern, Instance, val_i32
 from wherry.wasm.loaded import Program
-from wherry.wasm.meter import MEMORY
+from wherry.wasm.meter import BASE, MEMORY
 from wherry.wasm.wasi import resolve
 from wherry.wasm.wasi.errno import WasiError
 from wherry.wasm.wasi.host import SocketPolicy
@@ -133,6 +133,7 @@ class Guest:
             self._memory = self._export(_MEMORY, EXTERN_MEMORY)
             if self._program.shared is not None:
                 self._program.shared.adopt(self._exported(_MEMORY))
+        self._program.meter.words[BASE] = self._base()
 
     def run(self) -> int:
         """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is
@@ -170,6 +171,12 @@ class Guest:
             return 0
         size: int = self._library.memory_data_size(self._context, self._memory.item())
         return size
+
+    def _base(self) -> int:
+        """Where linear memory begins in this process, 0 without one."""
+        if self._program.shared is not None:
+            return self._program.shared.base()
+        return self._library.memory_data(self._context, self._memory.item()) or 0 if self._memory is not None else 0
 
     def _exit(self, code: int) -> NoReturn:
         self._count()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 SIZE = 4096
 """Bytes of the page."""
-MEMORY, FUEL = range(2)
-"""Words: the most linear memory there was, in bytes; units of fuel used."""
+MEMORY, FUEL, BASE = range(3)
+"""Words: the most linear memory there was, in bytes, as far as the host noticed; units of fuel used; where the linear
+memory lies in the process."""
 FUNCTIONS = 8
 """The first word of the functions' calls: one for each of imports.HOST, in its order, then of sock_list.SOCKETS."""
 _WORDS = Struct(f"={SIZE // 8}Q")
@@ -54,14 +55,16 @@ def _map(address: int | None, flags: int, fd: int) -> int:
 
 
 class Counted(Record):
-    """What a page tells: ``memory`` in bytes, ``fuel`` in units, ``calls`` by function, in the words' order."""
+    """What a page tells: ``memory`` in bytes, ``fuel`` in units, ``base`` an address, or 0, ``calls`` by function, in
+    the words' order."""
 
     memory: int
     fuel: int
+    base: int
     calls: tuple[int, ...]
 
 
 def read(page: bytes, functions: int) -> Counted:
     """The page of a process whose host has that many ``functions``. A page that is too short counts as empty."""
     words: Sequence[int] = _WORDS.unpack(page) if len(page) == SIZE else (0,) * (SIZE // 8)
-    return Counted(words[MEMORY], words[FUEL], tuple(words[FUNCTIONS : FUNCTIONS + functions]))
+    return Counted(words[MEMORY], words[FUEL], words[BASE], tuple(words[FUNCTIONS : FUNCTIONS + functions]))

@@ -105,9 +105,12 @@ class Shared:
 
     def view(self) -> memoryview:
         """The memory as it is now."""
-        size = self.size()
-        base = int(self._functions.data(self._memory) or 0) if size else 0
-        return self._space[base : base + size]
+        base = self.base()
+        return self._space[base : base + self.size()]
+
+    def base(self) -> int:
+        """Where it lies, 0 if there is none yet."""
+        return int(self._functions.data(self._memory) or 0) if self._memory else 0
 
     def spawn(self, start_arg: int) -> int:
         """Start a thread that calls ``wasi_thread_start`` with its id and ``start_arg``. Returns the id, or minus

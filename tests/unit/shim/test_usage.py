@@ -1,5 +1,6 @@
 """What a shim tells of its guests: pages that a child wrote, whatever it wrote, and figures of processes."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 
 from wherry.errors import InvalidArgument
 from wherry.linux.cgroups import Cgroup, Limits
-from wherry.shim import figures, sandbox
+from wherry.shim import figures, sandbox, usage
 from wherry.shim.usage import Page, Sum, together
 from wherry.wasm import imports, meter
 from wherry.wasm.callbacks import address_space
@@ -96,3 +97,26 @@ def test_linear_memory_leaves_room_for_its_process() -> None:
     assert sandbox.linear_memory(None) == 0
     assert sandbox.linear_memory(64 << 20) == 62 << 20
     assert sandbox.linear_memory(1 << 20) == 1 << 19
+
+
+def test_memory_is_measured_up_to_its_first_gap() -> None:
+    """As a guest's lies there: its beginning a file's, more of its own, the rest reserved."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, *[ctypes.c_size_t] * 5)
+    private, fixed, anonymous, none = 0x02, 0x10, 0x20, 2**64 - 1
+    base = libc.mmap(None, 16 * 4096, 0, private | anonymous, none, 0)
+    image = os.memfd_create("image")
+    os.ftruncate(image, 4096)
+    libc.mmap(base, 4096, 3, private | fixed, image, 0)
+    libc.mmap(base + 4096, 2 * 4096, 3, private | fixed | anonymous, none, 0)
+    libc.mmap(base + 4 * 4096, 4096, 3, private | fixed | anonymous, none, 0)
+    os.close(image)
+    assert usage.writable_from(os.getpid(), base) == 3 * 4096
+    assert usage.writable_from(os.getpid(), base + 3 * 4096) == 0
+    assert usage.writable_from(2**22 + 1, base) == 0
+    made = page(5, 0, 0)
+    os.pwrite(made.fd, base.to_bytes(8, "little"), 8 * meter.BASE)
+    made.look(os.getpid())
+    assert made.read().memory == 3 * 4096
+    made.close()
