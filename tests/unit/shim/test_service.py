@@ -1,6 +1,7 @@
 """The Task service where the kernel refuses what it needs: each call is answered, and nothing is left of it."""
 
 import errno
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -63,6 +64,7 @@ def test_a_refusal_after_a_compilation_is_told(tmp_path: Path, monkeypatch: pyte
     modules: Any = Modules()
     parts: Any = (Nursery(), None, cgroups.Hierarchies("", frozenset(), {}), SimpleNamespace(arrived=lambda _: None))
     service = TaskService(Reactor(), modules, *parts, lambda: None)
+    gc.collect()  # what earlier tests left open shall not go in between
     before = sorted(os.listdir("/proc/self/fd"))
     call: Any = Call("Create", api.CreateTaskRequest(id="c", bundle=str(tmp_path)))
     service.dispatch(call)
