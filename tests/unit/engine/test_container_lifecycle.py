@@ -307,7 +307,7 @@ async def test_a_full_disk_keeps_nobody_from_starting_or_ending(
 ) -> None:
     async with world.engine() as containers:
         container = await create(containers, "sleep")
-        other = await create(containers, "sleep")
+        other = await create(containers, "sleep", Labels={"another": "kind"})
         await containers.start(container)
         waiter = await containers.wait(container)
 
