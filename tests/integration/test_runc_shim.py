@@ -18,6 +18,7 @@ from wherry.core.tasks.fifos import FifoReader
 from wherry.core.tasks.shim_tasks import ShimTasks
 from wherry.core.tasks.tasks import NewTask, TaskIO
 from wherry.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound, WherryError
+from wherry.oci.mount import Mount
 from wherry.wire.task import ConnectResponse, TaskRequest
 
 RUNC_ROOT = Path("/run/containerd/runc/wherrytest")
@@ -93,7 +94,7 @@ async def test_a_missing_program_is_told_and_leaves_nothing(runc: Bench) -> None
 
 async def test_an_unmountable_root_is_told_and_leaves_nothing(runc: Bench) -> None:
     new = runc.new()
-    rootfs = [replace(new.rootfs[0], source="/does/not/exist")]
+    rootfs = [Mount(new.rootfs[0].type, "/does/not/exist", new.rootfs[0].options)]
     with pytest.raises(WherryError, match=r"/does/not/exist|no such file"):
         await runc.tasks.create(replace(new, rootfs=rootfs))
     assert os.listdir(runc.state / "tasks") == []
