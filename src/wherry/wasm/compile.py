@@ -14,13 +14,22 @@ import json
 import marshal
 import os
 import re
+import resource
 import stat
 import sys
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from wherry.errors import FailedPrecondition, Internal, InvalidArgument, NotFound, PermissionDenied, WherryError
+from wherry.errors import (
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    WherryError,
+)
 from wherry.wasm import engine, module, warmup
 from wherry.wasm.binding import ByteVec, Library
 from wherry.wasm.cache import Cache, info_path, open_trusted
@@ -30,6 +39,7 @@ from wherry.wasm.wasi import sock_table, thread  # noqa: F401 - checking a modul
 Confine = Callable[[str], None]
 MAX_MODULE_SIZE = 1 << 30
 _NUMBERED = re.compile(r"\d+: ")
+_MOST_MEMORY = 6 << 30  # bytes: a module of 75 MB takes 2 GiB
 _LONG = 1 << 20  # bytes of module from which compiling takes long enough to be announced
 
 
@@ -121,8 +131,12 @@ def _cause(message: str) -> str:
     )
 
 
-def _be_the_first_to_go() -> None:
-    """If compiling takes all memory the kernel shall end this process, not the engine."""
+def _bound_memory() -> None:
+    """No module takes more than this to compile; and if that is too much for the machine, the kernel shall end this
+    process, not the engine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > _MOST_MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, hard))
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")
@@ -134,7 +148,7 @@ def main(arguments: Sequence[str] | None = None, *, confine: Confine = trusting)
     """Run with command-line ``arguments``, by default the process's own. Returns the exit code. ``confine`` shuts the
     process in, but for a folder, before the module's bytes are looked into."""
     options = _options(arguments)
-    _be_the_first_to_go()
+    _bound_memory()
     try:
         name = options.name or ("warmup" if options.warmup else os.path.basename(options.file))
         data = warmup.TEXT if options.warmup else read_module(options.file, name)
@@ -149,6 +163,8 @@ def main(arguments: Sequence[str] | None = None, *, confine: Confine = trusting)
             confine=confine,
         )
         _print(done)
+    except MemoryError:
+        return _refuse(ResourceExhausted(f"{name} takes more memory to compile than {_MOST_MEMORY >> 30} GiB"))
     except (WherryError, OSError) as error:
         return _refuse(error)
     return 0

@@ -116,8 +116,11 @@ async def test_compilers_that_fail(bench: Bench, body: str, message: str) -> Non
     assert "\n" not in str(raised.value)
 
 
-async def test_a_compiler_the_kernel_killed(bench: Bench) -> None:
-    bench.program("os.kill(os.getpid(), 9)")
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), 9)", "print('memory allocation of 99 bytes failed', file=sys.stderr); os.abort()"]
+)
+async def test_a_compiler_that_had_no_memory_left(bench: Bench, end: str) -> None:
+    bench.program(end)
     with pytest.raises(errors.ResourceExhausted, match="too much memory"):
         await bench.ensure()
 

@@ -180,6 +180,19 @@ def test_what_the_machine_lacks_is_said(guests: Guests, tmp_path: Path, cache: s
     assert json.loads(done.stdout)["error"]["kind"] == "FailedPrecondition"
 
 
+def test_a_module_that_takes_too_much_memory_is_told_in_a_line(guests: Guests, tmp_path: Path) -> None:
+    (file := tmp_path / "huge.wasm").touch()
+    os.truncate(file, 512 << 20)
+    options = ["--cache", tmp_path / "c", "--library", guests.library, file]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -d 200000; exec "$@"', "sh", sys.executable, "-m", "wherry.wasm.compile", *options],
+        env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    told = {"kind": "ResourceExhausted", "message": "huge.wasm takes more memory to compile than 6 GiB"}
+    assert json.loads(done.stdout)["error"] == told
+
+
 def test_a_large_module_is_announced(guests: Guests, tmp_path: Path) -> None:
     functions = "".join(f"(func (drop (i32.const {index})))" for index in range(120_000))
     file = tmp_path / "large.wat"

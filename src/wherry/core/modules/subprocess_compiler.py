@@ -175,6 +175,7 @@ def _result(name: str, answer: dict[str, Any], code: int, complaint: str) -> Com
         raise kind(str(failure.get("message", f"{name} cannot be compiled")))
     if code == 0 and {"digest", "path", "info"} <= answer.keys():
         return CompiledModule(Digest.parse(answer["digest"]), str(answer["path"]), answer["info"])
-    if code == -9:
+    # Rust aborts when it is given no more memory.
+    if code == -9 or (code == -6 and "memory allocation" in complaint):
         raise errors.ResourceExhausted(f"compiling {name} was killed: it took too much memory, most likely")
     raise errors.Internal(f"the compiler failed on {name} (exit code {code}){': ' + complaint if complaint else ''}")
