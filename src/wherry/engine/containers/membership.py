@@ -30,6 +30,11 @@ class Membership:
         """See `Members.users_of`."""
         return [live.record.id for live in self._registry if network in live.record.networks]
 
+    async def settled(self, container: str) -> None:
+        """See `Members.settled`."""
+        if container in self._registry:
+            await self._registry.get(container).settled()
+
     async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> str:
         """See `Members.connect`."""
         live = self._registry.get(ref)

@@ -190,10 +190,11 @@ class Supervisor:
         async with live.lock:
             keep = live.keep
             await self._see_oom(live, task, ended)
-            # First, so that who hears of the end finds the ports free.
-            await self._sandboxes.close(live.record.id)
+            if self._sandboxes.holds(live.record.id):
+                # First, so that who hears of the end finds free what it had.
+                await self._sandboxes.close(live.record.id)
             again = await self.record_end(live, ended)
-            await self.clean_up(live, run, task)
+            await asyncio.gather(self.clean_up(live, run, task), self._sandboxes.close(live.record.id))
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))
         elif live.record.auto_remove and not keep:

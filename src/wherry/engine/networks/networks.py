@@ -28,6 +28,9 @@ class Members(Protocol):
     def users_of(self, network: str) -> list[str]:
         """The full ids of the containers whose settings have the network of this name."""
 
+    async def settled(self, container: str) -> None:
+        """Wait until what is being done to the container with this full id is done."""
+
     async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> str:
         """Put a container into a network, now and whenever it runs; returns its full id. NotFound: no such container;
         PermissionDenied: it is in it already, or may be in no other than its own; and what the network says."""
@@ -84,6 +87,8 @@ class Networks:
         network = self._registry.get(ref)
         if network.name in PREDEFINED:
             raise PermissionDenied(f"{network.name} is a pre-defined network and cannot be removed")
+        for endpoint in self._registry.members(network.id):
+            await self._members.settled(endpoint.container)  # one that has just ended is on its way out
         if members := self._registry.members(network.id):
             raise PermissionDenied(f"error while removing network: {self._in_use(network, members)}")
         await self._remove(network)

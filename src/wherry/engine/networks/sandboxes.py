@@ -155,6 +155,10 @@ class Sandboxes:
             names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or servers)
             await self._services.namespaces.answer(record.id, names, again=again)
 
+    def holds(self, container: str) -> bool:
+        """Whether it has what others may be waiting for: a port of the host, or an address that it asked for."""
+        return any(endpoint.ports or endpoint.wanted_address for endpoint in self._registry.attached(container))
+
     async def close(self, container: str) -> None:
         """Take a container's sandbox down, however far it had come. What cannot be taken back is told to the log."""
         if container not in self._open:
