@@ -172,7 +172,7 @@ async def test_after_a_kill(world: World, tasks: FakeTasks) -> None:
         await asyncio.to_thread(store.put_endpoints, [replace(one, id="e" * 64, container=half, address="")])
     await tasks.tasks[ended].kill(9)
     async with world.engine() as containers:
-        await until(lambda: world.namespaces.there == {steady})
+        await until(lambda: world.namespaces.there == containers.network_registry.owners() == {steady})
         assert {endpoint.container for endpoint in await asyncio.to_thread(store.endpoints)} == {steady}
         assert steady in world.namespaces.resolvers
         other = await create(containers, "other", PortBindings={"80": [{"HostPort": port}]})

@@ -23,6 +23,7 @@ from wherry.engine.networks.request import HOST, NONE, PREDEFINED
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices
 from wherry.engine.spec.network import Joint
+from wherry.engine.states import RUNNING
 from wherry.errors import Conflict, FailedPrecondition, WherryError
 from wherry.wire.dns import resolv_conf_servers
 
@@ -208,13 +209,13 @@ class Sandboxes:
     def settings(self, record: Record) -> dict[str, Any]:
         """A container's NetworkSettings."""
         ids = {network.name: network.id for network in self._registry if network.name in record.networks}
-        return views.network_settings(
-            record.networks, self.attached(record.id), ids, self._exposed(record), sandbox=self.path(record.id)
-        )
+        shown, path = (self.attached(record.id), self.path(record.id)) if _runs(record) else ([], "")
+        return views.network_settings(record.networks, shown, ids, self._exposed(record), sandbox=path)
 
     def ports(self, record: Record) -> list[dict[str, Any]]:
         """The Ports of its line in `docker ps`."""
-        return views.ports([endpoint for _, endpoint in self.attached(record.id)], self._exposed(record))
+        shown = self.attached(record.id) if _runs(record) else []
+        return views.ports([endpoint for _, endpoint in shown], self._exposed(record))
 
     def _exposed(self, record: Record) -> list[tuple[int, str]]:
         return ports.exposed(record.config["ExposedPorts"])
@@ -322,6 +323,11 @@ class Sandboxes:
             "hostname": files.hostname(name),
             "resolv.conf": files.resolv_conf(_read(_HOST_RESOLV[0]), servers, host["DnsSearch"], options),
         }
+
+
+def _runs(record: Record) -> bool:
+    """What is still being taken down is not shown."""
+    return record.state.status in RUNNING
 
 
 def _is_answered(record: Record, networks: Sequence[Network], servers: Sequence[str]) -> bool:
