@@ -208,5 +208,6 @@ def _plain(entry: Json, key: str) -> Json:
             name, _, password = base64.b64decode(auth).decode().partition(":")
         except (binascii.Error, ValueError):
             return {}
-        found |= {"username": name, **({"password": password.rstrip("\0")} if password else {})}
+        if name:
+            found |= {"username": name, **({"password": password.rstrip("\0")} if password else {})}
     return {**found, "serveraddress": key} if found else {}

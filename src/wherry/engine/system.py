@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 import wherry
+from wherry.core.remotes.hosts import RegistryConfig
 from wherry.engine import machine
 from wherry.engine.containers.containers import Containers
 from wherry.engine.disk import build_cache, shared_sizes
@@ -86,6 +87,7 @@ class System:
             "Driver": self._services.snapshots.name,
             "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
             "DockerRootDir": config.root,
+            "RegistryConfig": _registries(config.registries),
             "LoggingDriver": config.log_driver,
             "Runtimes": {name: {"runtimeType": name, "status": {}} for name in known},
             "DefaultRuntime": "io.containerd.wherry.v1",
@@ -127,6 +129,23 @@ class System:
         return sum(blob.size for blob in self._services.content.walk())
 
 
+def _registries(config: RegistryConfig) -> Json:
+    """What is configured of registries, as moby shows it; loopback is never asked for TLS."""
+    mirrors = list(config.mirrors)
+    hub = {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
+    named = {
+        name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False}
+        for name in config.insecure
+        if "/" not in name
+    }
+    blocks = [block for block in config.insecure if "/" in block]
+    return {
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *blocks],
+        "IndexConfigs": {"docker.io": hub, **named},
+        "Mirrors": mirrors,
+    }
+
+
 def _machine(facts: machine.Facts) -> Json:
     return {
         "Name": facts.hostname,
@@ -157,7 +176,6 @@ def _capabilities(facts: machine.Facts) -> Json:
         "NFd": facts.open_files,
         "NGoroutines": facts.threads,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {"InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": []},
         "GenericResources": None,
         "HttpProxy": "",
         "HttpsProxy": "",

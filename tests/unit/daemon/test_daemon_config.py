@@ -111,3 +111,35 @@ def test_version_and_help(capsys):
         said = capsys.readouterr().out
         assert words in said
         assert len(said.splitlines()) < 36
+
+
+def test_registries():
+    told = ["--insecure-registry", "reg:5000", "--insecure-registry", "10.1.0.0/16", "--registry-mirror", "http://m:1/"]
+    config = parse([*told, "--registry", "ghcr.io=https://g/x", "--max-layer-size", "2g"], {}, 0)
+    assert config.registries.insecure == ("reg:5000", "10.1.0.0/16")
+    assert config.registries.mirrors == ("http://m:1",)
+    assert config.registries.places == {"ghcr.io": "https://g/x"}
+    assert config.registries.certificates == ("/etc/wherry/certs.d", "/etc/docker/certs.d")
+    assert config.largest_layer == 2 << 30
+    mine = parse(["--certs-dir", "/x"], {"WHERRY_REGISTRIES": "a=http://b,c=http://d"}, 1000)
+    assert mine.registries.places == {"a": "http://b", "c": "http://d"}
+    assert mine.registries.certificates == ("/x",)
+    assert parse([], {"HOME": "/home/me"}, 1000).registries.certificates[1] == "/home/me/.config/docker/certs.d"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--registry", "a"],
+        ["--registry", "=http://x"],
+        ["--registry", "a=ftp://x"],
+        ["--registry-mirror", "m"],
+        ["--insecure-registry", "1.2.3.4/99"],
+        ["--max-layer-size", "0"],
+        ["--max-layer-size", "big"],
+        ["--max-layer-size", ""],
+    ],
+)
+def test_registries_that_are_none(arguments):
+    with pytest.raises(InvalidArgument, match="invalid"):
+        parse(arguments, {}, 0)
