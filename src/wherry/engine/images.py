@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -23,6 +23,7 @@ from wherry.engine.image_catalog import UNTAGGED, Catalog, Entry, Found, Variant
 from wherry.engine.image_filters import KNOWN, Selection, selection
 from wherry.engine.image_removal import Removal, User, plan
 from wherry.engine.module_views import module_view
+from wherry.engine.progress import Report, short, streamed
 from wherry.engine.record import from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
@@ -262,8 +263,19 @@ class Images:
         async with self._collecting:
             return await asyncio.to_thread(self._services.collect)
 
-    async def load(self, chunks: AsyncIterator[bytes]) -> Jsons:
-        """Take in an archive of images; the messages that `docker load` prints. InvalidArgument: it is none."""
+    def loading(self, chunks: AsyncIterator[bytes], *, quiet: bool = False) -> AsyncGenerator[Json, None]:
+        """`load` with its messages as they come, those of the compiler among them unless ``quiet``."""
+
+        async def work(report: Report) -> None:
+            tell = (lambda _what, _text: None) if quiet else report.state
+            for message in await self.load(chunks, tell):
+                report.message(message)
+
+        return streamed(work)
+
+    async def load(self, chunks: AsyncIterator[bytes], tell: Callable[[str, str], None] | None = None) -> Jsons:
+        """Take in an archive of images; the messages that `docker load` prints in the end. ``tell`` gets an image's
+        short id and what the compiler says of it. InvalidArgument: it is none."""
         leases, now = self._services.leases, self._services.clock() / 1e9
         lease = Lease(f"load-{self._services.new_id()}", now, now + _LEASE_SECONDS)
         file = await asyncio.to_thread(temporary_file, self._services.config)
@@ -279,7 +291,8 @@ class Images:
         finally:
             file.close()
         for image in loaded:
-            await self.warm(str(image.target.digest))
+            progress = partial(tell, short(image.target.digest)) if tell is not None else None
+            await self.warm(str(image.target.digest), progress=progress)
         return [{"stream": text} for image in loaded for text in _loaded_lines(image)]
 
     def _read_archive(self, file: BinaryIO, lease: str) -> Sequence[Loaded]:

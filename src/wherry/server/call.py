@@ -1,7 +1,7 @@
 """One request as route handlers see it, and the answers they give."""
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -108,12 +108,6 @@ def encode(document: Any) -> bytes:
 def answer(document: Any, status: int = 200) -> web.Response:
     """A JSON answer."""
     return web.Response(body=encode(document) + b"\n", status=status, headers={**HEADERS, "Content-Type": JSON_TYPE})
-
-
-def answer_lines(documents: Iterable[Any]) -> web.Response:
-    """An answer of JSON documents that are all there, one a line."""
-    body = b"".join(encode(document) + b"\n" for document in documents)
-    return web.Response(body=body, headers={**HEADERS, "Content-Type": JSON_TYPE})
 
 
 def done(status: int = 204) -> web.Response:

@@ -75,9 +75,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "[" * 99999, "\udcff"])
 def test_files_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(
-        FailedPrecondition, match=r"cannot read .*config.json: it is not (JSON|a JSON object)"
-    ) as caught:
+    with pytest.raises(FailedPrecondition, match=r"cannot read .*: it is not (JSON|a JSON)") as caught:
         Logins({"DOCKER_CONFIG": str(tmp_path)})
     assert "\n" not in str(caught.value)
 

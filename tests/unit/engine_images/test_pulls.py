@@ -421,6 +421,24 @@ async def test_spin_applications_are_kept_and_not_run(engine: Engine) -> None:
     assert target.digest.hex.encode() in archive
 
 
+async def test_loading_compiles_and_says_so(engine: Engine) -> None:
+    target = engine.image(*LAYERS)
+    await engine.works()
+    archive = b"".join([piece async for piece in await engine.images.save(["reg.io/a"])])
+    await engine.images.remove("reg.io/a")
+
+    async def chunks():
+        yield archive
+
+    told = [message async for message in engine.images.loading(chunks())]
+    assert told == [
+        {"status": "Compiling", "progressDetail": {}, "id": target.digest.hex[:12]},
+        {"stream": "Loaded image: reg.io/a:latest\n"},
+    ]
+    quiet = [message async for message in engine.images.loading(chunks(), quiet=True)]
+    assert quiet == told[1:]
+
+
 async def test_the_memory_double_serves_the_engine_too(engine: Engine) -> None:
     engine.image(*LAYERS)
     await engine.works()

@@ -10,6 +10,7 @@ from wherry.cli.command import command as declare
 from wherry.cli.complete import images as images_known
 from wherry.cli.delivery import deliver
 from wherry.cli.exits import FAILED, CommandError
+from wherry.cli.layers import line
 from wherry.errors import InvalidArgument
 
 _PIECE = 1024 * 1024
@@ -45,5 +46,7 @@ def _load(app: App, file: BinaryIO, quiet: bool) -> None:
     for message in app.client.stream("POST", "/images/load", {"quiet": quiet}, pieces, headers):
         if error := message.get("error"):
             raise CommandError(error, FAILED)
+        if not quiet and message.get("id") and "progress" not in message:
+            print(line(message), file=sys.stderr, flush=True)
         if stream := message.get("stream"):
             print(stream, end="", flush=True)

@@ -8,7 +8,7 @@ from aiohttp import web
 from wherry.engine.images import Images
 from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
-from wherry.server.call import HEADERS, ApiRoute, Call, answer, answer_lines, done
+from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun, done
 from wherry.server.router import Kind, Route
 from wherry.server.routes.archives import send
 from wherry.server.versions import ApiVersion
@@ -26,7 +26,7 @@ class ImageRoutes:
         """Fixed paths first: an image may be called ``get``, but not here."""
         return (
             Route("GET", "/images/json", self.list),
-            Route("POST", "/images/load", self.load),
+            Route("POST", "/images/load", self.load, Kind.STREAM),
             Route("GET", "/images/get", self.save_several, Kind.STREAM),
             Route("POST", "/images/prune", self.prune),
             Route("GET", "/images/{name*}/json", self.inspect),
@@ -76,8 +76,8 @@ class ImageRoutes:
         return web.FileResponse(module.path, headers={**HEADERS, "Content-Type": "application/wasm"})
 
     async def load(self, call: Call) -> web.StreamResponse:
-        # ``quiet`` is about progress, of which there is none.
-        return answer_lines(await self._images.load(chunks(call.request)))
+        loading = self._images.loading(chunks(call.request), quiet=call.query.flag("quiet"))
+        return await call.lines(await begun(loading))
 
     async def save(self, call: Call) -> web.StreamResponse:
         return await self._archive(call, [call["name"]])
