@@ -37,6 +37,7 @@ class Engine:
         self.volumes = self.containers.volumes
         self.networks = self.containers.networks
         self.exec = Execs(self.containers)
+        self.images.latest = lambda: (live.record for live in self.containers.registry)
         self.makings = Makings(services, self.images, self.containers, self.events)
         self.pulls = Pulls(services, self.images, self.events)
         self.pushes = Pushes(services, self.images, self.events)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -24,7 +24,7 @@ from wherry.engine.image_filters import KNOWN, Selection, selection
 from wherry.engine.image_removal import Removal, User, plan
 from wherry.engine.module_views import module_view
 from wherry.engine.progress import Report, short, streamed
-from wherry.engine.record import from_container
+from wherry.engine.record import Record, from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
 from wherry.errors import InvalidArgument, WherryError
@@ -60,6 +60,8 @@ class Images:
 
     def __init__(self, services: EngineServices, events: Events) -> None:
         self._services = services
+        self.latest: Callable[[], Iterable[Record]] = tuple
+        """Containers as they are now, where somebody knows; whoever has them sets it."""
         self._events = events
         self.catalog = Catalog(services.images, services.content, services.config.default_platform, services.clock)
         self._collecting = asyncio.Lock()
@@ -323,9 +325,10 @@ class Images:
         return InThreads(image_archive.save(list(wanted.values()), content))
 
     async def _users(self) -> Sequence[tuple[str, User]]:
-        """Every container with the id of its image."""
+        """Every container with the id of its image. That one runs is written down a moment after it is so."""
         containers = await asyncio.to_thread(lambda: list(self._services.containers.walk()))
-        records = [from_container(container) for container in containers]
+        latest = {record.id: record for record in self.latest()}
+        records = [latest.get(record.id, record) for record in map(from_container, containers)]
         return [(record.image_id, User(record.id, record.state.status in _ACTIVE)) for record in records]
 
     def _tell(self, action: str, image: str, name: str) -> None:
