@@ -21,6 +21,7 @@ from wherry.core.images.sqlite import SqliteImageStore
 from wherry.core.leases.sqlite import SqliteLeaseStore
 from wherry.core.logs.drivers import LogDrivers
 from wherry.core.metadata.database import Database
+from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.subprocess_compiler import CompilerConfig, SubprocessCompiler
 from wherry.core.networks.cni import CniConfig, CniDriver
 from wherry.core.networks.namespaces import PinnedNamespaces
@@ -92,9 +93,12 @@ def _services(
     def cached() -> list[Digest]:
         return [kept.layer.descriptor.digest for kept in cache.kept()]
 
+    compiled = CompiledModules(database, cache_folder(config))
     collector.recover(cached())
+    compiled.sweep()
     compiler = SubprocessCompiler(
-        CompilerConfig(cache=cache_folder(config), library=library_path(sys.path), environ={"PATH": ":".join(path)})
+        CompilerConfig(cache=cache_folder(config), library=library_path(sys.path), environ={"PATH": ":".join(path)}),
+        compiled,
     )
     return EngineServices(
         config=engine,
@@ -111,7 +115,7 @@ def _services(
         compiler=compiler,
         logs=LogDrivers(),
         remotes=remotes,
-        collect=lambda: collector.collect(cached()).size,
+        collect=lambda: collector.collect(cached()).size + compiled.sweep(),
         clock=time.time_ns,
         new_id=lambda: secrets.token_hex(32),
         random=random.Random(),

@@ -10,8 +10,8 @@ import time
 
 from wherry.errors import NotFound, PermissionDenied, ResourceExhausted
 
-_SUFFIX = ".cwasm"
-_TEMPORARY = ".tmp-"
+COMPILED = ".cwasm"
+TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600
 
 
@@ -30,7 +30,7 @@ class Cache:
 
     def path(self, digest_hex: str) -> str:
         """Where the module of that digest (in hex) is, or would be."""
-        return os.path.join(self.folder, f"{digest_hex}-{self._environment}{_SUFFIX}")
+        return os.path.join(self.folder, f"{digest_hex}-{self._environment}{COMPILED}")
 
     def prepare(self) -> None:
         """Make the folder if it is missing. PermissionDenied: it is not this user's alone."""
@@ -64,7 +64,7 @@ class Cache:
         """Remove what writers that were killed left behind."""
         limit = time.time() - _STALE_SECONDS
         for item in os.scandir(self.folder):
-            if item.name.startswith(_TEMPORARY):
+            if item.name.startswith(TEMPORARY):
                 try:
                     if item.stat(follow_symlinks=False).st_mtime < limit:
                         os.unlink(item.path)
@@ -75,13 +75,13 @@ class Cache:
 def clear_after(folder: str, pid: int) -> None:
     """Remove what the writer ``pid``, which was killed, left half written. Blocks, shortly."""
     for name in os.listdir(folder):
-        if name.startswith(f"{_TEMPORARY}{pid}-"):
+        if name.startswith(f"{TEMPORARY}{pid}-"):
             os.unlink(os.path.join(folder, name))
 
 
 def info_path(path: str) -> str:
     """Where the info of the compiled module at ``path`` lies."""
-    return path.removesuffix(_SUFFIX) + ".info"
+    return path.removesuffix(COMPILED) + ".info"
 
 
 def open_trusted(path: str) -> int:
@@ -101,7 +101,7 @@ def open_trusted(path: str) -> int:
 
 def _write(target: str, data: bytes) -> None:
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}")
+    temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from wherry import errors
+from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.compiler import CompiledModule
 from wherry.oci.digest import Digest
 from wherry.wasm.cache import clear_after
@@ -54,8 +55,10 @@ class SubprocessCompiler:
     """Compiles by running a process, which keeps the cache; what it said of a file is remembered while the file stays
     as it is (device, inode, size and both times), so that an ordinary create starts no process."""
 
-    def __init__(self, config: CompilerConfig) -> None:
+    def __init__(self, config: CompilerConfig, kept: CompiledModules | None = None) -> None:
+        """``kept`` is told what was compiled of what; without it, nobody sweeps the cache."""
         self._config = config
+        self._kept = kept
         self._known: dict[_Identity, CompiledModule] = {}
         self._locks: WeakValueDictionary[_Identity, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(config.limit)
@@ -81,11 +84,22 @@ class SubprocessCompiler:
             found = self._known.get(identity)
             if found is None:
                 async with self._slots:
-                    found = await self._compile(path, fuel, progress)
+                    found = await self._made(path, fuel, progress)
                 # A file changed meanwhile has another identity now: this result is perhaps not of what it was.
                 if (await asyncio.to_thread(_identify, path, fuel)) == identity:
                     self._remember(identity, found)
             return found
+
+    async def _made(self, path: str, fuel: bool, progress: Callable[[str], None] | None) -> CompiledModule:
+        """Compile, or find compiled, and have it kept. What the process finds in the cache may be swept before it can
+        be: then once more."""
+        if self._kept is None:
+            return await self._compile(path, fuel, progress)
+        with self._kept.making():
+            while True:
+                found = await self._compile(path, fuel, progress)
+                if await asyncio.to_thread(self._kept.record, found.path, path, fuel=fuel):
+                    return found
 
     def _look(self, path: str, fuel: bool) -> tuple[_Identity, CompiledModule | None]:
         """The file's identity, and what is known of it if the cache still holds it. Runs in a thread."""
