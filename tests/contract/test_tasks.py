@@ -309,6 +309,7 @@ async def collect(events: AsyncIterator[TaskEvent], container_id: str, last: str
 
 async def test_life_of_a_task(bench: Bench) -> None:
     events = bench.tasks.events()
+    ends = bench.tasks.events(("/tasks/exit", "/tasks/delete"))
     task, io = await bench.create("hello")
     assert (await task.state()).status == "created"
     assert task.pid > 0
@@ -328,6 +329,8 @@ async def test_life_of_a_task(bench: Bench) -> None:
     topics = [event.topic for event in heard]
     assert topics == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
     assert heard[2].fields["exit_status"] == 7
+    told = await collect(ends, task.container_id, "/tasks/delete")
+    assert [event.topic for event in told] == topics[2:]
     assert heard[2].fields["id"] == task.container_id
     assert abs(heard[2].fields["exited_at"] - heard[2].time) < DEADLINE
     assert await bench.tasks.ids() == []

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from wherry.core.tasks.bundle import check_id
@@ -265,11 +265,11 @@ class FakeTasks:
         else:
             self.tasks.pop(container_id, None)
 
-    def events(self) -> AsyncIterator[TaskEvent]:
+    def events(self, topics: Collection[str] = ()) -> AsyncIterator[TaskEvent]:
         """What happens from now on, not only from the first time somebody looks."""
         queue: asyncio.Queue[TaskEvent] = asyncio.Queue()
         self._subscribers.append(queue)
-        return _taken(queue)
+        return _taken(queue, topics)
 
     def tell(self, topic: str, container_id: str, **fields: Any) -> None:
         for queue in self._subscribers:
@@ -290,9 +290,11 @@ class FakeTasks:
             await process.end()
 
 
-async def _taken(queue: asyncio.Queue[TaskEvent]) -> AsyncIterator[TaskEvent]:
+async def _taken(queue: asyncio.Queue[TaskEvent], topics: Collection[str]) -> AsyncIterator[TaskEvent]:
     while True:
-        yield await queue.get()
+        event = await queue.get()
+        if not topics or event.topic in topics:
+            yield event
 
 
 async def true(process: FakeProcess) -> int:

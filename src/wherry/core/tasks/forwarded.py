@@ -8,7 +8,7 @@ import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Final
 
 from wherry.core.tasks.tasks import TaskEvent
@@ -50,10 +50,15 @@ class Subscription(AsyncIterator[TaskEvent]):
     """Events from the moment it was made. Not bounded: an exit that was dropped would be a container that never ends,
     and its one reader, the engine, only takes notes. One reader at a time."""
 
-    def __init__(self, forget: Callable[["Subscription"], None]) -> None:
+    def __init__(self, forget: Callable[["Subscription"], None], topics: Collection[str]) -> None:
         self._forget = forget
+        self._topics = topics
         self._events: deque[TaskEvent | None] = deque()
         self._waiting: asyncio.Future[None] | None = None
+
+    def wants(self, topic: str) -> bool:
+        """Whether events of ``topic`` are to be put."""
+        return not self._topics or topic in self._topics
 
     def put(self, event: TaskEvent | None) -> None:
         """Hand over an event; None is the end."""
@@ -83,16 +88,22 @@ class EventHub:
         self._subscriptions: list[Subscription] = []
         self._closed = False
 
-    def subscribe(self) -> Subscription:
-        subscription = Subscription(self._forget)
+    def subscribe(self, topics: Collection[str] = ()) -> Subscription:
+        """To events of these topics; of all, if none is named."""
+        subscription = Subscription(self._forget, topics)
         self._subscriptions.append(subscription)
         if self._closed:
             subscription.put(None)
         return subscription
 
+    def wants(self, topic: str) -> bool:
+        """Whether anybody listens to ``topic``: to read an event takes longer than to pass it on."""
+        return any(subscription.wants(topic) for subscription in self._subscriptions)
+
     def publish(self, event: TaskEvent) -> None:
         for subscription in self._subscriptions:
-            subscription.put(event)
+            if subscription.wants(event.topic):
+                subscription.put(event)
 
     def close(self) -> None:
         """End all subscriptions once they have read what is there."""

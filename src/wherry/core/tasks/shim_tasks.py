@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -139,8 +139,8 @@ class ShimTasks:
     async def ids(self) -> Sequence[str]:
         return await in_thread(self._jobs, lambda: list(self._bundles.ids()))
 
-    def events(self) -> AsyncIterator[TaskEvent]:
-        return self._hub.subscribe()
+    def events(self, topics: Collection[str] = ()) -> AsyncIterator[TaskEvent]:
+        return self._hub.subscribe(topics)
 
     def known_runtimes(self) -> Sequence[str]:
         now = self._clock()
@@ -395,7 +395,9 @@ class ShimTasks:
     # Events.
 
     def _receive(self, envelope: wire_events.Envelope) -> None:
-        if envelope.namespace != self._config.namespace:
+        if envelope.namespace != self._config.namespace or not (
+            envelope.topic == EXIT or self._hub.wants(envelope.topic)
+        ):
             return
         event = task_event(envelope)
         if event is None:

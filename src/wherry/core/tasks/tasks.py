@@ -1,6 +1,6 @@
 """The contract of tasks: a container's running life, whoever's shim runs it. The driver lies in shim_tasks.py."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -150,9 +150,9 @@ class Tasks(Protocol):
         """Find a task after a restart of the engine. NotFound: it has none, or its shim died and was cleared
         away; DataLoss: the note of where it runs is damaged."""
 
-    def events(self) -> AsyncIterator[TaskEvent]:
-        """What shims report from this call on, in order per task; it ends when this object is closed. A shim that dies
-        reports nothing: then an exit with code 137 comes in its stead."""
+    def events(self, topics: Collection[str] = ()) -> AsyncIterator[TaskEvent]:
+        """What shims report from this call on, in order per task; of ``topics`` alone if some are named. It ends when
+        this object is closed. A shim that dies reports nothing: then an exit with code 137 comes in its stead."""
 
     async def ids(self) -> Sequence[str]:
         """Containers that have, or may have, a task: after a restart, `load` each of them; that also clears away what

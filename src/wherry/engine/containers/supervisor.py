@@ -295,12 +295,11 @@ class Supervisor:
 
     async def watch_events(self) -> None:
         """Learn from the shims what a container's end alone does not tell."""
-        async for event in self._tasks.events():
-            if event.topic == "/tasks/oom":
-                with contextlib.suppress(WherryError):
-                    live = self._registry.get(event.container_id)
-                    live.oom.set()
-                    self._tell(live.record, "oom")
+        async for event in self._tasks.events(("/tasks/oom",)):
+            with contextlib.suppress(WherryError):
+                live = self._registry.get(event.container_id)
+                live.oom.set()
+                self._tell(live.record, "oom")
 
 
 def _seconds(record: Record, finished: int) -> int:
