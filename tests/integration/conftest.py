@@ -6,6 +6,7 @@ image of it on ``daemon``.
 """
 
 import functools
+import gc
 import http.server
 import json
 import os
@@ -221,6 +222,19 @@ def docker(daemon: Daemon) -> Docker:
 def fresh_docker(fresh_daemon: Daemon) -> Docker:
     assert shutil.which("docker"), "the docker CLI is not installed: install docker-cli"
     return Docker(fresh_daemon)
+
+
+@pytest.fixture(scope="module")
+def leaky() -> Iterator[None]:
+    """For tests of clients that leave sockets to the collector: it runs before other files' tests could be blamed.
+
+    Such a file has ``pytestmark = LEAKY``.
+    """
+    yield
+    gc.collect()
+
+
+LEAKY = [pytest.mark.usefixtures("leaky"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture(scope="session")

@@ -220,7 +220,7 @@ def test_export_has_the_rootfs_and_no_volumes(docker, box, tmp_path):
     docker("export", "-o", tmp_path / "root.tar", box)
     with tarfile.open(tmp_path / "root.tar") as archive:
         names = set(archive.getnames())
-    assert {"program", "seed/file", "seed/deep/more", "seed/x"} <= {name.removeprefix("./") for name in names}
+    assert {"program", "seed/file", "seed/deep/more", "seed/x"} <= names
     assert not any(name.endswith("vol/x") for name in names)
 
 

@@ -6,7 +6,11 @@ Source: Docker Engine API, "Attach to a container", Hijacking and Stream format.
 """
 
 import asyncio
+import fcntl
 import logging
+import socket
+import struct
+import termios
 from collections import deque
 from typing import Any, cast
 
@@ -23,6 +27,9 @@ RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 _SINCE_MULTIPLEXED = ApiVersion(1, 42)
 _HIGH_WATER = 256 * 1024
+_LONGEST_LOOK = 1.0
+"""Seconds that a client may take to read the head before output follows it all the same."""
+_TCP_PAUSE = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +100,35 @@ class Duplex(asyncio.Protocol):
         if self._lost:
             raise Unavailable("the client is gone")
 
+    async def head_read(self) -> None:
+        """Return once the client has read what was sent: the head, by itself.
+
+        docker-py reads the head through a buffer that it then throws away: output that came with it would be lost.
+        A unix socket tells what its other end has not read; of TCP only the kernel's receipt is known.
+        """
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.family != socket.AF_UNIX:
+            await asyncio.sleep(_TCP_PAUSE)
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST_LOOK
+        pause = 0.0
+        while not self._lost and _unread(sock) and loop.time() < end:
+            await asyncio.sleep(pause)
+            pause = min(pause + 0.0001, 0.002)
+
     def close(self) -> None:
         """Send what is still to be sent, then close."""
         self._transport.close()
+
+
+def _unread(sock: socket.socket) -> int:
+    """Bytes (of buffers) that were sent and not yet read by the other end of a unix socket."""
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+    except OSError:
+        return 0  # it is closed
+    return int(count)
 
 
 class _Hijacked(web.StreamResponse):
@@ -146,6 +179,7 @@ async def _join(duplex: Duplex, session: AttachSession) -> None:
     feeder = asyncio.create_task(_feed(duplex, session))
     try:
         raw = session.tty
+        await duplex.head_read()
         async for stream, data in session.output():
             await duplex.write(data if raw else stdcopy.encode(stdcopy.STREAMS[stream], data))
     finally:

@@ -1,10 +1,13 @@
 """Hijacked streams over a real socket: both directions, either ending first, bytes that come early."""
 
 import asyncio
+import select
+import socket
 
 import pytest
 
 from wherry.errors import NotFound
+from wherry.server.call import HEADERS
 from wherry.server.hijack import MULTIPLEXED_STREAM, RAW_STREAM, take_over
 from wherry.server.router import Route
 
@@ -77,6 +80,30 @@ async def test_upgraded_stream_is_framed_and_ends_with_the_process(serving):
     session.say(("stdout", b"out"), ("stderr", b"error"), None)
     assert await client.rest() == b"\1\0\0\0\0\0\0\3out\2\0\0\0\0\0\0\5error"
     await _within(session.closed.wait())
+
+
+async def test_the_head_is_read_by_itself_however_soon_output_comes(serving):
+    session = Session()
+    session.say(("stdout", b"early"), None)
+    place = await serving(_routes(session))
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, place.path)
+        await loop.sock_sendall(client, UPGRADE)
+        # The client is slow to read: what it gets at once, into a large buffer, is the head and nothing else.
+        async with asyncio.timeout(5):
+            while not _waits(client):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
+            assert (await loop.sock_recv(client, 65536)).endswith(
+                b"Server: " + HEADERS["Server"].encode() + b"\r\n\r\n"
+            )
+            assert await loop.sock_recv(client, 65536) == b"\1\0\0\0\0\0\0\5early"
+
+
+def _waits(client):
+    return bool(select.select([client], [], [], 0)[0])
 
 
 async def test_without_upgrade_header_the_answer_is_200_raw_stream(serving):

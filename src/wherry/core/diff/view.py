@@ -178,14 +178,16 @@ class View:
 
     def walk(self, found: Found, name: bytes) -> Iterator[tuple[Entry, Iterable[bytes]]]:
         """``found`` and all in it as archive entries below ``name``, a folder before what is in it; second names of a
-        file as hard links. Sockets are left out. What vanishes meanwhile is left out too."""
+        file as hard links. Sockets are left out. What vanishes meanwhile is left out too. A folder without a ``name``
+        has no entry of its own."""
         links: dict[tuple[int, int], bytes] = {}
         if not found.is_folder:
             with self._folder(found.place[:-1]) as folder:
                 yield from self._entry(folder, found.place[-1], name, links)
             return
         with self._folder(found.place) as folder:
-            yield _entry_of(_folder_name(name), os.fstat(folder.handles[0]), folder.handles[0], b"."), ()
+            if name:
+                yield _entry_of(_folder_name(name), os.fstat(folder.handles[0]), folder.handles[0], b"."), ()
         pending = [(found.place, name)]
         while pending:
             place, shown = pending.pop()

@@ -80,10 +80,10 @@ class Files:
         return document, _archive(opened, found, _base(_absolute(path)))
 
     async def export(self, live: Live) -> AsyncIterator[bytes]:
-        """An archive of the whole rootfs, volumes left out."""
+        """An archive of the whole rootfs, volumes left out; its names begin with no ``./``, as docker's."""
         opened = await asyncio.to_thread(self._open_layers, live.record, False)
         self._tell(live.record, "export")
-        return _archive(opened, opened.view.find(b"/", follow=True), b".")
+        return _archive(opened, opened.view.find(b"/", follow=True), b"")
 
     async def write(
         self, live: Live, ref: str, path: str, chunks: AsyncIterator[bytes], *, keep_kinds: bool, own: bool
