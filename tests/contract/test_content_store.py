@@ -126,3 +126,24 @@ def test_large_blobs_stream(store: ContentStore) -> None:
     info = write_blob(store, (chunk for _ in range(5)))
     with store.open(info.digest) as reader:
         assert sum(len(piece) for piece in iter(lambda: reader.read(70_001), b"")) == 5 << 20
+
+
+def test_a_damaged_blob_is_replaced_only_when_that_is_asked_for(store: ContentStore) -> None:
+    data = b"what it should be"
+    digest = write_blob(store, data).digest
+    path = store.path(digest)
+    os.chmod(path, 0o644)
+    Path(path).write_bytes(b"what it was made")
+    write_blob(store, data)
+    with pytest.raises(DataLoss):
+        store.read(digest)
+    with store.ingest(expected=digest, size=len(data), replace=True) as ingest:
+        ingest.write(data[:-1] + b"?")
+        with pytest.raises(DataLoss):
+            ingest.commit()
+    with pytest.raises(DataLoss):
+        store.read(digest)
+    with store.ingest(expected=digest, size=len(data), replace=True) as ingest:
+        ingest.write(data)
+        ingest.commit()
+    assert store.read(digest) == data

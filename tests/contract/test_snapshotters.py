@@ -1,6 +1,7 @@
 """What every driver of `Snapshotter` does; what a mount shows is looked at through real mounts."""
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -305,3 +306,25 @@ def test_what_is_laid_and_not_kept_is_gone(snapshots: Snapshotter, database: Dat
     snapshots.remove("b")
     type(snapshots)(database, str(tmp_path / "snapshots"))
     assert len(os.listdir(tmp_path / "snapshots")) == len(before)
+
+
+def test_damaged_files_are_replaced_below_those_who_stand_on_them(snapshots: Snapshotter, tmp_path: Path) -> None:
+    layer(snapshots, "base", "", {"file": "damaged"}, tmp_path)
+    snapshots.prepare("box", "base")
+    shutil.rmtree(snapshots.layers("base")[0])
+    snapshots.prepare("right")
+    with mounted(snapshots, "right", tmp_path) as root:
+        (root / "file").write_text("right")
+    with pytest.raises(FailedPrecondition, match="no replacing"):
+        snapshots.replace("base", "base")
+    with pytest.raises(FailedPrecondition, match="different parents"):
+        snapshots.replace("base", "box")
+    with pytest.raises(NotFound):
+        snapshots.replace("base", "nothing")
+    snapshots.replace("base", "right")
+    assert (Path(snapshots.layers("base")[0]) / "file").read_text() == "right"
+    assert snapshots.stat("box").parent == "base"
+    with pytest.raises(NotFound):
+        snapshots.stat("right")
+    snapshots.remove("box")
+    snapshots.remove("base")

@@ -70,6 +70,7 @@ VOLUME = {
 }
 MANIFEST = {"inspect": Entry("manifest", "Display an image's manifest at a registry", "inspect")}
 SYSTEM = {
+    "check": Entry("check", "Verify everything that the engine keeps"),
     "df": Entry("df", "Show disk usage"),
     "events": Entry("events", "Follow what happens in the engine"),
     "info": Entry("info", "Display system-wide information"),

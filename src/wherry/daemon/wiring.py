@@ -120,6 +120,7 @@ def _services(
         new_id=lambda: secrets.token_hex(32),
         random=random.Random(),
         build_cache=cache,
+        compiled=compiled,
     )
 
 

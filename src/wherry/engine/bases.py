@@ -23,18 +23,20 @@ class BaseImages:
         self, reference: Reference, platform: Platform | None, tell: Callable[[Mapping[str, Any]], None]
     ) -> None:
         """See `Fetcher.fetch`."""
-        request = PullRequest(reference, str(platform or ""), self._login(reference.domain))
+        request = PullRequest(reference, str(platform or ""), login_for(reference.domain, self._logins))
         async with aclosing(self._pulls.stream(request)) as messages:
             async for message in messages:
                 if error := message.get("error"):
                     raise NotFound(error)
                 tell(message)
 
-    def _login(self, domain: str) -> Credentials:
-        for address, credentials in self._logins.items():
-            try:
-                if domain_of(address) == domain:
-                    return credentials
-            except InvalidArgument:
-                continue  # what a client has for other registries is no matter of this build
-        return ANONYMOUS
+
+def login_for(domain: str, logins: Mapping[str, Credentials]) -> Credentials:
+    """A client's login for a registry; nobody, if it has none."""
+    for address, credentials in logins.items():
+        try:
+            if domain_of(address) == domain:
+                return credentials
+        except InvalidArgument:
+            continue  # what a client has for other registries is no matter of this one
+    return ANONYMOUS

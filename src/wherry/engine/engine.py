@@ -8,6 +8,7 @@ from typing import Self
 
 from wherry.engine.background import Background
 from wherry.engine.builds import Builds
+from wherry.engine.check import Checks
 from wherry.engine.containers.containers import Containers
 from wherry.engine.events import Events
 from wherry.engine.exec import Execs
@@ -43,6 +44,7 @@ class Engine:
         self.pushes = Pushes(services, self.images, self.events)
         self.registries = Registries(services)
         self.builds = Builds(services, self.images, self.pulls, TaskStepRunner(services, self.containers.sandboxes))
+        self.checks = Checks(services)
         self.system = System(services, self.containers, self.images, self.events)
 
     async def __aenter__(self) -> Self:

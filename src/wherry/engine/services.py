@@ -15,6 +15,7 @@ from wherry.core.diff.apply import LIMITS, Limits
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory
+from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.compiler import Compiler
 from wherry.core.networks.network import Namespaces, NetworkDriver, NetworkStore
 from wherry.core.remotes.hosts import RegistryConfig
@@ -53,6 +54,7 @@ class EngineServices:
     """The contracts the engine stands on. ``clock`` gives nanoseconds since the epoch, ``new_id`` 64 hex digits;
     ``collect`` drops content and snapshots that nothing needs (it blocks) and returns the bytes freed;
     ``network_drivers`` are by the names that networks have them under. Without ``build_cache`` every build begins anew.
+    ``compiled`` knows what lies compiled, if somebody keeps an account of it.
     """
 
     config: EngineConfig
@@ -74,6 +76,7 @@ class EngineServices:
     new_id: Callable[[], str]
     random: random.Random
     build_cache: BuildCache | None = None
+    compiled: CompiledModules | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *BuildRoutes(engine.builds).table(),
         *VolumeRoutes(engine.volumes).table(),
         *NetworkRoutes(engine.networks).table(),
-        *SystemRoutes(engine.system, engine.events).table(),
+        *SystemRoutes(engine.system, engine.events, engine.checks).table(),
         *absent.table(),
     ]
 

@@ -55,9 +55,11 @@ class LocalContentStore:
         """Where the blob lies, if it is there; for programs that are handed files. Nothing is verified."""
         return os.path.join(self._root, layout.blob_path(digest))
 
-    def ingest(self, *, expected: Digest | None = None, size: int | None = None) -> "LocalIngest":
+    def ingest(
+        self, *, expected: Digest | None = None, size: int | None = None, replace: bool = False
+    ) -> "LocalIngest":
         """See `ContentStore.ingest`."""
-        return LocalIngest(self, expected, size)
+        return LocalIngest(self, expected, size, replace=replace)
 
     def info(self, digest: Digest) -> BlobInfo:
         """See `ContentStore.info`."""
@@ -114,12 +116,12 @@ class LocalContentStore:
         with translating("take content in"):
             return tempfile.mkstemp(dir=self._ingest)
 
-    def _publish(self, temporary: str, digest: Digest, size: int) -> BlobInfo:
+    def _publish(self, temporary: str, digest: Digest, size: int, *, replace: bool) -> BlobInfo:
         """Move the durable temporary file to its place, or let go of it if the blob is there already."""
         target = self.path(digest)
         with self._publishing, translating(f"store content {digest}"):
             now = self._clock()
-            if os.path.exists(target):
+            if not replace and os.path.exists(target):
                 os.unlink(temporary)
                 temporary = ""
             else:
@@ -135,8 +137,11 @@ class LocalContentStore:
 class LocalIngest:
     """Driver of `Ingest`: a temporary file and the digest of what went into it."""
 
-    def __init__(self, store: LocalContentStore, expected: Digest | None, size: int | None) -> None:
+    def __init__(
+        self, store: LocalContentStore, expected: Digest | None, size: int | None, *, replace: bool = False
+    ) -> None:
         self._store = store
+        self._replace = replace
         self._expected = expected
         self._size = size
         self._digester = Digester(expected.algorithm if expected else "sha256")
@@ -176,7 +181,9 @@ class LocalIngest:
         with translating(f"store content {found}"):
             os.fchmod(self._handle, 0o444)
             os.fsync(self._handle)
-        info = self._store._publish(self._path, found, self.offset)  # noqa: SLF001 (the two halves of one driver)
+        info = self._store._publish(  # noqa: SLF001 (the two halves of one driver)
+            self._path, found, self.offset, replace=self._replace
+        )
         self._path = ""
         self._close()
         return info

@@ -47,8 +47,9 @@ class ContentStore(Protocol):
     Life of a blob: `ingest` -> written -> committed -> read any number of times -> `delete` (by the collector only).
     """
 
-    def ingest(self, *, expected: Digest | None = None, size: int | None = None) -> Ingest:
-        """Begin taking a blob; ``expected`` and ``size`` (bytes) are checked by the stream, when given."""
+    def ingest(self, *, expected: Digest | None = None, size: int | None = None, replace: bool = False) -> Ingest:
+        """Begin taking a blob; ``expected`` and ``size`` (bytes) are checked by the stream, when given. With
+        ``replace`` it takes the place of a blob that is there: that one is damaged."""
 
     def info(self, digest: Digest) -> BlobInfo:
         """NotFound if there is no such blob."""

@@ -5,7 +5,8 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md#layer
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -120,6 +121,27 @@ def unpack_step(
     return True
 
 
+@contextmanager
+def beside(
+    step: Step,
+    content: ContentStore,
+    snapshots: Snapshotter,
+    *,
+    limits: Limits = LIMITS,
+    unique: Callable[[], str] = lambda: secrets.token_hex(8),
+) -> Iterator[str]:
+    """The layer unpacked once more, into an active snapshot whose key is given; it goes at the end, unless it has taken
+    the other's place. Raises what `unpack` does."""
+    active = f"check-{unique()} {step.chain}"
+    snapshots.prepare(active, step.parent)
+    try:
+        _fill(step, content, snapshots, active, own=os.geteuid() == 0, limits=limits)
+        yield active
+    finally:
+        with suppress(NotFound):
+            snapshots.remove(active)
+
+
 def is_unpacked(snapshots: Snapshotter, step: Step) -> bool:
     """Whether its snapshot is there."""
     try:
@@ -131,18 +153,23 @@ def is_unpacked(snapshots: Snapshotter, step: Step) -> bool:
 def _unpack_layer(
     step: Step, content: ContentStore, snapshots: Snapshotter, active: str, *, own: bool, limits: Limits
 ) -> None:
-    layer, diff_id = step.layer, step.diff_id
     snapshots.prepare(active, step.parent)
     try:
-        found = _apply(step, content, target_of(snapshots, active, own=own), limits)
-        if found != diff_id:
-            raise InvalidArgument(f"layer {layer.digest} unpacks to {found}, but the image's config says {diff_id}")
+        _fill(step, content, snapshots, active, own=own, limits=limits)
         snapshots.commit(step.chain, active)
     except AlreadyExists:  # somebody else was faster
         snapshots.remove(active)
     except BaseException:  # whatever it was, also an interrupt: half a layer must not stay
         snapshots.remove(active)
         raise
+
+
+def _fill(step: Step, content: ContentStore, snapshots: Snapshotter, active: str, *, own: bool, limits: Limits) -> None:
+    found = _apply(step, content, target_of(snapshots, active, own=own), limits)
+    if found != step.diff_id:
+        raise InvalidArgument(
+            f"layer {step.layer.digest} unpacks to {found}, but the image's config says {step.diff_id}"
+        )
 
 
 def _apply(step: Step, content: ContentStore, target: Target, limits: Limits) -> Digest:

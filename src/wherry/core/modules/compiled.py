@@ -145,6 +145,10 @@ class CompiledModules:
         """Bytes of all compiled modules."""
         return sum(size for size, _ in self._present().values())
 
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._present())
+
     def check(self) -> Iterator[Damaged]:
         """What is not as it was written, one after the other: every byte is read."""
         with self._database.read() as connection:

@@ -22,11 +22,14 @@ async def is_here(content: ContentStore, blob: Descriptor) -> bool:
         return False
 
 
-async def fetch(repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress) -> None:
-    """Fetch ``blob`` into the store. DataLoss: what comes is not it; nothing is stored then."""
+async def fetch(
+    repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress, *, replace: bool = False
+) -> None:
+    """Fetch ``blob`` into the store, with ``replace`` in place of a damaged one. DataLoss: what comes is not it; then
+    nothing is stored."""
     for attempt in range(1, _TRIES + 1):
         try:
-            await _fetch(repository, blob, content, progress)
+            await _fetch(repository, blob, content, progress, replace)
             return
         except (DataLoss, ResourceExhausted) as error:
             if isinstance(error, ResourceExhausted) and "announced" not in str(error):
@@ -35,11 +38,13 @@ async def fetch(repository: Repository, blob: Descriptor, content: ContentStore,
                 raise DataLoss(f"the registry sends something else than it says: {error}") from None
 
 
-async def _fetch(repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress) -> None:
+async def _fetch(
+    repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress, replace: bool
+) -> None:
     ingests: list[Ingest] = []
 
     def begin() -> Ingest:
-        ingests.append(content.ingest(expected=blob.digest, size=blob.size))
+        ingests.append(content.ingest(expected=blob.digest, size=blob.size, replace=replace))
         return ingests[0]
 
     try:
@@ -71,13 +76,14 @@ def _commit(ingest: Ingest, pieces: list[bytes]) -> None:
     ingest.commit()
 
 
-async def keep(document: Document, content: ContentStore) -> None:
-    """Store a manifest or index."""
-    await blocking(_keep, document, content)
+async def keep(document: Document, content: ContentStore, *, replace: bool = False) -> None:
+    """Store a manifest or index, in place of a damaged one with ``replace``."""
+    await blocking(_keep, document, content, replace)
 
 
-def _keep(document: Document, content: ContentStore) -> None:
-    with content.ingest(expected=document.descriptor.digest, size=document.descriptor.size) as ingest:
+def _keep(document: Document, content: ContentStore, replace: bool) -> None:
+    blob = document.descriptor
+    with content.ingest(expected=blob.digest, size=blob.size, replace=replace) as ingest:
         ingest.write(document.data)
         ingest.commit()
 

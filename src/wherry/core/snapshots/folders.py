@@ -235,6 +235,29 @@ class FolderSnapshotter:
                 (name, self._clock(), _labels(labels), number),
             )
 
+    def replace(self, name: str, key: str) -> None:
+        """See `Snapshotter.replace`. Killed in between, ``name`` has no files: that is seen, and mended again."""
+        with self._database.write() as connection:
+            number, kind = self._known(connection, name)
+            spare, spare_kind = self._known(connection, key)
+            if (kind, spare_kind) != ("committed", "active"):
+                raise FailedPrecondition(f"snapshot {name} is {kind} and {key} is {spare_kind}: no replacing that")
+            if self._chain(connection, number)[1:] != self._chain(connection, spare)[1:]:
+                raise FailedPrecondition(f"snapshots {name} and {key} have different parents")
+            connection.execute("DELETE FROM snapshots WHERE id = ?", (spare,))
+            new = self.folder(spare)
+            self._database.on_end(f"snapshot {new}", lambda: self._exchange(self.folder(number), new), _nothing)
+        with translating(f"remove what was damaged of snapshot {name}"):
+            while self._gone:
+                trees.remove_tree(self._gone.popleft())
+
+    def _exchange(self, place: str, new: str) -> None:
+        gone = os.path.join(self._root, f"gone-{os.path.basename(new)}")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(place, gone)
+            self._gone.append(gone)
+        os.rename(new, place)
+
     def remove(self, key: str) -> None:
         """See `Snapshotter.remove`."""
         with self._database.write() as connection:

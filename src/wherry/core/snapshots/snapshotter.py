@@ -74,6 +74,10 @@ class Snapshotter(Protocol):
     def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
         """Freeze active ``key`` as committed ``name``. AlreadyExists (key stays as it was); NotFound."""
 
+    def replace(self, name: str, key: str) -> None:
+        """Put the files of active ``key``, prepared on the same parent, in place of committed ``name``'s, which are
+        damaged; ``key`` is gone then. Also while ``name`` is somebody's parent. NotFound; FailedPrecondition."""
+
     def remove(self, key: str) -> None:
         """NotFound; FailedPrecondition while it is somebody's parent."""
 

@@ -1,12 +1,14 @@
-"""The engine itself: ping, version, info, disk usage, events."""
+"""The engine itself: ping, version, info, disk usage, events. ``/wherry/check`` is wherry's own."""
 
 from collections.abc import Sequence
 
 from aiohttp import web
 
+from wherry.engine.check import Checks
 from wherry.engine.events import Events
 from wherry.engine.system import System
 from wherry.server.call import HEADERS, ApiRoute, Call, answer
+from wherry.server.credentials import several
 from wherry.server.router import Kind, Route
 
 _PING_HEADERS = {
@@ -21,9 +23,10 @@ _PING_HEADERS = {
 class SystemRoutes:
     """The handlers of what concerns no single object."""
 
-    def __init__(self, system: System, events: Events) -> None:
+    def __init__(self, system: System, events: Events, checks: Checks) -> None:
         self._system = system
         self._events = events
+        self._checks = checks
 
     def table(self) -> Sequence[ApiRoute]:
         return (
@@ -33,6 +36,7 @@ class SystemRoutes:
             Route("GET", "/info", self.info),
             Route("GET", "/system/df", self.disk_usage),
             Route("GET", "/events", self.events, Kind.STREAM),
+            Route("POST", "/wherry/check", self.check, Kind.STREAM),
         )
 
     async def ping(self, call: Call) -> web.StreamResponse:
@@ -54,3 +58,7 @@ class SystemRoutes:
             since=query.nanoseconds("since"), until=query.nanoseconds("until"), filters=query.filters()
         )
         return await call.lines(happening)
+
+    async def check(self, call: Call) -> web.StreamResponse:
+        logins = several(call.request.headers.get("X-Registry-Config", ""))
+        return await call.lines(self._checks.run(repair=call.query.flag("repair"), logins=logins))
