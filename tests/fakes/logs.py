@@ -51,7 +51,7 @@ class MemoryLogs:
         if driver not in ("json-file", "none"):
             raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str) -> MemoryLog:
+    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> MemoryLog:
         if self.fault is not None:
             raise self.fault
         log = self.logs.setdefault(path, MemoryLog())

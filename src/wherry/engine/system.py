@@ -99,7 +99,7 @@ class System:
                 "Volume": ["local"],
                 "Network": ["host", "null"],
                 "Authorization": None,
-                "Log": ["json-file", "none"],
+                "Log": ["json-file", "local", "none", "syslog"],
             },
         }
 

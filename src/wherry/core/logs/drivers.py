@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 
 from wherry.core.logs import options as known
-from wherry.core.logs.json_file import JsonFileLog
+from wherry.core.logs.file_log import FileLog
+from wherry.core.logs.lines import LOCAL_LINES
 from wherry.core.logs.log import Log
 from wherry.core.logs.none import NoLog
+from wherry.core.logs.options import FileOptions
+from wherry.core.logs.sending import SyslogLog
 
 
 class LogDrivers:
-    """json-file and none. ``clock`` gives nanoseconds since the epoch."""
+    """json-file, local, syslog and none. ``clock`` gives nanoseconds since the epoch."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
@@ -19,9 +22,20 @@ class LogDrivers:
         """InvalidArgument: no such driver, or options that it does not have."""
         known.check(driver, options)
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str) -> Log:
-        """The log whose file is ``path``; nothing is written by opening it. InvalidArgument as `check`."""
+    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> Log:
+        """See the contract."""
         known.check(driver, options)
         if driver == known.NONE:
             return NoLog()
-        return JsonFileLog(path, known.parse_json_file(options), self._clock)
+        if driver == known.LOCAL:
+            return self._local(path, known.parse_local(options))
+        if driver == known.SYSLOG:
+            kept = known.parse_cache(options)
+            log = SyslogLog(known.parse_syslog(options), NoLog() if kept is None else self._local(path, kept))
+            if strict:
+                await log.connect()
+            return log
+        return FileLog(path, known.parse_json_file(options), self._clock)
+
+    def _local(self, path: str, options: FileOptions) -> FileLog:
+        return FileLog(path, options, self._clock, LOCAL_LINES)

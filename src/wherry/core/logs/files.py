@@ -1,4 +1,4 @@
-"""The files of one json-file log: ``x.log`` in use, ``x.log.1`` the one before, and so on. All calls block.
+"""The files of one log: ``x.log`` in use, ``x.log.1`` the one before, and so on. All calls block.
 
 Appending, rotating, and reading backwards and forwards across them. Knows lines, not their meaning.
 """
@@ -11,7 +11,9 @@ import threading
 from collections import deque
 from typing import Final
 
-from wherry.core.logs.options import JsonFileOptions
+from isal import igzip
+
+from wherry.core.logs.options import FileOptions
 from wherry.errors import ResourceExhausted
 
 _BLOCK: Final = 64 << 10
@@ -23,7 +25,7 @@ class LogFiles:
     """Thread-safe. Generations count rotations since this was made: 0 is the file that was in use then, -1 the one
     before it; a reader names files by generation, for their names change under it."""
 
-    def __init__(self, path: str, options: JsonFileOptions) -> None:
+    def __init__(self, path: str, options: FileOptions) -> None:
         self._path = path
         self._options = options
         self._lock = threading.Lock()
@@ -224,7 +226,7 @@ def _mend(file: io.FileIO) -> int:
 
 def _compress(path: str) -> None:
     temporary = path + ".gz.tmp"
-    with open(path, "rb") as source, gzip.open(temporary, "wb", compresslevel=1) as target:
+    with open(path, "rb") as source, igzip.IGzipFile(temporary, "wb", 1) as target:  # type: ignore[no-untyped-call]  # isal has no types
         shutil.copyfileobj(source, target, 1 << 20)
     os.rename(temporary, path + ".gz")
     os.unlink(path)

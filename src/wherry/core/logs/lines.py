@@ -1,14 +1,19 @@
-"""Between output and the lines of a json-file log: cutting, encoding, decoding. Pure.
+"""Between output and the lines of a log file: cutting, encoding, decoding. Pure.
 
-The format is Docker's: one JSON object per line with ``log``, ``stream`` and ``time``. Text is UTF-8 there, so bytes
-that are not become U+FFFD, each by itself, as Go does it.
+json-file's format is Docker's: one JSON object per line with ``log``, ``stream`` and ``time``. Text is UTF-8 there, so
+bytes that are not become U+FFFD, each by itself, as Go does it; beside that ``raw`` has them as they were, in base64,
+for us alone. local's lines are ours: a letter for the stream (a capital one for a whole line, a small one for a part),
+the time in nanoseconds, a space, the bytes.
 
 Source: moby daemon/logger/copier.go (16 KiB) and daemon/logger/jsonfilelog/jsonlog.
 """
 
+import base64
+import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,6 +25,12 @@ MAX_LINE: Final = 16 << 10
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))")
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 _SECOND: Final = 1_000_000_000
+_WHOLE: Final = {"stdout": b"O", "stderr": b"E"}
+_PART: Final = {"stdout": b"o", "stderr": b"e"}
+_TAGS: Final = {
+    **{tag: (stream, b"\n") for stream, tag in _WHOLE.items()},
+    **{tag: (stream, b"") for stream, tag in _PART.items()},
+}
 _TO_REPLACEMENT: Final = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 
@@ -53,25 +64,50 @@ class Splitter:
 
 
 def encode(stream: str, time: bytes, line: bytes) -> bytes:
-    """One line of the log file; ``time`` as `format_time` gives it."""
+    """One line of a json-file log; ``time`` as `format_time` gives it."""
     try:
-        text = line.decode()
+        text, raw = line.decode(), b""
     except UnicodeDecodeError:
         text = line.decode(errors="surrogateescape").translate(_TO_REPLACEMENT)
+        raw = b',"raw":"%b"' % base64.b64encode(line)
     quoted = _quote(text).encode()
-    return b'{"log":%b,"stream":"%b","time":"%b"}\n' % (quoted, stream.encode(), time)
+    return b'{"log":%b,"stream":"%b","time":"%b"%b}\n' % (quoted, stream.encode(), time, raw)
 
 
 def decode(line: bytes) -> LogEntry | None:
-    """The entry in one line of a log file; None for a line that is none: a crash or somebody's editor left it."""
+    """The entry in one line of a json-file log; None for a line that is none: a crash or somebody's editor left it."""
     try:
         value = json.loads(line)
         text, stream = value.get("log", ""), value.get("stream", "")
         if not isinstance(stream, str):
             return None
-        return LogEntry(stream, parse_time(value["time"]), text.encode(errors="replace"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raw = value.get("raw")
+        data = text.encode(errors="replace") if raw is None else base64.b64decode(raw, validate=True)
+        return LogEntry(stream, parse_time(value["time"]), data)
+    except (ValueError, binascii.Error, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def encode_local(stream: str, time: bytes, line: bytes) -> bytes:
+    """One line of a local log; ``time`` as `stamp_local` gives it."""
+    if line.endswith(b"\n"):
+        return b"%b%b %b" % (_WHOLE[stream], time, line)
+    return b"%b%b %b\n" % (_PART[stream], time, line)
+
+
+def decode_local(line: bytes) -> LogEntry | None:
+    """The entry in one line of a local log; None for a line that is none."""
+    time, space, data = line[1:].partition(b" ")
+    known = _TAGS.get(line[:1])
+    if known is None or not space or not time.isdigit() or len(time) > 20:
+        return None
+    stream, end = known
+    return LogEntry(stream, int(time), data + end)
+
+
+def stamp_local(time_ns: int) -> bytes:
+    """Nanoseconds since the epoch, in digits."""
+    return b"%d" % max(time_ns, 0)
 
 
 def format_time(time_ns: int) -> bytes:
@@ -110,3 +146,16 @@ def _boundary(data: bytes, at: int) -> int:
         if byte & 0xC0 != 0x80:
             return at - back
     return at
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What the lines of a log file look like. ``stamp`` is called once for all lines of one time."""
+
+    stamp: Callable[[int], bytes]
+    encode: Callable[[str, bytes, bytes], bytes]
+    decode: Callable[[bytes], LogEntry | None]
+
+
+JSON_LINES: Final = Format(format_time, encode, decode)
+LOCAL_LINES: Final = Format(stamp_local, encode_local, decode_local)

@@ -49,5 +49,6 @@ class LogFactory(Protocol):
     def check(self, driver: str, options: Mapping[str, str]) -> None:
         """InvalidArgument: no such driver, or options that it does not have."""
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str) -> Log:
-        """The log whose file is ``path``; the file itself is made by the first write. InvalidArgument as `check`."""
+    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> Log:
+        """The log whose file is ``path``; the file itself is made by the first write. InvalidArgument as `check`.
+        Unavailable, if ``strict``: the server that lines are sent to cannot be reached now."""

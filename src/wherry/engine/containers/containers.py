@@ -35,6 +35,7 @@ from wherry.engine.module_views import module_view
 from wherry.engine.networks.networks import Networks
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.networks.sandboxes import Sandboxes
+from wherry.engine.networks.settings import JOINED
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices, Publisher, RunnableImages
 from wherry.engine.spec.wasm import has_fuel
@@ -90,7 +91,7 @@ class Containers:
             self._logbook,
             self.tell,
             background,
-            Probes(services, self.registry, self.tell, background),
+            Probes(services, self.registry, self._address, self.tell, background),
         )
         self._twins = Twins(services.config, launcher.undo, self._logbook, background)
         self._creation = Creation(
@@ -116,6 +117,18 @@ class Containers:
             Membership(self.registry, self.supervisor, sandboxes),
             events,
         )
+
+    def _address(self, record: Record) -> str:
+        """Where the engine reaches a running container's servers; "" where it has no network that leads there."""
+        mode = str(record.host_config["NetworkMode"])
+        if mode == "host":
+            return "127.0.0.1"
+        owner = mode.removeprefix(JOINED)  # one that joined another's network is where that is
+        if owner != mode:
+            with contextlib.suppress(NotFound):
+                return self._address(self.registry.get(owner).record)
+            return ""
+        return next((endpoint.address for _, endpoint in self.sandboxes.attached(record.id) if endpoint.address), "")
 
     async def recover(self) -> None:
         """See `Engine.recover`; once, before anything else."""

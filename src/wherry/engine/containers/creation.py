@@ -13,6 +13,7 @@ from wherry.core.snapshots.snapshotter import LaidSnapshot
 from wherry.engine import names, runtimes
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
+from wherry.engine.containers.httpcheck import target_of
 from wherry.engine.containers.launch import Laid, Launcher, Plan, find_module, find_user
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
@@ -200,6 +201,7 @@ class Creation:
         security(host["SecurityOpt"] or ())
         wanted_devices(host)
         throttles(host)
+        target_of(config, host)
         return Record(
             id=container_id,
             name=name,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wherry.engine.containers.httpcheck import HttpTarget, target_of
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339
 from wherry.errors import InvalidArgument
@@ -28,7 +29,8 @@ _NONE: Final = ("NONE",)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a container is checked. ``test`` is docker's, beginning with CMD or CMD-SHELL; times in nanoseconds."""
+    """How a container is checked. ``test`` is docker's, beginning with CMD or CMD-SHELL; ``http`` is asked instead
+    where it is given; times in nanoseconds."""
 
     test: tuple[str, ...]
     interval: int
@@ -36,6 +38,7 @@ class Policy:
     start_period: int
     start_interval: int
     retries: int
+    http: HttpTarget | None = None
 
     def wait(self, health: Mapping[str, Any], started: int, now: int) -> int:
         """Nanoseconds until the next check: while it starts, and may take its time, they come closer together."""
@@ -80,10 +83,11 @@ def merged(own: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> Ma
 
 
 def policy_of(record: Record) -> Policy | None:
-    """None: the container is not checked."""
+    """None: the container is not checked. A command goes before the label that names a path."""
     config = record.config.get("Healthcheck") or {}
     test = tuple(config.get("Test") or ())
-    if len(test) < 2 or test[:1] == _NONE:
+    http = None if len(test) >= 2 or test[:1] == _NONE else target_of(record.config, record.host_config)
+    if (len(test) < 2 or test[:1] == _NONE) and http is None:
         return None
     return Policy(
         test=test,
@@ -92,6 +96,7 @@ def policy_of(record: Record) -> Policy | None:
         start_period=config.get("StartPeriod") or 0,
         start_interval=config.get("StartInterval") or 5 * _SECOND,
         retries=config.get("Retries") or 3,
+        http=http,
     )
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Final
 
 from wherry.core.logs.log import Log, LogEntry, LogFactory
 from wherry.engine.attach import AttachOptions
@@ -11,6 +13,8 @@ from wherry.engine.containers.removal import container_folder
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339_fixed
 from wherry.errors import Unimplemented
+
+_FIELD: Final = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,12 @@ class Logbook:
         self._root = root
         self._open: dict[str, Log] = {}
 
-    async def open(self, record: Record) -> Log:
-        """Where the container's output goes; it stays open until `close`."""
+    async def open(self, record: Record, *, strict: bool = False) -> Log:
+        """Where the container's output goes; it stays open until `close`. Unavailable, if ``strict``: it is sent to a
+        server that cannot be reached."""
         log = self._open.get(record.id)
         if log is None:
-            log = self._open[record.id] = await self._log(record)
+            log = self._open[record.id] = await self._log(record, strict=strict)
         return log
 
     async def close(self, container_id: str) -> None:
@@ -50,14 +55,19 @@ class Logbook:
             await log.aclose()
 
     def path(self, record: Record) -> str:
-        """The log's file, "" if the driver has none."""
-        if record.host_config["LogConfig"]["Type"] == "none":
-            return ""
-        return os.path.join(container_folder(self._root, record.id), f"{record.id}-json.log")
+        """What `inspect` shows as the log's file: json-file's; the format of the others is nobody's business."""
+        return self._file(record) if record.host_config["LogConfig"]["Type"] == "json-file" else ""
 
-    async def _log(self, record: Record) -> Log:
+    def _file(self, record: Record) -> str:
+        folder = container_folder(self._root, record.id)
+        if record.host_config["LogConfig"]["Type"] == "json-file":
+            return os.path.join(folder, f"{record.id}-json.log")
+        return os.path.join(folder, "local-logs", "container.log")
+
+    async def _log(self, record: Record, *, strict: bool = False) -> Log:
         config = record.host_config["LogConfig"]
-        return await self._logs.open(config["Type"], config["Config"], self.path(record))
+        options = {**config["Config"], "tag": _tag(record)} if config["Type"] == "syslog" else config["Config"]
+        return await self._logs.open(config["Type"], options, self._file(record), strict=strict)
 
     async def read(self, record: Record, query: LogQuery) -> AsyncIterator[tuple[str, bytes]]:
         """``await`` it, then iterate. Unimplemented: the driver keeps nothing."""
@@ -90,6 +100,21 @@ async def _rendered(
     finally:
         if owned is not None:
             await owned.aclose()
+
+
+def _tag(record: Record) -> str:
+    """``--log-opt tag=`` with what its ``{{.Field}}`` stand for; docker's default is the short id."""
+    fields = {
+        "ID": record.short_id,
+        "FullID": record.id,
+        "Name": record.name,
+        "ImageID": record.image_id.removeprefix("sha256:")[:12],
+        "ImageFullID": record.image_id,
+        "ImageName": record.image_name,
+        "DaemonName": "docker",
+    }
+    template = record.host_config["LogConfig"]["Config"].get("tag") or "{{.ID}}"
+    return _FIELD.sub(lambda found: fields.get(found[1], ""), template)
 
 
 def _details(record: Record) -> bytes:

@@ -7,19 +7,21 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from typing import Final
 
 from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
 from wherry.core.tasks.tasks import Process, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
-from wherry.engine.containers import health
+from wherry.engine.containers import health, httpcheck
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.execspec import exec_document
 from wherry.engine.containers.health import Policy, Result
 from wherry.engine.containers.launch import exit_code_of, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
+from wherry.engine.record import Record
 from wherry.engine.services import EngineServices
 from wherry.errors import InvalidArgument, WherryError
 
@@ -31,9 +33,19 @@ log = logging.getLogger(__name__)
 
 
 class Probes:
-    """``begin`` is called for each run of a container that has a health check; nothing has to be called at its end."""
+    """``begin`` is called for each run of a container that has a health check; nothing has to be called at its end.
 
-    def __init__(self, services: EngineServices, registry: Registry, tell: Announcer, background: Background) -> None:
+    ``address`` tells where a running container is reached from here, "" where it is not."""
+
+    def __init__(
+        self,
+        services: EngineServices,
+        registry: Registry,
+        address: Callable[[Record], str],
+        tell: Announcer,
+        background: Background,
+    ) -> None:
+        self._address = address
         self._services = services
         self._registry = registry
         self._tell = tell
@@ -59,7 +71,7 @@ class Probes:
     async def _check(self, live: Live, task: Task, policy: Policy) -> None:
         start = self._services.clock()
         try:
-            code, output = await self._probe(live, task, policy)
+            code, output = await (self._ask(live, policy) if policy.http else self._probe(live, task, policy))
         except WherryError as error:
             # As docker: a check that cannot be run is one that fails.
             code, output = exit_code_of(error), str(error)
@@ -78,6 +90,18 @@ class Probes:
             return
         await self._registry.note(live, record.with_state(health=after))
         self._tell(live.record, f"health_status: {after['Status']}")
+
+    async def _ask(self, live: Live, policy: Policy) -> tuple[int, str]:
+        """The check from outside."""
+        assert policy.http is not None, "asked for before"
+        address = self._address(live.record)
+        if not address:
+            return 1, "the container is on no network that it could be asked over"
+        try:
+            async with asyncio.timeout(policy.timeout / _NS):
+                return await httpcheck.ask(address, policy.http)
+        except TimeoutError:
+            return health.TIMED_OUT, _too_long(policy)
 
     async def _probe(self, live: Live, task: Task, policy: Policy) -> tuple[int, str]:
         """Run the check; its exit code and output. WherryError: it cannot be run."""
@@ -123,7 +147,7 @@ class Probes:
             with contextlib.suppress(WherryError):
                 await process.delete()
         if code == health.TIMED_OUT:
-            return code, f"Health check exceeded timeout ({policy.timeout / _NS:g}s)"
+            return code, _too_long(policy)
         return code, _text(kept)
 
     async def _ended(self, process: Process, policy: Policy) -> int:
@@ -143,6 +167,10 @@ async def _read(reader: FifoReader, kept: bytearray) -> None:
     with contextlib.suppress(WherryError):
         while data := await reader.read():
             kept += data[: max(health.LARGEST_OUTPUT + 1 - len(kept), 0)]
+
+
+def _too_long(policy: Policy) -> str:
+    return f"Health check exceeded timeout ({policy.timeout / _NS:g}s)"
 
 
 def _text(output: bytes | bytearray) -> str:

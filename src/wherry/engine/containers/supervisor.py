@@ -126,7 +126,7 @@ class Supervisor:
         run = self.run_of(live)
         laid = laid or await self._launcher.prepare(live.record)
         try:
-            sink = await self._logbook.open(live.record)
+            sink = await self._logbook.open(live.record, strict=True)
         except BaseException:
             await self._launcher.discard(laid)
             raise

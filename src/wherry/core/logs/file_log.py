@@ -1,4 +1,7 @@
-"""The json-file driver: Docker's own format on disk, written by one engine, read and followed by many."""
+"""Logs in files, json-file's and local's: written by one engine, read and followed by many.
+
+What a line looks like is a `Format`; cutting, rotation, tails and followers are the same for all.
+"""
 
 import asyncio
 import contextlib
@@ -9,18 +12,25 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from wherry.core.logs.files import LogFiles, read_lines
-from wherry.core.logs.lines import Splitter, decode, encode, format_time
+from wherry.core.logs.lines import JSON_LINES, Format, Splitter
 from wherry.core.logs.log import LogEntry
-from wherry.core.logs.options import JsonFileOptions
+from wherry.core.logs.options import FileOptions
 from wherry.errors import ResourceExhausted, Unavailable
 
 _BATCH: Final = 256 << 10
 
 
-class JsonFileLog:
+class FileLog:
     """See the contract. ``clock`` gives nanoseconds since the epoch; it ends followers that have an ``until``."""
 
-    def __init__(self, path: str, options: JsonFileOptions, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: FileOptions,
+        clock: Callable[[], int] = time.time_ns,
+        format: Format = JSON_LINES,  # noqa: A002 - what it is
+    ) -> None:
+        self._format = format
         self._files = LogFiles(path, options)
         self._clock = clock
         self._splitters: dict[str, Splitter] = {}
@@ -47,7 +57,7 @@ class JsonFileLog:
     async def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
     ) -> AsyncIterator[LogEntry]:
-        cursor = await asyncio.to_thread(_Cursor, self._files, tail, follow)
+        cursor = await asyncio.to_thread(_Cursor, self._files, self._format, tail, follow)
         try:
             while True:
                 # Taken before reading: what is written after that is not missed.
@@ -79,7 +89,7 @@ class JsonFileLog:
         with self._guard:  # a writer that is cancelled leaves its thread behind
             splitter = self._splitters.setdefault(stream, Splitter())
             self._last_times[stream] = time_ns
-            stamp = format_time(time_ns)
+            stamp, encode = self._format.stamp(time_ns), self._format.encode
             lines = [encode(stream, stamp, line) for line in splitter.feed(data)]
             if lines:
                 self._files.append(lines)
@@ -97,8 +107,8 @@ class JsonFileLog:
         with self._guard:
             try:
                 for stream, splitter in self._splitters.items():
-                    stamp = format_time(self._last_times[stream])
-                    lines = [encode(stream, stamp, line) for line in splitter.flush()]
+                    stamp = self._format.stamp(self._last_times[stream])
+                    lines = [self._format.encode(stream, stamp, line) for line in splitter.flush()]
                     if lines:
                         self._files.append(lines)
             finally:
@@ -122,8 +132,9 @@ class JsonFileLog:
 class _Cursor:
     """A reader's place in the files. Blocks; used from one thread at a time."""
 
-    def __init__(self, files: LogFiles, tail: int | None, follow: bool) -> None:
+    def __init__(self, files: LogFiles, format: Format, tail: int | None, follow: bool) -> None:  # noqa: A002
         self._files = files
+        self._decode = format.decode
         self._file: io.BufferedIOBase | None = None
         # One who does not follow stops where the log ends now, however fast it grows.
         self._end = None if follow else files.end()
@@ -135,7 +146,7 @@ class _Cursor:
             generation, _ = self._files.end()  # before reading: a file that was in use then may have got more since
             lines = self._lines()
             if lines:
-                return [entry for entry in map(decode, lines) if entry is not None]
+                return [entry for entry in map(self._decode, lines) if entry is not None]
             if self._generation >= (generation if self._end is None else min(generation, self._end[0])):
                 return None
             self.close()

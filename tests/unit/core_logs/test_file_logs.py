@@ -1,4 +1,4 @@
-"""The json-file driver: format, cutting, rotation, crashes, readers and followers."""
+"""Logs in files, json-file and local: format, cutting, rotation, crashes, readers and followers."""
 
 import asyncio
 import gzip
@@ -13,10 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.core.logs.drivers import LogDrivers
-from wherry.core.logs.json_file import JsonFileLog
-from wherry.core.logs.lines import MAX_LINE, Splitter, decode, encode, format_time, parse_time
+from wherry.core.logs.file_log import FileLog
+from wherry.core.logs.lines import (
+    MAX_LINE,
+    Splitter,
+    decode,
+    decode_local,
+    encode,
+    encode_local,
+    format_time,
+    parse_time,
+    stamp_local,
+)
 from wherry.core.logs.log import Log, LogEntry
-from wherry.core.logs.options import JsonFileOptions, check, parse_json_file, parse_size
+from wherry.core.logs.options import FileOptions, check, parse_json_file, parse_local, parse_size
 from wherry.errors import InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
 
 SECOND = 10**9
@@ -38,11 +48,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "c" / "c-json.log"
 
 
-async def opened(path: Path, **options: str) -> JsonFileLog:
+async def opened(path: Path, **options: str) -> FileLog:
     log = await LogDrivers().open(
         "json-file", {key.replace("_", "-"): value for key, value in options.items()}, str(path)
     )
-    assert isinstance(log, JsonFileLog)
+    assert isinstance(log, FileLog)
     return log
 
 
@@ -69,7 +79,10 @@ async def test_the_file_is_dockers(path: Path) -> None:
     assert lines[0].endswith(b'"stream":"stdout","time":"2023-11-14T22:13:20.12Z"}')
     assert json.loads(lines[0])["log"] == 'a"b\\c\té\u2028\n'
     # Go replaces each bad byte by itself, also those of one cut character.
-    assert json.loads(lines[1]) == {"log": "\ufffd\ufffd\ufffdx\n", "stream": "stderr", "time": "2023-11-14T22:13:20Z"}
+    second = json.loads(lines[1])
+    assert second.pop("raw") == "/+KCeAo="  # for us: not a byte is lost
+    assert second == {"log": "\ufffd\ufffd\ufffdx\n", "stream": "stderr", "time": "2023-11-14T22:13:20Z"}
+    assert (await text(await opened(path))).endswith(b"\xff\xe2\x82x\n")
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -254,7 +267,7 @@ async def test_a_follower_that_sleeps_through_its_files_goes_on_with_the_oldest(
 
 async def test_following_ends_at_until(path: Path) -> None:
     clock = Ticks()
-    log = JsonFileLog(str(path), JsonFileOptions(), clock)
+    log = FileLog(str(path), FileOptions(), clock)
     await numbered(log, 0, 1)
     reader = log.read(follow=True, until=START + SECOND)
     assert (await anext(reader)).data == b"line 0\n"
@@ -324,7 +337,21 @@ async def test_none_keeps_nothing() -> None:
 @pytest.mark.parametrize(
     ("driver", "options", "message"),
     [
-        ("syslog", {}, "logger: no log driver named 'syslog' is registered"),
+        ("journald", {}, "logger: no log driver named 'journald' is registered"),
+        ("local", {"max-sise": "1"}, "unknown log opt 'max-sise' for local log driver"),
+        ("local", {"max-file": "0"}, "max-file cannot be less than 1"),
+        ("syslog", {"max-size": "1"}, "unknown log opt 'max-size' for syslog log driver"),
+        ("syslog", {"syslog-format": "x"}, "Invalid syslog format"),
+        ("syslog", {"syslog-facility": "nobody"}, "invalid syslog facility"),
+        ("syslog", {"syslog-facility": "24"}, "invalid syslog facility"),
+        ("syslog", {"syslog-address": "host:514"}, "syslog-address should be in form proto://address, got host:514"),
+        ("syslog", {"syslog-address": "http://x"}, "unsupported scheme: 'http'"),
+        ("syslog", {"syslog-address": "tcp+tls://x"}, "tcp+tls is not offered"),
+        ("syslog", {"syslog-address": "udp://h:port"}, "invalid syslog-address"),
+        ("syslog", {"syslog-address": "udp://:5"}, "invalid syslog-address"),
+        ("syslog", {"syslog-address": "unix://dev/log"}, "must be absolute"),
+        ("syslog", {"cache-disabled": "perhaps"}, "cache-disabled: strconv.ParseBool"),
+        ("syslog", {"cache-max-size": "lots"}, "invalid size: 'lots'"),
         ("json-file", {"max-sise": "1"}, "unknown log opt 'max-sise' for json-file log driver"),
         ("json-file", {"max-size": "lots"}, "invalid size: 'lots'"),
         ("json-file", {"max-size": "-1"}, "invalid size: '-1'"),
@@ -347,8 +374,8 @@ def test_options_are_refused_in_dockers_words(driver: str, options: dict[str, st
 
 
 def test_options() -> None:
-    assert parse_json_file({}) == JsonFileOptions(0, 1, compress=False)
-    assert parse_json_file({"max-size": "10m", "max-file": "3", "compress": "1", "labels": "a"}) == JsonFileOptions(
+    assert parse_json_file({}) == FileOptions(0, 1, compress=False)
+    assert parse_json_file({"max-size": "10m", "max-file": "3", "compress": "1", "labels": "a"}) == FileOptions(
         10_000_000, 3, compress=True
     )
     sizes = ["32", "32b", "1k", "1.5KB", "2 mb", "1GiB", "1t", "1p"]
@@ -365,12 +392,43 @@ def test_every_line_survives(data: bytes, stream: str, time_ns: int) -> None:
     entry = decode(line[:-1])
     assert entry is not None
     assert (entry.stream, entry.time_ns) == (stream, time_ns)
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        assert "\ufffd" in entry.data.decode()
-    else:
-        assert entry.data == data
+    assert entry.data == data
+
+
+@given(
+    st.binary(max_size=200).map(lambda data: data.replace(b"\n", b"")),
+    st.sampled_from([b"", b"\n"]),
+    st.sampled_from(["stdout", "stderr"]),
+    st.integers(0, 4 * 10**18),
+)
+def test_every_local_line_survives(data: bytes, end: bytes, stream: str, time_ns: int) -> None:
+    line = encode_local(stream, stamp_local(time_ns), data + end)
+    assert line.count(b"\n") == 1
+    assert decode_local(line[:-1]) == LogEntry(stream, time_ns, data + end)
+
+
+@pytest.mark.parametrize("junk", [b"", b"O", b"O12", b"X12 y", b"O1x2 y", b"O" + b"9" * 40 + b" y", b"\0" * 90])
+def test_local_lines_that_are_none(junk: bytes) -> None:
+    assert decode_local(junk) is None
+
+
+async def test_local_rotates_by_itself_and_keeps_binary(tmp_path: Path) -> None:
+    path = tmp_path / "c" / "local-logs" / "container.log"
+    log = await LogDrivers().open("local", {"max-size": "64k", "max-file": "4"}, str(path))
+    whole = b""
+    for number in range(200):
+        data = bytes(range(256)) * 4 + b"%d\n" % number
+        whole += data
+        await log.write("stdout" if number % 2 else "stderr", START + number, data)
+    assert sorted(os.listdir(path.parent)) == ["container.log", *(f"container.log.{n}.gz" for n in (1, 2, 3))]
+    assert gzip.decompress(Path(f"{path}.1.gz").read_bytes())[:1] in b"OE"
+    kept = await text(log)
+    assert whole.endswith(kept)
+    assert len(kept) > 3 * 60_000
+    assert await text(log, tail=3) == whole[-len(await text(log, tail=3)) :]
+    await log.aclose()
+    assert parse_local({}) == FileOptions(20 << 20, 5, compress=True)
+    assert parse_local({"max-file": "1"}) == FileOptions(20 << 20, 1, compress=False)
 
 
 _LONG = st.builds(lambda data, count: data * count, st.binary(min_size=1, max_size=20), st.integers(1_000, 3_000))
@@ -394,7 +452,7 @@ def test_times_of_other_writers() -> None:
 def test_compressed_files_are_gzip(path: Path) -> None:
     from wherry.core.logs.files import LogFiles
 
-    files = LogFiles(str(path), JsonFileOptions(100, 2, compress=True))
+    files = LogFiles(str(path), FileOptions(100, 2, compress=True))
     files.append([b"x" * 99 + b"\n"])
     files.append([b"y\n"])
     files.close()
