@@ -1,6 +1,7 @@
 """Health checks by the docker CLI, of both kinds of container: commands, shells, modules, events, a killed engine."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.linux_images import busybox_context
 from tests.zig import compile_wasm
 
 QUICK = ("--health-interval", "20ms", "--health-retries", "2", "--health-timeout", "5s")
+HTTP = Path(__file__).resolve().parents[2] / "examples/http"
 GUEST = """
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +50,8 @@ def start(docker: Any, images: None) -> Any:
     made: list[str] = []
 
     def started(*words: object) -> str:
-        made.append(docker("run", "-d", "--network", "none", *words))
+        network = () if "--network" in words else ("--network", "none")
+        made.append(docker("run", "-d", *network, *words))
         return made[-1]
 
     yield started
@@ -93,6 +96,27 @@ def test_a_wasm_container_by_a_module_of_its_own(docker: Any, start: Any) -> Non
     assert sick["Log"][-1]["Output"] == "Health check exceeded timeout (0.05s)"
     missing = start(*QUICK, "--health-cmd", "/nope.wasm", "guest")
     assert becomes(docker, missing, "unhealthy")["Log"][-1]["ExitCode"] == 127
+
+
+def test_a_wasm_server_is_asked_from_outside(docker: Any, start: Any, tmp_path: Path) -> None:
+    compile_wasm(HTTP / "server.c", tmp_path / "server.wasm", "-O1", "-s")
+    shutil.copy(HTTP / "Dockerfile", tmp_path)
+    docker("build", "-q", "-t", "http", tmp_path)
+    quick = ("--health-interval", "20ms", "--health-retries", "2")
+    label = ("--label", "dev.wherry.healthcheck.http=/")
+    well = start("--network", "bridge", "-p", "127.0.0.1::80", *quick, *label, "http")
+    assert becomes(docker, well, "healthy")["Log"][-1]["Output"].endswith(":80/: 200 OK")
+    sick = start("--network", "bridge", *quick, "--label", "dev.wherry.healthcheck.http=:80/nothing", "http")
+    assert ": 404 " in becomes(docker, sick, "unhealthy")["Log"][-1]["Output"]
+    joined = start(
+        "--network", f"container:{well}", *quick, "--label", "dev.wherry.healthcheck.http=:80/", "guest", "x"
+    )
+    assert docker("inspect", joined, "--format", "{{.State.Health.Status}}") in ("starting", "healthy", "unhealthy")
+    cut_off = start(*quick, *label, "http")
+    assert "is on no network" in becomes(docker, cut_off, "unhealthy")["Log"][-1]["Output"]
+    assert docker("inspect", start("--no-healthcheck", *label, "http"), "--format", "{{json .State.Health}}") == "null"
+    said = docker.fails("create", "--label", "dev.wherry.healthcheck.http=nonsense", "http")
+    assert "it is /path or :PORT/path" in said
 
 
 def test_no_check_where_none_is_wanted(docker: Any, start: Any) -> None:

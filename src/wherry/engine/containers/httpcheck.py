@@ -4,6 +4,7 @@ A WASM container has no shell and no curl to look at itself with; the label says
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ async def ask(address: str, target: HttpTarget) -> tuple[int, str]:
     try:
         reader, writer = await asyncio.open_connection(address, target.port, limit=_LONGEST_LINE)
     except OSError as error:
-        return 1, f"GET {url}: {(error.strerror or 'cannot connect').lower()}"
+        return 1, f"GET {url}: {_reason(error)}"
     try:
         head = f"GET {target.path} HTTP/1.1\r\nHost: {address}:{target.port}\r\nUser-Agent: wherry-healthcheck\r\n"
         writer.write(f"{head}Accept: */*\r\nConnection: close\r\n\r\n".encode())
@@ -71,3 +72,8 @@ async def ask(address: str, target: HttpTarget) -> tuple[int, str]:
         return 1, f"GET {url}: the answer is no HTTP: {line[:80]!r}"
     status = int(match[1])
     return int(not 200 <= status < 400), f"GET {url}: {status} {(match[2] or b'').decode()}".rstrip()
+
+
+def _reason(error: OSError) -> str:
+    """asyncio's own words have the address once more."""
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "cannot connect"
