@@ -1,7 +1,7 @@
 """Logs in memory, by path: what is written can be read while it grows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from wherry.core.logs.log import LogEntry
 from wherry.errors import InvalidArgument
@@ -23,14 +23,14 @@ class MemoryLog:
 
     async def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
+    ) -> AsyncIterator[Sequence[LogEntry]]:
         index = 0 if tail is None else max(len(self.entries) - tail, 0)
         while True:
             while index < len(self.entries):
                 entry = self.entries[index]
                 index += 1
                 if entry.time_ns >= since and (not until or entry.time_ns <= until):
-                    yield entry
+                    yield [entry]
             if not follow or not self.open:
                 return
             async with self._changed:

@@ -86,7 +86,7 @@ async def create(containers: Containers, image: str, *words: str, **more: object
 
 
 async def logged(containers: Containers, ref: str) -> list[tuple[str, bytes]]:
-    return [chunk async for chunk in await containers.logs(ref, LogQuery())]
+    return [chunk async for batch in await containers.logs(ref, LogQuery()) for chunk in batch]
 
 
 async def test_output_exit_code_and_log(world: World, image: str) -> None:

@@ -108,12 +108,6 @@ def test_a_wasm_server_is_asked_from_outside(docker: Any, start: Any, tmp_path: 
     assert becomes(docker, well, "healthy")["Log"][-1]["Output"].endswith(":80/: 200 OK")
     sick = start("--network", "bridge", *quick, "--label", "dev.wherry.healthcheck.http=:80/nothing", "http")
     assert ": 404 " in becomes(docker, sick, "unhealthy")["Log"][-1]["Output"]
-    joined = start(
-        "--network", f"container:{well}", *quick, "--label", "dev.wherry.healthcheck.http=:80/", "guest", "x"
-    )
-    assert docker("inspect", joined, "--format", "{{.State.Health.Status}}") in ("starting", "healthy", "unhealthy")
-    cut_off = start(*quick, *label, "http")
-    assert "is on no network" in becomes(docker, cut_off, "unhealthy")["Log"][-1]["Output"]
     assert docker("inspect", start("--no-healthcheck", *label, "http"), "--format", "{{json .State.Health}}") == "null"
     said = docker.fails("create", "--label", "dev.wherry.healthcheck.http=nonsense", "http")
     assert "it is /path or :PORT/path" in said

@@ -57,7 +57,13 @@ async def opened(path: Path, **options: str) -> FileLog:
 
 
 async def entries(log: Log, **query: int | bool | None) -> list[LogEntry]:
-    return [entry async for entry in log.read(**query)]  # type: ignore[arg-type]
+    return [entry async for batch in log.read(**query) for entry in batch]  # type: ignore[arg-type]
+
+
+async def one_by_one(log: Log, **query: int | bool | None) -> AsyncIterator[LogEntry]:
+    async for batch in log.read(**query):  # type: ignore[arg-type]
+        for entry in batch:
+            yield entry
 
 
 async def text(log: Log, **query: int | bool | None) -> bytes:
@@ -229,7 +235,7 @@ async def test_lines_that_are_none_are_passed_over(path: Path, junk: bytes) -> N
 async def test_followers_see_everything_also_across_rotations(path: Path) -> None:
     log = await opened(path, max_size="2k", max_file="50")
     await numbered(log, 0, 5)
-    followers = [log.read(follow=True) for _ in range(3)] + [log.read(follow=True, tail=2)]
+    followers = [one_by_one(log, follow=True) for _ in range(3)] + [one_by_one(log, follow=True, tail=2)]
     seen: list[list[bytes]] = [[] for _ in followers]
 
     async def follow(reader: AsyncIterator[LogEntry], into: list[bytes]) -> None:
@@ -253,7 +259,7 @@ async def test_followers_see_everything_also_across_rotations(path: Path) -> Non
 async def test_a_follower_that_sleeps_through_its_files_goes_on_with_the_oldest(path: Path) -> None:
     log = await opened(path, max_size="1k", max_file="2")
     await numbered(log, 0, 1)
-    reader = log.read(follow=True)
+    reader = one_by_one(log, follow=True)
     assert (await anext(reader)).data == b"line 0\n"
     await numbered(log, 1, 200)
     await log.aclose()
@@ -269,7 +275,7 @@ async def test_following_ends_at_until(path: Path) -> None:
     clock = Ticks()
     log = FileLog(str(path), FileOptions(), clock)
     await numbered(log, 0, 1)
-    reader = log.read(follow=True, until=START + SECOND)
+    reader = one_by_one(log, follow=True, until=START + SECOND)
     assert (await anext(reader)).data == b"line 0\n"
     waiting = asyncio.ensure_future(anext(reader, None))
     await numbered(log, 1, 2)
@@ -287,7 +293,7 @@ async def test_following_ends_at_until(path: Path) -> None:
 async def test_reading_without_following_ends_though_writing_goes_on(path: Path) -> None:
     log = await opened(path, max_size="1k", max_file="9")
     await numbered(log, 0, 30)
-    reader = log.read()
+    reader = one_by_one(log)
     first = await anext(reader)
     await numbered(log, 30, 60)
     rest = [entry.data async for entry in reader]

@@ -29,7 +29,7 @@ async def run(containers: Containers, *words: str, **more: Any) -> tuple[str, in
 
 
 async def output(containers: Containers, ref: str) -> list[tuple[str, bytes]]:
-    return [chunk async for chunk in await containers.logs(ref, LogQuery())]
+    return [chunk async for batch in await containers.logs(ref, LogQuery()) for chunk in batch]
 
 
 async def test_a_container_runs_and_its_record_tells_of_it(world: World) -> None:

@@ -107,7 +107,7 @@ async def test_logs_by_stream_time_and_detail(world: World) -> None:
         await (await containers.wait("boat"))
 
         async def text(query: LogQuery) -> bytes:
-            return b"".join([data async for _, data in await containers.logs("boat", query)])
+            return b"".join([data async for batch in await containers.logs("boat", query) for _, data in batch])
 
         assert await text(LogQuery(stderr=False)) == b"out\n"
         assert await text(LogQuery(stdout=False, details=True)) == b"B=2,a=1 err\n"
@@ -121,7 +121,7 @@ async def test_logs_are_followed_to_the_end_of_the_run(world: World) -> None:
         await made(containers, "boat", "ready")
         await containers.start("boat")
         followed = await containers.logs("boat", LogQuery(follow=True))
-        assert await anext(followed) == ("stdout", b"ready\n")
+        assert await anext(followed) == [("stdout", b"ready\n")]
         await containers.kill("boat")
         async with asyncio.timeout(5):
             assert [chunk async for chunk in followed] == []

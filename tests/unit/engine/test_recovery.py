@@ -26,7 +26,7 @@ async def state(containers: Containers, ref: str) -> dict[str, Any]:
 
 
 async def logged(containers: Containers, ref: str) -> bytes:
-    return b"".join([data async for _, data in await containers.logs(ref, LogQuery())])
+    return b"".join([data async for batch in await containers.logs(ref, LogQuery()) for _, data in batch])
 
 
 async def test_a_container_goes_on_while_the_engine_is_away(world: World, tasks: FakeTasks) -> None:

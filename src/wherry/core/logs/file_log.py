@@ -8,7 +8,7 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from wherry.core.logs.files import LogFiles, read_lines
@@ -56,18 +56,18 @@ class FileLog:
 
     async def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
+    ) -> AsyncIterator[Sequence[LogEntry]]:
         cursor = await asyncio.to_thread(_Cursor, self._files, self._format, tail, follow)
         try:
             while True:
                 # Taken before reading: what is written after that is not missed.
                 changed, closed = self._changed, self._closed
                 entries = await asyncio.to_thread(cursor.entries)
-                for entry in entries or ():
-                    if until and entry.time_ns > until:
-                        return
-                    if entry.time_ns >= since:
-                        yield entry
+                batch, over = _between(entries or (), since, until)
+                if batch:
+                    yield batch
+                if over:
+                    return
                 if entries is None and (not follow or closed or not await self._more(changed, until)):
                     return
         finally:
@@ -127,6 +127,15 @@ class FileLog:
         except TimeoutError:
             return False
         return True
+
+
+def _between(entries: Sequence[LogEntry], since: int, until: int) -> tuple[Sequence[LogEntry], bool]:
+    """Those from ``since`` to ``until``, and whether one came that is later."""
+    if until:
+        for index, entry in enumerate(entries):
+            if entry.time_ns > until:
+                return _between(entries[:index], since, 0)[0], True
+    return ([entry for entry in entries if entry.time_ns >= since] if since else entries), False
 
 
 class _Cursor:

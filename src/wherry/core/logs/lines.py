@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from wherry.core.logs.log import LogEntry
@@ -120,14 +121,25 @@ def format_time(time_ns: int) -> bytes:
 
 def parse_time(text: str) -> int:
     """Nanoseconds since the epoch. ValueError."""
+    seconds, _, fraction = text.partition(".")
+    if fraction.endswith("Z") and fraction.isascii() and fraction[:-1].isdigit():  # as we write it
+        return _seconds(f"{seconds}Z") * _SECOND + int(fraction[:-1][:9].ljust(9, "0"))
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return _seconds(text) * _SECOND + int((match[7] or "").ljust(9, "0"))
+
+
+@lru_cache(maxsize=128)
+def _seconds(text: str) -> int:
+    """The whole seconds of a time; those of one second have the same."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError(text)
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     offset = int(match[9] or 0) * 3600 + int(match[10] or 0) * 60
-    seconds = int(moment.timestamp()) - (offset if match[8] == "+" else -offset)
-    return seconds * _SECOND + int((match[7] or "").ljust(9, "0"))
+    return int(moment.timestamp()) - (offset if match[8] == "+" else -offset)
 
 
 def _parts(line: bytes, size: int) -> Iterator[bytes]:

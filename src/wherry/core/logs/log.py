@@ -1,6 +1,6 @@
 """The contract of logs: a container's output kept, read back, followed. Drivers lie beside this file."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,9 +31,10 @@ class Log(Protocol):
 
     def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
-        """Entries, oldest first: of the last ``tail`` (None is all) those from ``since`` to ``until`` (nanoseconds
-        since the epoch, 0 is unlimited); with ``follow`` also those to come, until ``until`` or `aclose`.
+    ) -> AsyncIterator[Sequence[LogEntry]]:
+        """Entries, oldest first, as many at a time as there are without waiting: of the last ``tail`` (None is all)
+        those from ``since`` to ``until`` (nanoseconds since the epoch, 0 is unlimited); with ``follow`` also those to
+        come, until ``until`` or `aclose`.
 
         Unimplemented: the driver keeps nothing. The iterator has ``aclose``; a follower that falls behind so far that
         its file was rotated away goes on with the oldest there is.

@@ -1,6 +1,6 @@
 """The driver that keeps nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from wherry.core.logs.log import LogEntry
 from wherry.errors import Unimplemented
@@ -17,7 +17,7 @@ class NoLog:
 
     def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
+    ) -> AsyncIterator[Sequence[LogEntry]]:
         raise Unimplemented("configured logging driver does not support reading")
 
     async def aclose(self) -> None:

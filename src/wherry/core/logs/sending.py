@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from wherry.core.logs.lines import Splitter
@@ -52,7 +52,7 @@ class SyslogLog:
 
     def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
+    ) -> AsyncIterator[Sequence[LogEntry]]:
         return self._kept.read(since=since, until=until, tail=tail, follow=follow)
 
     async def aclose(self) -> None:

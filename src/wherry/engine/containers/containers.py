@@ -21,7 +21,7 @@ from wherry.engine.containers.creation import Creation
 from wherry.engine.containers.files import Files
 from wherry.engine.containers.launch import Launcher, find_module
 from wherry.engine.containers.live import Live
-from wherry.engine.containers.logbook import Logbook, LogQuery
+from wherry.engine.containers.logbook import Batch, Logbook, LogQuery
 from wherry.engine.containers.membership import Membership
 from wherry.engine.containers.probes import Probes
 from wherry.engine.containers.recovery import Recovery
@@ -304,8 +304,8 @@ class Containers:
         """Registers now; awaiting what it returns gives ``{"StatusCode": n}`` with ``"Error"`` where there is one."""
         return self.registry.get(ref).wait(condition)
 
-    async def logs(self, ref: str, query: LogQuery) -> AsyncIterator[tuple[str, bytes]]:
-        """``await`` it (that raises what is wrong), then iterate: ``("stdout" | "stderr", bytes)``."""
+    async def logs(self, ref: str, query: LogQuery) -> AsyncIterator[Batch]:
+        """``await`` it (that raises what is wrong), then iterate: lists of ``("stdout" | "stderr", bytes)``."""
         return await self._logbook.read(self.registry.get(ref).record, query)
 
     async def is_tty(self, ref: str) -> bool:

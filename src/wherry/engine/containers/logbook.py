@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,9 @@ from wherry.engine.containers.removal import container_folder
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339_fixed
 from wherry.errors import Unimplemented
+
+Batch = list[tuple[str, bytes]]
+"""Streams' names and bytes, a line each."""
 
 _FIELD: Final = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 
@@ -69,8 +72,11 @@ class Logbook:
         options = {**config["Config"], "tag": _tag(record)} if config["Type"] == "syslog" else config["Config"]
         return await self._logs.open(config["Type"], options, self._file(record), strict=strict)
 
-    async def read(self, record: Record, query: LogQuery) -> AsyncIterator[tuple[str, bytes]]:
-        """``await`` it, then iterate. Unimplemented: the driver keeps nothing."""
+    async def read(self, record: Record, query: LogQuery) -> AsyncIterator[Batch]:
+        """``await`` it, then iterate: what is there without waiting comes together.
+
+        Unimplemented: the driver keeps nothing.
+        """
         log = self._open.get(record.id)
         mine = log is None
         if log is None:
@@ -83,23 +89,37 @@ class Logbook:
         query = LogQuery(stdout=options.stdout, stderr=options.stderr, until=until)
         # A container without a log is attached to all the same.
         with contextlib.suppress(Unimplemented):
-            async for chunk in await self.read(record, query):
-                yield chunk
+            async for batch in await self.read(record, query):
+                for chunk in batch:
+                    yield chunk
 
 
 async def _rendered(
-    entries: AsyncIterator[LogEntry], record: Record, query: LogQuery, owned: Log | None
-) -> AsyncIterator[tuple[str, bytes]]:
+    batches: AsyncIterator[Sequence[LogEntry]], record: Record, query: LogQuery, owned: Log | None
+) -> AsyncIterator[Batch]:
     wanted = {name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked}
     details = _details(record) if query.details else b""
     try:
-        async for entry in entries:
-            if entry.stream in wanted:
-                stamp = f"{rfc3339_fixed(entry.time_ns)} ".encode() if query.timestamps else b""
-                yield entry.stream, stamp + details + entry.data
+        async for entries in batches:
+            found = [entry for entry in entries if entry.stream in wanted]
+            if not found:
+                continue
+            if query.timestamps or details:
+                stamp = _stamp if query.timestamps else _no_stamp
+                yield [(entry.stream, stamp(entry) + details + entry.data) for entry in found]
+            else:
+                yield [(entry.stream, entry.data) for entry in found]
     finally:
         if owned is not None:
             await owned.aclose()
+
+
+def _stamp(entry: LogEntry) -> bytes:
+    return f"{rfc3339_fixed(entry.time_ns)} ".encode()
+
+
+def _no_stamp(entry: LogEntry) -> bytes:
+    return b""
 
 
 def _tag(record: Record) -> str:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from wherry.engine.attach import AttachOptions
 from wherry.engine.containers.containers import Containers, LogQuery
+from wherry.engine.containers.logbook import Batch
 from wherry.errors import InvalidArgument
 from wherry.server.call import ApiRoute, Call, closing
 from wherry.server.hijack import stream_type, take_over
@@ -61,8 +62,8 @@ class StreamRoutes:
         output = await self._containers.logs(ref, wanted)
         async with closing(output):
             response = await call.stream(stream_type(call.version, tty=tty))
-            async for stream, data in output:
-                await response.write(data if tty else stdcopy.encode(stdcopy.STREAMS[stream], data))
+            async for batch in output:
+                await response.write(_framed(batch, tty=tty))
         return response
 
     async def stats(self, call: Call) -> web.StreamResponse:
@@ -71,6 +72,12 @@ class StreamRoutes:
             call["ref"], stream=query.flag("stream", default=True), one_shot=query.flag("one-shot")
         )
         return await call.lines(figures)
+
+
+def _framed(batch: Batch, *, tty: bool) -> bytes:
+    if tty:
+        return b"".join(data for _, data in batch)
+    return b"".join([stdcopy.encode(stdcopy.STREAMS[stream], data) for stream, data in batch])
 
 
 def _tail(text: str) -> int | None:
