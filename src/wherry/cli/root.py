@@ -113,6 +113,7 @@ ROOT = {
     },
     **{name: Entry(name, "", section=_IMAGES) for name in ("history", "login", "pull", "push", "rmi", "save", "tag")},
     "load": Entry("save", "", "load", _IMAGES),
+    "sbom": Entry("sbom", "", section=_IMAGES),
     "import": Entry("makings", "", "import_", _IMAGES),
     "logout": Entry("login", "", "logout", _IMAGES),
     **{name: Entry(name, "", section=_ENGINE) for name in ("events", "info", "version", "completion")},

@@ -14,6 +14,7 @@ from wherry.engine.events import Events
 from wherry.engine.exec import Execs
 from wherry.engine.images import Images
 from wherry.engine.makings import Makings
+from wherry.engine.module_sbom import Sboms
 from wherry.engine.pulls import Pulls
 from wherry.engine.pushes import Pushes
 from wherry.engine.registries import Registries
@@ -45,6 +46,7 @@ class Engine:
         self.registries = Registries(services)
         self.builds = Builds(services, self.images, self.pulls, TaskStepRunner(services, self.containers.sandboxes))
         self.checks = Checks(services)
+        self.sboms = Sboms(services, self.images)
         self.system = System(services, self.containers, self.images, self.events)
 
     async def __aenter__(self) -> Self:

@@ -24,7 +24,7 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *StreamRoutes(engine.containers).table(),
         *ArchiveRoutes(engine.containers).table(),
         *ExecRoutes(engine.exec).table(),
-        *ImageRoutes(engine.images).table(),
+        *ImageRoutes(engine.images, engine.sboms).table(),
         *MakingRoutes(engine.makings).table(),
         *RegistryRoutes(engine.pulls, engine.pushes, engine.registries, engine.makings).table(),
         *BuildRoutes(engine.builds).table(),

@@ -1,11 +1,13 @@
-"""Images: listing, inspection, names, removal; loading and saving. ``raw`` and ``module`` are wherry's own."""
+"""Images: listing, inspection, names, removal; loading and saving. ``raw``, ``module``, ``sbom`` are wherry's own."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from wherry.engine.images import Images
+from wherry.engine.module_sbom import Sboms
 from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun, done
@@ -19,8 +21,9 @@ _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
 class ImageRoutes:
     """The handlers of ``/images``."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, sboms: Sboms) -> None:
         self._images = images
+        self._sboms = sboms
 
     def table(self) -> Sequence[ApiRoute]:
         """Fixed paths first: an image may be called ``get``, but not here."""
@@ -34,6 +37,7 @@ class ImageRoutes:
             Route("GET", "/images/{name*}/get", self.save, Kind.STREAM),
             Route("GET", "/images/{name*}/raw", self.raw),
             Route("GET", "/images/{name*}/module", self.module, Kind.STREAM),
+            Route("GET", "/images/{name*}/sbom", self.sbom),
             Route("POST", "/images/{name*}/tag", self.tag),
             Route("DELETE", "/images/{name*}", self.remove),
         )
@@ -74,6 +78,14 @@ class ImageRoutes:
     async def module(self, call: Call) -> web.StreamResponse:
         module = await self._images.module(call["name"], call.query.text("platform"))
         return web.FileResponse(module.path, headers={**HEADERS, "Content-Type": "application/wasm"})
+
+    async def sbom(self, call: Call) -> web.StreamResponse:
+        query = call.query
+        document, kind = await self._sboms.document(
+            call["name"], query.text("format") or "spdx", query.text("platform")
+        )
+        body = json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return web.Response(body=body, headers={**HEADERS, "Content-Type": kind})
 
     async def load(self, call: Call) -> web.StreamResponse:
         loading = self._images.loading(chunks(call.request), quiet=call.query.flag("quiet"))
