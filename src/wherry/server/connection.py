@@ -8,6 +8,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ LONGEST_LINE = 256 << 10
 """Bytes of a request line or header: a build's arguments and labels all lie in its query."""
 _MAX_EARLY = 1 << 20
 _HEAD_END = b"\r\n\r\n"
+_WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*(\r\n|$)")
 
 
 class UpgradeSplitter:
@@ -45,8 +47,8 @@ class UpgradeSplitter:
             if end < 0:
                 return data
             head = data[:end].lower()
-            if b"\r\nupgrade:" not in head:
-                return data
+            if b"\r\nupgrade:" not in head or _WEBSOCKET.search(head):
+                return data  # a WebSocket client sends nothing until it is answered, and aiohttp speaks its protocol
             self.upgrading = True
             end += len(_HEAD_END)
             self._body_left = _content_length(head)

@@ -115,9 +115,17 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_what_is_not_offered_yet_is_said() -> None:
-    for host in ({"Links": ["x"]}, {"PidMode": "container:x"}):
-        with pytest.raises(Unimplemented):
-            host_config(host)
+    with pytest.raises(Unimplemented):
+        host_config({"PidMode": "container:x"})
+
+
+@pytest.mark.parametrize("link", ["", ":a", "a:b:c", "a b", "a:"])
+def test_a_link_is_a_name_and_an_alias(link: str) -> None:
+    if link == "a:":
+        assert host_config({"Links": [link]})["Links"] == [link]
+        return
+    with pytest.raises(InvalidArgument, match="bad format for links"):
+        host_config({"Links": [link]})
 
 
 _anything = st.recursive(

@@ -180,7 +180,7 @@ def test_which_networks_a_container_is_in() -> None:
     ):
         with pytest.raises((InvalidArgument, PermissionDenied)):
             settings.attachments({"NetworkMode": mode}, config)
-    for nonsense in ({"Links": ["a"]}, {"IPAMConfig": {"IPv4Address": "x"}}, {"IPAMConfig": {"IPv6Address": "::1"}},
+    for nonsense in ({"Links": ["a:b:c"]}, {"IPAMConfig": {"IPv4Address": "x"}}, {"IPAMConfig": {"IPv6Address": "::1"}},
                      {"MacAddress": "zz:42:00:00:00:01"}, {"Aliases": "x"}, [], 5):  # fmt: skip
         with pytest.raises((InvalidArgument, Unimplemented)):
             settings.endpoints_config({"EndpointsConfig": {"a": nonsense}} if nonsense else 5)

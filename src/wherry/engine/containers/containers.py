@@ -204,7 +204,7 @@ class Containers:
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """Conflict when it runs and is not forced. Its anonymous ``volumes`` go with it if that is wanted."""
         if link:
-            raise InvalidArgument("links between containers are not offered: there is none to remove")
+            raise InvalidArgument("a link goes with its container: there is none to be removed by itself")
         await self.whole(self._control.remove(self.registry.get(ref), ref, force=force, volumes=volumes))
 
     async def prune(self, filters: Filters) -> Json:

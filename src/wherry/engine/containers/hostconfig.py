@@ -15,6 +15,7 @@ from wherry.engine.document import (
     is_text_map,
     is_texts,
 )
+from wherry.engine.networks import links
 from wherry.engine.networks.files import check_dns, extra_hosts
 from wherry.engine.networks.settings import mode_of
 from wherry.engine.restart import RestartPolicy
@@ -88,17 +89,12 @@ HOST_CONFIG: Final[dict[str, tuple[Form, Any]]] = {
     **RESOURCES,
 }
 _LEAST_MEMORY: Final = 512 << 10
-_NOT_YET: Final[dict[str, str]] = {
-    "Links": "--link",
-}
 
 
 def host_config(document: Any) -> dict[str, Any]:
-    """InvalidArgument tells what is wrong; Unimplemented names what is not offered yet."""
+    """InvalidArgument tells what is wrong; Unimplemented names what is not offered."""
     host = checked(document or {}, HOST_CONFIG, "host configuration")
-    for field, option in _NOT_YET.items():
-        if host[field]:
-            raise Unimplemented(f"{option} is not offered yet")
+    links.check(host["Links"])
     host["RestartPolicy"] = policy = RestartPolicy.from_json(host["RestartPolicy"]).to_json()
     if host["AutoRemove"] and policy["Name"] != "no":
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")

@@ -3,20 +3,24 @@
 from collections.abc import Iterator, Sequence
 
 from wherry.core.networks.network import Endpoint
+from wherry.engine.networks.links import Links
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.networks.request import PREDEFINED
 
 
 class NeighbourNames:
-    """Driver of `Names` for one container. ``servers`` are those that its options or its host name."""
+    """Driver of `Names` for one container. ``servers`` are those that its options or its host name; ``links`` are names
+    that only it knows."""
 
-    def __init__(self, registry: NetworkRegistry, container: str, servers: Sequence[str]) -> None:
+    def __init__(self, registry: NetworkRegistry, container: str, servers: Sequence[str], links: Links) -> None:
         self._registry = registry
         self._container = container
         self._servers = servers
+        self._links = links
 
     def addresses(self, name: str) -> Sequence[str] | None:
         """See `Names.addresses`. The network's own name may follow: ``web.front``."""
+        name = self._links.get(name, name)
         found = [
             endpoint.address
             for network, endpoint in self._neighbours()

@@ -15,7 +15,7 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 
 from wherry.core.networks.network import Endpoint, Network, NetworkDriver
-from wherry.engine.networks import files, ports, settings, views
+from wherry.engine.networks import files, links, ports, settings, views
 from wherry.engine.networks.demand import wants_network
 from wherry.engine.networks.names import NeighbourNames, names_of
 from wherry.engine.networks.registry import NetworkRegistry
@@ -153,7 +153,8 @@ class Sandboxes:
         """Have a resolver in it, where names are to be known, or where nobody else could be asked."""
         servers = await asyncio.to_thread(_host_servers)
         if _is_answered(record, [network for network, _ in attached], servers):
-            names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or servers)
+            own = links.links_of(record.host_config, record.networks)
+            names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or servers, own)
             await self._services.namespaces.answer(record.id, names, again=again)
 
     def holds(self, container: str) -> bool:
@@ -313,6 +314,9 @@ class Sandboxes:
         name = config["Hostname"]
         full = f"{name}.{config['Domainname']} {name}" if config["Domainname"] else name
         own = [(endpoint.address, full) for _, endpoint in attached if endpoint.address]
+        for network, _ in attached:
+            if network.name in PREDEFINED:
+                own += links.lines(links.links_of(host, record.networks), self._registry.members(network.id))
         gateway = next((endpoint.gateway for _, endpoint in attached if endpoint.gateway), "")
         extra = files.extra_hosts(host["ExtraHosts"] or ())
         hosts = files.hosts(extra, own, gateway)

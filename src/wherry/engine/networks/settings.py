@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from wherry.engine.document import Form, checked, is_number, is_object, is_text, is_text_map, is_texts
+from wherry.engine.networks import links
 from wherry.engine.networks.request import BRIDGE, HOST, NONE, PREDEFINED
 from wherry.errors import InvalidArgument, PermissionDenied, Unimplemented
 
@@ -35,10 +36,9 @@ def endpoints_config(networking: Any) -> dict[str, dict[str, Any]]:
 
 
 def settings(document: Any) -> dict[str, Any]:
-    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 addresses, links."""
+    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 addresses."""
     found = checked(document or {}, ENDPOINT, "endpoint settings")
-    if found["Links"]:
-        raise Unimplemented("links between containers are not offered: put them on one network, names resolve there")
+    links.check(found["Links"])
     if found["IPAMConfig"]:
         ipam = checked(found["IPAMConfig"], _IPAM, "endpoint settings")
         if ipam["IPv6Address"]:

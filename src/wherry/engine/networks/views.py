@@ -84,7 +84,7 @@ def endpoint_settings(wanted: Mapping[str, Any], endpoint: Endpoint | None, netw
     """One of NetworkSettings.Networks."""
     return {
         "IPAMConfig": wanted.get("IPAMConfig"),
-        "Links": None,
+        "Links": wanted.get("Links"),
         "Aliases": wanted.get("Aliases"),
         "MacAddress": endpoint.mac if endpoint else wanted.get("MacAddress", ""),
         "DriverOpts": wanted.get("DriverOpts"),

@@ -8,6 +8,7 @@ from wherry.engine.attach import AttachOptions
 from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.engine.containers.logbook import Batch
 from wherry.errors import InvalidArgument
+from wherry.server import websocket
 from wherry.server.call import ApiRoute, Call, closing
 from wherry.server.hijack import stream_type, take_over
 from wherry.server.router import Kind, Route
@@ -27,21 +28,17 @@ class StreamRoutes:
     def table(self) -> Sequence[ApiRoute]:
         return (
             Route("POST", "/containers/{ref}/attach", self.attach),
+            Route("GET", "/containers/{ref}/attach/ws", self.attach_websocket, Kind.STREAM),
             Route("GET", "/containers/{ref}/logs", self.logs, Kind.STREAM),
             Route("GET", "/containers/{ref}/stats", self.stats, Kind.STREAM),
         )
 
     async def attach(self, call: Call) -> web.StreamResponse:
-        query = call.query
-        options = AttachOptions(
-            stdin=query.flag("stdin"),
-            stdout=query.flag("stdout"),
-            stderr=query.flag("stderr"),
-            stream=query.flag("stream"),
-            logs=query.flag("logs"),
-            detach_keys=detach_keys(query.text("detachKeys")),
-        )
-        return await take_over(call, await self._containers.attach(call["ref"], options))
+        return await take_over(call, await self._containers.attach(call["ref"], _attach_options(call)))
+
+    async def attach_websocket(self, call: Call) -> web.StreamResponse:
+        websocket.check_handshake(call)
+        return await websocket.join(call, await self._containers.attach(call["ref"], _attach_options(call)))
 
     async def logs(self, call: Call) -> web.StreamResponse:
         query = call.query
@@ -78,6 +75,18 @@ def _framed(batch: Batch, *, tty: bool) -> bytes:
     if tty:
         return b"".join(data for _, data in batch)
     return b"".join([stdcopy.encode(stdcopy.STREAMS[stream], data) for stream, data in batch])
+
+
+def _attach_options(call: Call) -> AttachOptions:
+    query = call.query
+    return AttachOptions(
+        stdin=query.flag("stdin"),
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        stream=query.flag("stream"),
+        logs=query.flag("logs"),
+        detach_keys=detach_keys(query.text("detachKeys")),
+    )
 
 
 def _tail(text: str) -> int | None:
