@@ -7,7 +7,7 @@ import ctypes
 
 from wherry.linux.syscalls import syscall
 
-_SET_MODE_FILTER = 1
+SET_MODE_FILTER = 1
 _INSTRUCTION = 8
 """Bytes."""
 
@@ -20,4 +20,4 @@ def install(program: bytes) -> None:
     """Confine the calling process (one thread, no_new_privs set) to ``program`` for ever."""
     buffer = ctypes.create_string_buffer(program, len(program))
     header = _Program(len(program) // _INSTRUCTION, ctypes.addressof(buffer))
-    syscall("seccomp", ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(0), ctypes.byref(header))
+    syscall("seccomp", ctypes.c_uint(SET_MODE_FILTER), ctypes.c_uint(0), ctypes.byref(header))

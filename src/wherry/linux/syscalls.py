@@ -167,6 +167,7 @@ X86_64: Mapping[str, int] = {
     "unshare": 272,
     "userfaultfd": 323,
     "utimensat": 280,
+    "wait4": 61,
     "write": 1,
     "writev": 20,
 }
@@ -320,6 +321,7 @@ AARCH64: Mapping[str, int] = {
     "unshare": 97,
     "userfaultfd": 282,
     "utimensat": 88,
+    "wait4": 260,
     "write": 64,
     "writev": 66,
 }

@@ -19,6 +19,10 @@ KEPT_CAPABILITIES = FILE_CAPABILITIES | SOCKET_CAPABILITIES
 """A guest can use no other."""
 
 
+HTTP_ANNOTATION = "dev.wherry.http"
+"""``wagi``: the container's module answers HTTP requests. What else there is to say: wagi/settings.py."""
+
+
 class RootMount(Record):
     """One mount that makes the rootfs; ``target`` is relative to it."""
 
@@ -43,7 +47,7 @@ class Sandbox(Record):
     to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``fuel`` the units it
     may use, or 0 where nobody counts them; ``sockets`` what it may do with them, None for no network at all;
     ``sysctls`` the kernel parameters of its network, names and values; ``refused`` are host functions that it may not
-    use, as wasm/grants.py has them."""
+    use, as wasm/grants.py has them; ``http`` what its server of HTTP is told, as wagi/plan.py has it, () for none."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]
@@ -56,6 +60,7 @@ class Sandbox(Record):
     fuel: int = 0
     sysctls: tuple[tuple[str, str], ...] = ()
     refused: tuple[str, ...] = ()
+    http: tuple[Any, ...] = ()
     sockets: SocketPolicy | None = None  # the last: `pack` and `unpack` count on it
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from wherry.shim.wagi.front import Front
+
 _CANNOT_RUN = 126
 _NO_CORE = 1
 """Bytes: less than a core has, and unlike 0 it keeps the kernel from a core_pattern that is a program, too: core(5)."""
@@ -66,7 +68,7 @@ class Cradle(Record):
 
 class Birth(Record):
     """What it becomes: its place, its command, its program, its stdio, the file that its meter counts in, the
-    cgroup.procs files to join, and the network namespace, or -1."""
+    cgroup.procs files to join, the network namespace, or -1, and the server of HTTP that it is to be, if it is one."""
 
     sandbox: Sandbox
     command: Command
@@ -75,6 +77,7 @@ class Birth(Record):
     meter: int
     join: tuple[int, ...] = ()
     network: int = -1
+    front: Front | None = None
 
 
 class Doing:
@@ -162,6 +165,8 @@ def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
         doing.step = name
         action()
     doing.step = "listen"
+    if birth.front is not None:
+        _be_a_server(cradle, birth, doing, birth.front)
     _be_a_guest(cradle, birth, doing, _listeners(birth))
 
 
@@ -182,6 +187,22 @@ def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int
     if birth.program.runs_at_instantiation:
         guest.instantiate()
     end(guest.run())
+
+
+def _be_a_server(cradle: Cradle, birth: Birth, doing: Doing, front: Front) -> NoReturn:
+    """The same for a process whose guests come and go: see wagi/front.py."""
+    front.listen()
+    end = _ending(cradle.report, alone=True)
+    doing.step = "open the volumes"
+    config = _guest_config(birth.sandbox, birth.command, ())
+    front.open(config)
+    doing.step = "shut the sandbox"
+    _shut(cradle, birth)
+    report.ready(cradle.report)
+    _await_start(cradle.start)
+    doing.step = ""
+    front.serve()
+    end(0)
 
 
 def _fail(report_fd: int, step: str, error: BaseException) -> NoReturn:
@@ -372,6 +393,9 @@ def _shut(cradle: Cradle, birth: Birth) -> None:
         command.capabilities if sockets is not None else command.capabilities - SOCKET_CAPABILITIES
     )
     landlock.confine("/", tcp=_tcp_rules(sockets))
+    if birth.front is not None:
+        seccomp.install(birth.front.filter)
+        return
     seccomp.install(cradle.filters[(sockets is not None) + 2 * birth.program.spawns])  # see policy.programs
 
 

@@ -52,8 +52,9 @@ class Newborn(Record):
 
     @property
     def preloaded(self) -> str:
-        """The compiled module that the zygote shall hold, or "": one that counts its fuel the child loads itself."""
-        return "" if self.sandbox.fuel else self.module
+        """The compiled module that the zygote shall hold, or "": one that counts its fuel, or answers HTTP, the child
+        loads itself."""
+        return "" if self.sandbox.fuel or self.sandbox.http else self.module
 
 
 class _Lines(Record):

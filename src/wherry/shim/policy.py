@@ -11,7 +11,7 @@ import socket
 import termios
 from collections.abc import Mapping
 
-from wherry.linux import bpf
+from wherry.linux import bpf, clone, seccomp
 
 _RENAME_WHITEOUT = 4  # makes a device node; linux/fs.h
 
@@ -67,6 +67,17 @@ for, by glibc."""
 THREAD_CONDITIONS: Mapping[str, bpf.Condition] = {"clone": bpf.OneOf(0, (_CLONE_THREAD,))}
 """A guest that imports wasi.thread-spawn may start threads of its own process, and no process."""
 
+_CLONE_PROCESS = 0x1200011
+"""CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID and SIGCHLD: what fork(3) asks for, by glibc."""
+_SERVERS = frozenset(("wait4", "kill"))
+_SERVERS_CONDITIONS: Mapping[str, bpf.Condition] = {
+    "clone": bpf.OneOf(0, (_CLONE_PROCESS,)),
+    "prctl": bpf.OneOf(0, (clone.PR_SET_PDEATHSIG,)),
+    "seccomp": bpf.OneOf(0, (seccomp.SET_MODE_FILTER,)),
+    "socketpair": bpf.OneOf(0, (socket.AF_UNIX,)),
+}
+_WORKERS = frozenset(("recvfrom", "recvmsg", "sendto", "sendmsg"))
+
 REFUSED = {"clone3": errno.ENOSYS}
 """glibc falls back from clone3 to clone only on ENOSYS."""
 
@@ -82,3 +93,14 @@ def programs() -> tuple[bytes, ...]:
         for threads in (False, True)
         for sockets in (False, True)
     )
+
+
+def server_programs(*, sockets: bool) -> tuple[bytes, bytes]:
+    """The filters of a server of HTTP, which runs no guest and forks those that do, and, on top of it, of those.
+    ``sockets``: their guests import sockets, in a container that has a network."""
+    own = SOCKET_CONDITIONS if sockets else {}
+    server = bpf.assemble(
+        ALLOWED | SOCKET_CALLS | _SERVERS, {**CONDITIONS, **own, **_SERVERS_CONDITIONS}, refused=REFUSED
+    )
+    calls = SOCKET_CALLS if sockets else _WORKERS
+    return server, bpf.assemble(ALLOWED | calls, {**CONDITIONS, **own}, refused=REFUSED)

@@ -20,6 +20,7 @@ from wherry.wasm.wasi.host import SocketPolicy
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 FUEL_ANNOTATION = "dev.wherry.fuel"
 _NAMESPACES = {
@@ -65,6 +66,11 @@ def plan_sandbox(spec: Spec, mounts: Sequence[Mount], bundle: str) -> Sandbox:
         memory=linear_memory(_positive(spec.linux.resources.memory_limit)),
         refused=grants.refused(dropped),
     )
+
+
+def with_http(sandbox: Sandbox, http: tuple[Any, ...]) -> Sandbox:
+    """The same with a server of HTTP."""
+    return Sandbox(**{**dict(zip(Sandbox.fields, sandbox, strict=True)), "http": http})
 
 
 def socket_policy(spec: Spec) -> SocketPolicy | None:

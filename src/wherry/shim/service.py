@@ -22,7 +22,7 @@ from wherry.linux import cgroups, signals
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Resources
 from wherry.shim import sandbox
-from wherry.shim.birth import Command
+from wherry.shim.birth import HTTP_ANNOTATION, Command
 from wherry.shim.bundle import from_json, read_process, read_spec
 from wherry.shim.container import Container
 from wherry.shim.group import Group, check_id
@@ -45,6 +45,9 @@ TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
+
+    from wherry.shim.birth import Sandbox
+    from wherry.shim.wagi.plan import Plan as HttpPlan
 
 _CGROUP_RETRY = 0.01
 _CGROUP_TRIES = 300
@@ -132,14 +135,37 @@ class TaskService:
         command = sandbox.plan_command(spec.process)
         if request.terminal != command.terminal:
             raise InvalidArgument("the request and the spec disagree on whether there is a terminal")
-        path = sandbox.module_on_host(plan, command)
+        front = _front(plan, command, spec.annotations)
+        path = front.modules[0] if front is not None else sandbox.module_on_host(plan, command)
         limits, linux = sandbox.limits_of(spec.linux.resources), spec.linux
         container = Container(request.id, request.bundle, plan, linux.cgroups_path, limits, cgroups.Cgroup({}))
         container.io[""] = Paths(request.stdin, request.stdout, request.stderr, request.terminal)
         self.containers[request.id] = container
         self._group.arrived(request.id)
 
-        self._find_and_clone(call, container, command, path)
+        if front is not None:
+            self._find_all(call, container, command, front, {})
+        else:
+            self._find_and_clone(call, container, command, path)
+
+    def _find_all(
+        self, call: Call, container: Container, command: Command, front: HttpPlan, compiled: dict[str, str]
+    ) -> None:
+        """The modules of a server of HTTP, one after the other."""
+        left = [path for path in front.modules if path not in compiled]
+        if not left:
+            container.sandbox = sandbox.with_http(container.sandbox, front.compiled(compiled))
+            self._find_and_clone(call, container, command, front.modules[0])
+            return
+
+        def found(module: str, error: WherryError | None) -> None:
+            if error is not None:
+                self._forget(container)
+                call.fail(error)
+                return
+            self._find_all(call, container, command, front, {**compiled, left[0]: module})
+
+        self._modules.find(left[0], found, fuel=bool(container.sandbox.fuel))
 
     def _find_and_clone(
         self, call: Call, container: Container, command: Command, path: str, *, again: bool = False
@@ -419,6 +445,15 @@ class TaskService:
 
     def _publish(self, event: Message) -> None:
         self._publisher.publish(event)
+
+
+def _front(place: Sandbox, command: Command, annotations: Mapping[str, str]) -> HttpPlan | None:
+    """The server of HTTP that the container is to be, if it is one."""
+    if HTTP_ANNOTATION not in annotations:
+        return None
+    from wherry.shim.wagi import plan  # few containers are such
+
+    return plan.make(place, command, annotations) if plan.asks_for(annotations) else None
 
 
 def _let_go(stdio: Stdio, page: Page | None) -> None:

@@ -197,6 +197,11 @@ class _Zygote:
         sandbox, command, module = unpack(message)
         stdin, stdout, stderr, meter, *join = descriptors
         network = join.pop(0) if sandbox.network and not beside else -1
+        if sandbox.http and not beside:
+            from wherry.shim.wagi.front import Front  # few containers serve HTTP, the others shall not pay for it
+
+            front = Front(sandbox, self._library)
+            return Birth(sandbox, command, front.program, (stdin, stdout, stderr), meter, tuple(join), network, front)
         program = self._own(module, fuel=bool(sandbox.fuel))
         return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join), network)
 

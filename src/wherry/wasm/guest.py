@@ -163,6 +163,11 @@ class Guest:
         self._report(trap_message(failure))
         return TRAP_EXIT_CODE
 
+    @property
+    def entries(self) -> dict[int, Entry]:
+        """What its descriptors stand for, by number, now."""
+        return self._host.table.entries
+
     def linear_memory(self) -> int:
         """Bytes of linear memory: now, and at most so far, for it never shrinks."""
         if self._program.shared is not None:

@@ -24,10 +24,13 @@ from wherry.wasm.wasi.memory import Memory
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from wherry.wasm.fuel import Tank
+    from wherry.wasm.imports import HostFunction
+
+    _Adapt = Callable[[HostFunction], HostFunction]
 
 __all__ = ["Program", "Runtime"]
 
@@ -37,16 +40,18 @@ _MOST_PROGRAMS = 64
 class Runtime:
     """wasmtime's engine, the linker with wherry's WASI, and the programs loaded so far. One per zygote process."""
 
-    def __init__(self, library: str, *, fuel: bool = False) -> None:
+    def __init__(
+        self, library: str, *, fuel: bool = False, around: Callable[[HostFunction], HostFunction] | None = None
+    ) -> None:
         """Load libwasmtime from the path ``library``. FailedPrecondition if it can't be loaded. With ``fuel``:
-        for modules that were compiled with it, and no others."""
+        for modules that were compiled with it, and no others. ``around`` may put something around each function."""
         self._library = Library(library)
         self._engine = new_engine(self._library, compiling=False, fuel=fuel)
         self._space = address_space()
         self._host = Host(Memory(lambda: memoryview(bytearray())))
         self._meter = Meter(self._space)
         self._tank = _tank(self._library, self._meter) if fuel else None
-        self._adapt = self._tank.watched if self._tank else None
+        self._adapt = _both(self._tank.watched if self._tank else None, around)
         self._linker, self._callbacks = new_linker(
             self._library,
             self._engine,
@@ -138,6 +143,12 @@ class Runtime:
     def rehearse(self, compiled_path: str) -> None:
         """Run it once more, in a forked child: what a guest writes to is then the child's own already."""
         rehearse(self.load(compiled_path))
+
+
+def _both(first: _Adapt | None, then: _Adapt | None) -> _Adapt | None:
+    if first is None or then is None:
+        return first or then
+    return lambda function: then(first(function))
 
 
 def _tank(library: Library, meter: Meter) -> Tank:

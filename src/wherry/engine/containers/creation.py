@@ -30,7 +30,7 @@ from wherry.engine.spec.grants import split
 from wherry.engine.spec.mounts import lend, mount_points, volumes_from
 from wherry.engine.spec.process import capabilities, rlimits
 from wherry.engine.spec.security import security
-from wherry.engine.spec.wasm import fuel
+from wherry.engine.spec.wasm import fuel, http, names_modules
 from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux.files import open_regular
@@ -280,11 +280,12 @@ class Creation:
         record = replace(record, runtime=runtime.name, kind=runtime.kind, host_config=host)
         if record.kind == "wasm":
             fuel(record)  # what is wrong with it is told before anything is made
+            http(record)
         if record.kind == "linux" and split(host).of_modules:
             capabilities(host["CapAdd"] or (), host["CapDrop"] or ())  # refuses them
         _make_binds(record)
         snapshot = snapshots.lay(record.id, image.snapshot)
-        if record.kind != "wasm" or not module:
+        if record.kind != "wasm" or not module or names_modules(record):
             return _Made(record, snapshot)
         if not self._launcher.is_compiled(module, record):
             return _Made(record, snapshot, uncompiled=module)

@@ -26,7 +26,7 @@ from wherry.engine.spec.linux import Ground, linux_spec
 from wherry.engine.spec.network import Joint, joined
 from wherry.engine.spec.process import PATH, User
 from wherry.engine.spec.user import resolve_user
-from wherry.engine.spec.wasm import has_fuel, wasm_spec
+from wherry.engine.spec.wasm import has_fuel, names_modules, wasm_spec
 from wherry.engine.streams import Sink
 from wherry.errors import Internal, InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
@@ -185,7 +185,7 @@ class Launcher:
         args, module = record.args, ""
         if record.kind == "wasm":
             path, module = find_module(record, layers)
-            args = (path, *args[1:])
+            args, module = (path, *args[1:]), "" if names_modules(record) else module
         check_binds(record)
         found = ground(record.host_config, self._services.config) if linux else None
         return Plan(mounts, user, args, module, found)

@@ -23,6 +23,7 @@ from wherry.engine.networks.request import HOST, NONE, PREDEFINED
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices
 from wherry.engine.spec.network import Joint
+from wherry.engine.spec.wasm import http
 from wherry.engine.states import RUNNING
 from wherry.errors import Conflict, FailedPrecondition, WherryError
 from wherry.wire.dns import resolv_conf_servers
@@ -54,7 +55,7 @@ class Sandboxes:
         if settings.mode_of(record.host_config) == NONE:
             return False
         published = bool(record.host_config["PortBindings"] or record.host_config["PublishAllPorts"])
-        return published or wants_network(info, listens=bool(record.config["ExposedPorts"]))
+        return published or bool(http(record)) or wants_network(info, listens=bool(record.config["ExposedPorts"]))
 
     def plain(self, record: Record) -> Joint:
         """The joint of a container that `open` has nothing to do for."""

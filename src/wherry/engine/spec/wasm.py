@@ -14,6 +14,11 @@ from wherry.wasm import grants
 FUEL: Final = "dev.wherry.fuel"
 """A label of a container or its image, or an annotation: how many units its guests may use."""
 
+HTTP: Final = "dev.wherry.http"
+"""A label or annotation of the same kind: ``wagi``, the module answers HTTP requests. Those that begin with it and a
+dot set its server up: the shim reads them."""
+_HTTP_RUNTIMES: Final = {"io.containerd.wagi.v1": "wagi"}
+
 
 def wasm_spec(
     record: Record, *, args: Sequence[str], user: User, cgroup: str, annotations: Mapping[str, str]
@@ -32,7 +37,7 @@ def wasm_spec(
         "root": {"path": "rootfs", "readonly": host["ReadonlyRootfs"]},
         "hostname": hostname,
         "mounts": to_spec(record.mounts),
-        "annotations": {**host["Annotations"], **fuel(record), **annotations, **_dropped(host)},
+        "annotations": {**host["Annotations"], **fuel(record), **http(record), **annotations, **_dropped(host)},
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces(host)],
             "resources": limits,
@@ -52,6 +57,21 @@ def fuel(record: Record) -> dict[str, str]:
 def has_fuel(record: Record) -> bool:
     """Whether its modules are to count their steps."""
     return bool(fuel(record))
+
+
+def http(record: Record) -> dict[str, str]:
+    """The annotations by which the shim makes a server of HTTP of it, {} for most. InvalidArgument: an unknown kind."""
+    given = {**record.labels, **record.host_config["Annotations"]}
+    found = {name: str(value) for name, value in given.items() if name.startswith(HTTP + ".")}
+    kind = given.get(HTTP) or _HTTP_RUNTIMES.get(record.runtime, "")
+    if kind not in ("", "wagi"):
+        raise InvalidArgument(f"invalid {HTTP} {kind[:40]!r}: wagi is what there is")
+    return {HTTP: kind, **found} if kind else {}
+
+
+def names_modules(record: Record) -> bool:
+    """Whether its entry is no module but WAGI's list of them."""
+    return bool(record.args) and record.args[0].endswith(".toml") and bool(http(record))
 
 
 def _dropped(host: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,397 @@
+"""The HTTP server of a container: it accepts, reads heads, and hands requests with their connections to workers.
+
+One thread, one epoll. It runs no guest and parses no more of a request than its head.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # what `signal` is made of, without its enums
+import _socket
+import os
+import select
+import time
+
+from wherry import __version__
+from wherry.record import Record
+from wherry.shim.wagi import exchange
+from wherry.shim.wagi.connection import LINGERING, QUEUED, READING, SERVED, Connection
+from wherry.shim.wagi.exchange import Job, Outcome, now_date
+from wherry.shim.wagi.log import Log
+from wherry.shim.wagi.pool import Pool
+from wherry.shim.wagi.routes import find
+from wherry.suppress import suppress
+from wherry.wire import cgi, http1
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from wherry.shim.wagi.routes import Route
+    from wherry.shim.wagi.settings import Settings
+    from wherry.shim.wagi.worker import Worker
+
+_SOFTWARE = f"wherry/{__version__}"
+_TURN = 0.25
+"""Seconds between two looks at what has taken too long."""
+_ACCEPTED_AT_ONCE = 64
+_LINGER = 2.0
+"""Seconds in which a refused client may read why."""
+
+
+class Times(Record):
+    """Seconds: for a request's head to come; for a connection to stay without any request."""
+
+    head: float = 20.0
+    idle: float = 75.0
+
+
+class Server:
+    """``listener`` listens already. `run` returns when it has drained."""
+
+    def __init__(
+        self,
+        listener: _socket.socket,
+        routes: Sequence[Route],
+        settings: Settings,
+        pool: Pool,
+        log: Log,
+        times: Times = Times(),  # noqa: B008 (a frozen value)
+        most_connections: int = 512,
+    ) -> None:
+        self._listener = listener
+        self._port = listener.getsockname()[1]
+        self._routes = routes
+        self._settings = settings
+        self._pool = pool
+        self._log = log
+        self._times = times
+        self._most = most_connections
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._serving: dict[int, Connection] = {}
+        self._queue: dict[int, Connection] = {}
+        self._count = self._jobs = 0
+        self._run = os.urandom(4).hex()
+        self._draining = False
+        self._accepting = False
+        self._looked = 0.0
+        self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    # The loop
+
+    def run(self) -> None:
+        """Serve until a signal says to stop, and all that was begun then is done."""
+        self._catch()
+        self._listener.setblocking(False)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._accept_more(True)
+        while not (self._draining and not self._connections):
+            events = self._epoll.poll(self._timeout())
+            for fd, event in events:
+                self._handle(fd, event)
+            self._dispatch()
+            now = time.monotonic()
+            if now - self._looked >= _TURN:
+                self._looked = now
+                self._look(now)
+            self._log.flush()
+        self._pool.close()
+
+    def _catch(self) -> None:
+        _signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        for number in (1, 2, 3, 15):  # HUP INT QUIT TERM
+            _signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: Any) -> None:
+        if self._draining:
+            os._exit(128 + number)
+        self._draining = True
+
+    def _timeout(self) -> float:
+        if self._queue and 0 < self._pool.patience < _TURN:
+            return self._pool.patience
+        busy = self._serving or self._queue or self._connections or self._draining or self._pool.can_shrink
+        return _TURN if busy else -1
+
+    def _handle(self, fd: int, event: int) -> None:
+        if fd == self._wake:
+            with suppress(BlockingIOError):
+                os.read(self._wake, 64)
+            self._drain()
+        elif self._accepting and fd == self._listener.fileno():
+            self._accept()
+        elif (worker := self._pool.by_line.get(fd)) is not None:
+            self._heard(worker)
+        elif (connection := self._connections.get(fd)) is not None:
+            self._readable(connection, event)
+
+    def _accept_more(self, wanted: bool) -> None:
+        if wanted != self._accepting:
+            self._accepting = wanted
+            if wanted:
+                self._epoll.register(self._listener, select.EPOLLIN)
+            else:
+                self._epoll.unregister(self._listener)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if len(self._connections) >= self._most and not self._make_room():
+                self._accept_more(False)
+                return
+            try:
+                fd, address = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 (accept's own)
+            except BlockingIOError:
+                return
+            except OSError:  # it went before it was taken; or there is no descriptor left: later
+                return
+            made = _socket.socket(fileno=fd)
+            made.setblocking(False)
+            with suppress(OSError):
+                made.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            peer = address[0].removeprefix("::ffff:")
+            self._connections[fd] = Connection(made, peer, address[1], time.monotonic())
+            self._epoll.register(fd, select.EPOLLIN)
+            self._connections[fd].events = select.EPOLLIN
+
+    def _make_room(self) -> bool:
+        """Close the connection that has idled longest; False: none does."""
+        idle = next((connection for connection in self._connections.values() if connection.idle), None)
+        if idle is not None:
+            self._close(idle)
+        return idle is not None
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        if connection.events != events:
+            connection.events = events
+            self._epoll.modify(connection.fd, events)
+
+    def _close(self, connection: Connection) -> None:
+        self._queue.pop(connection.fd, None)
+        del self._connections[connection.fd]
+        self._epoll.unregister(connection.fd)
+        connection.socket.close()
+        if not self._draining:
+            self._accept_more(True)
+
+    # Requests
+
+    def _readable(self, connection: Connection, event: int) -> None:
+        if connection.state in (SERVED, QUEUED):
+            if event & (select.EPOLLHUP | select.EPOLLERR):
+                self._vanished(connection)
+            return
+        try:
+            ended = not connection.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True
+        if ended:
+            self._close(connection)
+        elif connection.state == READING:
+            self._parse(connection)
+
+    def _parse(self, connection: Connection) -> None:
+        now = time.monotonic()
+        if connection.fresh and connection.buffer:
+            connection.fresh, connection.since = False, now
+        try:
+            head = connection.next_head()
+        except http1.BadRequest as error:
+            first = bytes(connection.buffer[:200]).split(b"\r\n")[0].decode("latin-1")
+            self._name(connection, now)
+            self._refuse(connection, error.status, str(error), first)
+            return
+        if head is None:
+            return
+        self._name(connection, now)
+        connection.head = head
+        if head.length > self._settings.body:
+            self._refuse(connection, 413, f"the body has over {self._settings.body} bytes", _line(head))
+        elif find(self._routes, head.target.partition("?")[0]) < 0:
+            self._refuse(connection, 404, "no handler answers that path", _line(head))
+        else:
+            connection.state = QUEUED
+            self._queue[connection.fd] = connection
+            self._watch(connection, 0)
+
+    def _name(self, connection: Connection, now: float) -> None:
+        self._count += 1
+        connection.id = f"{self._run}-{self._count}"
+        connection.started = now
+
+    def _refuse(self, connection: Connection, status: int, why: str, line: str) -> None:
+        """Answer for the workers, and be done with the connection."""
+        head_only = connection.head is not None and connection.head.method == "HEAD"
+        data = http1.answer(status, why, now_date(), head_only=head_only)
+        with suppress(OSError):  # a client that does not even take that
+            connection.socket.send(data)
+        self._done(connection, line, status, len(data))
+        self._linger(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        """Not closed at once: what the client still sends would have the kernel throw away the answer."""
+        connection.state, connection.since = LINGERING, time.monotonic()
+        connection.buffer.clear()
+        try:
+            connection.socket.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+            return
+        self._watch(connection, select.EPOLLIN)
+
+    def _done(self, connection: Connection, line: str, status: int, sent: int) -> None:
+        self._log.access(connection.peer, line, status, sent, time.monotonic() - connection.started, connection.id)
+        connection.head = None
+
+    def _dispatch(self) -> None:
+        """Give the requests that wait to workers that do not."""
+        while self._queue:
+            worker = self._pool.take(self._register, self._foreign)
+            if worker is None:
+                return
+            connection = self._queue.pop(next(iter(self._queue)))
+            job = self._job(connection)
+            try:
+                worker.give(job, connection.fd)
+            except OSError:
+                self._queue[connection.fd] = connection
+                self._bury(worker)
+                continue
+            connection.state, connection.since = SERVED, time.monotonic()
+            connection.buffer.clear()
+            self._serving[job.number] = connection
+
+    def _job(self, connection: Connection) -> Job:
+        head = connection.head
+        assert head is not None
+        path = head.target.partition("?")[0]
+        number = find(self._routes, path)
+        route = self._routes[number]
+        place = cgi.Place(route.pattern, route.script, self._port, connection.peer, connection.peer_port, _SOFTWARE)
+        return Job(
+            number=self._count_job(),
+            route=number,
+            args=cgi.arguments(head.target),
+            environ=cgi.variables(head, place),
+            length=head.length,
+            beginning=bytes(connection.buffer),
+            minor=head.minor,
+            head_only=head.method == "HEAD",
+            keep=head.keep and not self._draining,
+            expects=head.expects,
+            path=path,
+        )
+
+    def _count_job(self) -> int:
+        self._jobs += 1
+        return self._jobs
+
+    # Workers
+
+    def _register(self, worker: Worker) -> None:
+        self._epoll.register(worker.line.fileno(), select.EPOLLIN)
+
+    def _foreign(self) -> list[int]:
+        connections = [connection.fd for connection in self._connections.values()]
+        return [*connections, self._listener.fileno(), self._epoll.fileno(), self._wake, self._woken]
+
+    def _heard(self, worker: Worker) -> None:
+        outcome = worker.take()
+        if outcome is None:
+            self._died(worker)
+            return
+        self._pool.idle(worker)
+        connection = self._serving.pop(outcome.number, None)
+        if connection is not None:
+            self._answered(connection, outcome)
+
+    def _answered(self, connection: Connection, outcome: Outcome) -> None:
+        if outcome.trouble:
+            self._log.trouble(connection.id, outcome.status or exchange.CLIENT_GONE, outcome.trouble)
+        assert connection.head is not None
+        self._done(connection, _line(connection.head), outcome.status or exchange.CLIENT_GONE, outcome.sent)
+        if not outcome.keep or (self._draining and not outcome.rest):
+            self._linger(connection)
+            return
+        connection.state, connection.since, connection.fresh = READING, time.monotonic(), True
+        self._watch(connection, select.EPOLLIN)
+        if outcome.rest:
+            connection.buffer += outcome.rest
+            self._parse(connection)
+
+    def _died(self, worker: Worker) -> None:
+        """A worker ended by itself: its guest has had all the memory, say, or found a fault of ours."""
+        self._give_up(worker, 502, "its worker died: out of memory?")
+
+    def _give_up(self, worker: Worker, status: int, why: str) -> None:
+        """End a worker and answer for it."""
+        connection = self._serving.pop(worker.job, None) if worker.job is not None else None
+        begun = worker.has_begun
+        self._bury(worker)
+        if connection is None:
+            return
+        assert connection.head is not None
+        self._log.trouble(connection.id, status, why + ("; its answer is cut short" if begun else ""))
+        line = _line(connection.head)
+        if begun or status == exchange.CLIENT_GONE:
+            self._done(connection, line, status, 0)
+            self._close(connection)
+        else:
+            public = "the handler took too long" if status == 504 else "the handler failed"
+            self._refuse(connection, status, public, line)
+
+    def _bury(self, worker: Worker) -> None:
+        self._epoll.unregister(worker.line.fileno())
+        self._pool.bury(worker)
+
+    def _vanished(self, connection: Connection) -> None:
+        """The client is gone for good: so is what was made for it."""
+        job = next((number for number, served in self._serving.items() if served is connection), None)
+        if job is None:
+            self._close(connection)
+            return
+        worker = next(worker for worker in self._pool.by_line.values() if worker.job == job)
+        self._give_up(worker, exchange.CLIENT_GONE, "the client is gone")
+
+    # What takes too long
+
+    def _look(self, now: float) -> None:
+        deadline = self._settings.deadline
+        for connection in list(self._connections.values()):
+            waited = now - connection.since
+            if connection.state == READING:
+                self._look_at_reading(connection, waited)
+            elif connection.state == LINGERING and waited > _LINGER:
+                self._close(connection)
+            elif connection.state == QUEUED and deadline and now - connection.started > deadline:
+                self._queue.pop(connection.fd)
+                self._refuse(connection, 503, "all handlers are busy", _line(connection.head))
+        if deadline:
+            for number in [n for n, c in self._serving.items() if now - c.started > deadline]:
+                worker = next(worker for worker in self._pool.by_line.values() if worker.job == number)
+                self._give_up(worker, 504, f"it took over {deadline:g} seconds")
+        for worker in self._pool.unneeded(now):
+            self._bury(worker)
+
+    def _look_at_reading(self, connection: Connection, waited: float) -> None:
+        if connection.buffer:
+            if waited > self._times.head:
+                self._name(connection, connection.since)
+                first = bytes(connection.buffer[:200]).split(b"\r\n")[0].decode("latin-1")
+                self._refuse(connection, 408, "the request did not come in time", first)
+        elif waited > self._times.idle or self._draining:
+            self._close(connection)
+
+    def _drain(self) -> None:
+        """Take nothing new; what idles goes."""
+        if self._draining:
+            self._accept_more(False)
+            self._listener.close()
+            for connection in [connection for connection in self._connections.values() if connection.idle]:
+                self._close(connection)
+
+
+def _line(head: http1.RequestHead | None) -> str:
+    return f"{head.method} {head.target} HTTP/1.{head.minor}" if head is not None else "-"

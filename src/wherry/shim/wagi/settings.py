@@ -1,0 +1,68 @@
+"""What a container says of its HTTP server: annotations in, a value out. Pure."""
+
+from __future__ import annotations
+
+from wherry.errors import InvalidArgument
+from wherry.record import Record
+from wherry.shim.birth import HTTP_ANNOTATION
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PORT = HTTP_ANNOTATION + ".port"
+CONCURRENCY = HTTP_ANNOTATION + ".concurrency"
+DEADLINE = HTTP_ANNOTATION + ".deadline"
+BODY = HTTP_ANNOTATION + ".body"
+_MOST_WORKERS = 1024
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class Settings(Record):
+    """``port`` inside the container; ``concurrency`` the most requests that are served at once; ``deadline`` seconds
+    for a request from its head to the answer's end, 0 for none; ``body`` the most bytes a request's body may have."""
+
+    port: int = 80
+    concurrency: int = 16
+    deadline: float = 60.0
+    body: int = 64 << 20
+
+
+def of(annotations: Mapping[str, str]) -> Settings:
+    """InvalidArgument names the annotation that makes no sense."""
+    return Settings(
+        port=_number(annotations, PORT, Settings().port, 1, 65535),
+        concurrency=_number(annotations, CONCURRENCY, Settings().concurrency, 1, _MOST_WORKERS),
+        deadline=_seconds(annotations),
+        body=_bytes(annotations),
+    )
+
+
+def _number(annotations: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = annotations.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and low <= int(text[:9]) <= high):
+        raise InvalidArgument(f"{name} is {text[:40]!r}: a number from {low} to {high} is wanted")
+    return int(text)
+
+
+def _seconds(annotations: Mapping[str, str]) -> float:
+    text = annotations.get(DEADLINE, "")
+    if not text:
+        return Settings().deadline
+    digits, factor = (text[:-2], 0.001) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 9):
+        raise InvalidArgument(f"{DEADLINE} is {text[:40]!r}: write 30s or 500ms; 0 is none")
+    return int(digits) * factor
+
+
+def _bytes(annotations: Mapping[str, str]) -> int:
+    text = annotations.get(BODY, "").lower()
+    if not text:
+        return Settings().body
+    digits = text.rstrip("bkmg")
+    unit = _UNITS.get(text[len(digits) :])
+    if unit is None or not (digits.isascii() and digits.isdigit() and len(digits) < 12):
+        raise InvalidArgument(f"{BODY} is {text[:40]!r}: write a number of bytes, 512k or 10m")
+    return int(digits) * unit
