@@ -47,8 +47,8 @@ class BadRequest(Exception):
 
 
 class RequestHead(Record):
-    """``header`` has the names of its fields in lower case. ``target`` begins with "/" or is "*"; ``host`` is where it was sent.
-    ``length`` is the body's, 0 for none, or `CHUNKED`."""
+    """``header`` has the names of its fields in lower case. ``target`` begins with "/" or is "*"; ``host`` is where it
+    was sent. ``length`` is the body's, 0 for none, or `CHUNKED`."""
 
     method: str
     target: str
@@ -111,7 +111,7 @@ def _request_line(line: bytes) -> tuple[str, str, int]:
     if not version.startswith(b"HTTP/") or len(version) != 8 or version[6:7] != b".":
         raise BadRequest(400, "the first line names no version of HTTP")
     if version[5:7] != b"1." or version[7] not in _DIGITS:
-        raise BadRequest(505, "HTTP/1.1 and 1.0 are spoken here")
+        raise BadRequest(505, "only versions 1.0 and 1.1 are spoken here")
     if len(target) > MOST_TARGET:
         raise BadRequest(414, f"the target has over {MOST_TARGET} bytes")
     if not target or min(target) < 0x21 or max(target) > 0x7E:

@@ -1,0 +1,363 @@
+"""WAGI containers by the real shim: what handlers get and give, what bad handlers and bad clients get, and that
+nothing of them is left."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shim_box import Box, open_box
+from tests.integration.wagi_box import DEADLINE, Handler, free_port, parse, serve
+from tests.zig import compile_wasm
+from wherry.errors import WherryError
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("wagi") / "guest.wasm"
+    return compile_wasm(DATA / "wagi_guest.c", target, "-Os", "-s", "-DROUTES")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    folder.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
+    async with open_box(guest, compiled, tmp_path) as made:
+        yield made
+
+
+def workers(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def settled(handler: Handler, check: Callable[[], bool], what: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not check():
+            await asyncio.sleep(0.02)
+    assert check(), what
+
+
+async def test_a_handler_gets_the_request_and_each_a_new_instance(box: Box) -> None:
+    handler = await serve(box, "own", process={"args": ["/guest.wasm", "own"], "env": ["COLOUR=blue"]})
+    answer = await handler.get("/env?greet=matt&x", "X-Thing: y")
+    lines = answer.body.decode().splitlines()
+    assert answer.status == 200
+    assert lines[:4] == ["arg 0=/guest.wasm", "arg 1=own", "arg 2=greet=matt", "arg 3=x"]
+    assert {"COLOUR=blue", "PATH_INFO=/env", "HTTP_X_THING=y", "X_MATCHED_ROUTE=/...", "REQUEST_METHOD=GET"} <= set(
+        lines
+    )
+    assert [(await handler.get("/calls")).body for _ in range(3)] == [b"1\n"] * 3
+    assert re.search(
+        r'^127\.0\.0\.1 - - \[.*\] "GET /env\?greet=matt&x HTTP/1\.1" 200 \d+ [\d.]+ms \w+-1$',
+        await handler.logged("/env"),
+        re.MULTILINE,
+    )
+
+
+async def test_bodies_go_both_ways(box: Box) -> None:
+    handler = await serve(box)
+    data = os.urandom(300_000)
+    assert (await handler.get("/echo", method="POST", body=data)).body == data
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (data[:1000], data[1000:]))
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert parse(await handler.raw(head + chunks + b"0\r\n\r\n")).body == data
+    big = await handler.get("/big")
+    assert (len(big.body), set(big.body)) == (64 << 20, set(b"b"))
+    assert (await handler.get("/echo", method="HEAD")).body == b""
+
+
+async def test_output_is_streamed_while_the_handler_waits_for_more(box: Box) -> None:
+    handler = await serve(box)
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(b"POST /ticks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"first\n\r\n")).startswith(b"HTTP/1.1 200")
+        for letter in (b"a", b"b"):
+            writer.write(b"1\r\n" + letter + b"\r\n")
+            assert (await reader.readuntil(b"\n\r\n")).endswith(b"tick " + letter + b"\n\r\n")
+        writer.write(b"0\r\n\r\n")
+        assert await reader.readuntil(b"0\r\n\r\n") == b"0\r\n\r\n"
+        writer.close()
+
+
+async def test_connections_are_kept_and_requests_may_follow_at_once(box: Box) -> None:
+    handler = await serve(box)
+    one = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    said = await handler.raw(one * 5 + last)
+    assert said.count(b"HTTP/1.1 200 OK") == 6
+    assert said.count(b"\r\n\r\n3\n") == 5
+    assert said.endswith(b"Hello from WAGI!\n")
+    assert parse(await handler.raw(b"GET / HTTP/1.0\r\n\r\n")).body == b"Hello from WAGI!\n"
+    unread = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    assert (await handler.raw(unread + last)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_client_that_expects_to_be_asked_is_asked_only_if_its_body_is_wanted(box: Box) -> None:
+    handler = await serve(box)
+    head = "POST {} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(head.format("/count").encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abc")
+        assert parse(await reader.read()).body == b"3\n"
+        writer.close()
+    assert (await handler.raw(head.format("/").encode())).startswith(b"HTTP/1.1 200")
+
+
+BAD_HANDLERS = [
+    ("/trap", 502, "wasm trap: wasm `unreachable` instruction executed"),
+    ("/silent", 502, "wrote no CGI header"),
+    ("/no-header", 502, "wrote no CGI header that ends"),
+    ("/nul", 502, "control character"),
+    ("/newline", 502, "control character"),
+    ("/fold", 502, "is no field"),
+    ("/many", 502, "no CGI answer"),
+    ("/endless-header", 502, "no empty line ends the header"),
+    ("/bad-status", 502, "its Status is 'yes'"),
+    ("/short", 502, "has 5 bytes of 100"),
+    ("/long", 200, "longer than its Content-Length of 5"),
+    ("/spin", 504, "it took over"),
+    ("/sleep", 504, "it took over"),
+]
+
+
+async def test_bad_handlers_are_told_of_with_their_requests_and_the_next_one_is_served(box: Box) -> None:
+    handler = await serve(box, labels={"dev.wherry.http.deadline": "400ms"})
+    for path, status, log in BAD_HANDLERS:
+        assert (await handler.get(path)).status == status, path
+        line = re.search(rf'"GET {path} HTTP/1.1" {status} .* (\S+)\n', await handler.logged(f"{path} HTTP"))
+        assert line is not None, path
+        told = await handler.logged(f"wherry: request {line[1]}: ", "err")
+        assert log in told[told.index(line[1]) :], path
+        assert (await handler.get("/")).body == b"Hello from WAGI!\n"
+    assert (await handler.task.state()).status == "running"
+
+
+GOOD_HANDLERS = [
+    ("/status", 418, b"short and stout\n"),
+    ("/location", 302, b""),
+    ("/no-content", 204, b""),
+    ("/exit", 200, b"left with 3\n"),
+    ("/stderr", 200, b"ok\n"),
+    ("/leak", 200, b"leaked\n"),
+    ("/bye", 200, b"Goodbye!\n"),
+    ("/deep/status", 418, b"short and stout\n"),
+]
+
+
+async def test_answers_that_are_good(box: Box) -> None:
+    handler = await serve(box)
+    for path, status, body in GOOD_HANDLERS:
+        answer = await handler.get(path)
+        assert (answer.status, answer.body) == (status, body), path
+
+
+@pytest.mark.parametrize(("path", "log"), [("/late-trap", "unreachable"), ("/late-spin", "cut short")])
+async def test_an_answer_that_has_begun_is_cut_short_and_never_looks_whole(box: Box, path: str, log: str) -> None:
+    handler = await serve(box, labels={"dev.wherry.http.deadline": "400ms"})
+    said = await handler.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"begun" in said
+    assert not said.endswith(b"0\r\n\r\n")
+    await handler.logged(log, "err")
+    assert (await handler.get("/")).status == 200
+
+
+BAD_REQUESTS = [
+    (400, b"\x00\xff\xfe garbage\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\nHost: a\n\n"),
+    (414, b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (431, b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n"),
+    (505, b"GET / HTTP/3.0\r\nHost: a\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\n"),
+    (501, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    (413, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"),
+    (
+        413,
+        b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"400\r\n%b\r\n" % (b"x" * 1024) * 99,
+    ),
+]
+
+
+async def test_bad_requests_are_refused_and_logged_and_nothing_of_them_reaches_a_handler(box: Box) -> None:
+    handler = await serve(box, labels={"dev.wherry.http.body": "64k"})
+    smuggled = b"GET /env HTTP/1.1\r\nHost: a\r\n\r\n"
+    for status, data in BAD_REQUESTS:
+        lines = handler.out.count(b"\n")
+        said = await handler.raw(data + smuggled)
+        assert said.startswith(b"HTTP/1.1 %d " % status), (data[:80], said[:200])
+        assert said.count(b"HTTP/1.1 ") == 1, data[:80]
+        await settled(handler, lambda lines=lines: handler.out.count(b"\n") == lines + 1, "one line in the log")
+        assert f'" {status} '.encode() in handler.out.splitlines()[-1]
+    assert (await handler.get("/")).status == 200
+
+
+async def test_clients_that_end_early_leave_nothing(box: Box) -> None:
+    handler = await serve(box)
+    assert (await handler.get("/")).status == 200
+    pid = (await handler.task.state()).pid
+    before = descriptors(pid), descriptors(workers(pid)[0])
+    short = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfew"
+    assert (await handler.raw(short, end=True)).startswith(b"HTTP/1.1 400")
+    for data in (
+        b"",
+        b"GET / HT",
+        short,
+        b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(data)
+        await writer.drain()
+        writer.transport.abort()
+    for _ in range(20):
+        assert (await handler.get("/leak")).status == 200
+    await settled(handler, lambda: descriptors(pid) <= before[0] + len(workers(pid)), "the server's descriptors")
+    await settled(handler, lambda: all(descriptors(worker) <= before[1] + 3 for worker in workers(pid)), "the workers'")
+
+
+async def test_no_more_are_served_at_once_than_is_said_and_stalled_clients_hold_up_nobody_else(box: Box) -> None:
+    handler = await serve(box, labels={"dev.wherry.http.concurrency": "2", "dev.wherry.http.deadline": "1500ms"})
+    pid = (await handler.task.state()).pid
+    stalled = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
+    async with asyncio.timeout(DEADLINE):
+        first = await asyncio.open_connection("127.0.0.1", handler.port)
+        first[1].write(stalled)
+        assert (await handler.get("/")).status == 200
+        second = await asyncio.open_connection("127.0.0.1", handler.port)
+        second[1].write(stalled)
+        assert (await first[0].read()).startswith(b"HTTP/1.1 504")
+        assert (await second[0].read()).startswith(b"HTTP/1.1 504")
+        assert len(workers(pid)) <= 2
+        assert (await handler.get("/")).status == 200
+        first[1].close()
+        second[1].close()
+
+
+async def test_on_sigterm_what_was_begun_is_finished(box: Box) -> None:
+    handler = await serve(box)
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        _, idle = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await handler.task.kill(15)
+        await settled(handler, lambda: not listens(handler.port), "it takes no more")
+        writer.write(b"abcdef")
+        assert (await reader.read()).endswith(b"6\n")
+        assert (await handler.task.wait()).code == 0
+        writer.close()
+        idle.close()
+
+
+async def test_a_modules_toml_has_routes_modules_folders_and_files(box: Box) -> None:
+    lower = box.folder / "lower"
+    shutil.copy(lower / "guest.wasm", lower / "second.wasm")
+    (lower / "www/sub").mkdir(parents=True)
+    (lower / "www/index.html").write_text("<h1>index</h1>")
+    (lower / "www/a b.txt").write_text("file")
+    (lower / "secret").write_text("secret")
+    (lower / "www/out").symlink_to("/secret")
+    os.mkfifo(lower / "www/fifo")
+    (lower / "modules.toml").write_text(
+        """
+        [[module]]
+        route = "/one/..."
+        module = "/guest.wasm"
+        environment = { WHO = "one" }
+        [[module]]
+        route = "/bye"
+        module = "file:///second.wasm"
+        entrypoint = "goodbye"
+        volumes = { "/data" = "/www" }
+        [[module]]
+        route = "/static/..."
+        files = "/www"
+        """
+    )
+    handler = await serve(box, process={"args": ["/modules.toml"]})
+    one = (await handler.get("/one/env")).body.decode().splitlines()
+    assert {"WHO=one", "SCRIPT_NAME=/one", "X_MATCHED_ROUTE=/one/..."} <= set(one)
+    assert (await handler.get("/one/bye")).body == b"Goodbye!\n"
+    assert (await handler.get("/bye")).body == b"Goodbye!\n"
+    assert (await handler.get("/nowhere")).status == 404
+    index = await handler.get("/static/")
+    assert (index.body, index.header["content-type"]) == (b"<h1>index</h1>", "text/html; charset=utf-8")
+    assert (await handler.get("/static/a%20b.txt")).body == b"file"
+    assert (await handler.get("/static/a%20b.txt", method="HEAD")).header["content-length"] == "4"
+    for path in ("../secret", "%2e%2e/secret", "out", "fifo", "sub", "none", "%00"):
+        assert (await handler.get(f"/static/{path}")).status == 404, path
+    assert (await handler.get("/static/a%20b.txt", method="POST")).status == 405
+
+
+BAD_TOML = [
+    ("not toml", "is no TOML"),
+    ("a = " + "[" * 5000, "is no TOML"),
+    ("", r"has no \[\[module\]\]"),
+    ("[[module]]\nroute = '/x'\nmodule = '/none.wasm'", "none.wasm"),
+    ("[[module]]\nroute = 'x'\nmodule = '/guest.wasm'", "the route 'x'"),
+    ("[[module]]\nroute = '/x'\nmodule = 'oci:foo/bar'", "is no path"),
+    ("[[module]]\nroute = '/x'\nmodule = '/guest.wasm'\nentrypoint = 'absent'", "no absent export"),
+    ("[[module]]\nroute = '/x'\nmodule = '/guest.wasm'\nvolumes = { '/v' = '/none' }", "no folder /none"),
+    ("[[module]]\nroute = '/x'\nmodule = '/guest.wasm'\nhosts = 1", "'hosts'"),
+    ("[[module]]\nroute = '/x/...'\nfiles = '/'", "names no module"),
+    ("#" * 70_000, "over 65536 bytes"),
+]
+
+
+async def test_a_modules_toml_that_makes_no_sense_is_refused_before_start(box: Box) -> None:
+    for text, says in BAD_TOML:
+        (box.folder / "lower/modules.toml").write_text(text)
+        with pytest.raises(WherryError, match=says):
+            await serve(box, process={"args": ["/modules.toml"]})
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"dev.wherry.http": "proxy"}, "wagi is what there is"),
+        ({"dev.wherry.http.port": "0"}, "dev.wherry.http.port"),
+        ({"dev.wherry.cap-drop": "listen"}, "needs listen"),
+    ],
+)
+async def test_labels_that_make_no_sense_are_refused(box: Box, labels: dict[str, str], says: str) -> None:
+    with pytest.raises(WherryError, match=says):
+        await serve(box, labels=labels)
+
+
+async def test_a_port_that_is_taken_is_named(box: Box) -> None:
+    taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "0.0.0.0", free_port())
+    port = taken.sockets[0].getsockname()[1]
+    with pytest.raises(WherryError, match=f"port {port}/tcp"):
+        await serve(box, labels={"dev.wherry.http.port": str(port)})
+    taken.close()
+    await taken.wait_closed()
