@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from wherry.cli.app import App
@@ -52,8 +53,17 @@ def create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
     return str(answer["Id"])
 
 
-def pull(app: App, image: str, platform: str | None, *, quiet: bool, all_tags: bool = False) -> None:
-    """Fetch an image; its progress goes to stderr. NotFound and the like: what the engine or the registry said."""
+def pull(
+    app: App,
+    image: str,
+    platform: str | None,
+    *,
+    quiet: bool,
+    all_tags: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Fetch an image; its progress goes to stderr. ``more`` are headers. NotFound and the like: what the engine or the
+    registry said."""
     # Imported only here: what is there already is run without them.
     from wherry.cli.credentials import Logins, header
     from wherry.cli.layers import follow
@@ -67,5 +77,5 @@ def pull(app: App, image: str, platform: str | None, *, quiet: bool, all_tags: b
     if all_tags and tag:
         raise InvalidArgument("tag can't be used with --all-tags/-a")
     query = {"fromImage": name, "tag": tag or None, "platform": platform}
-    login = header(Logins(app.environ).of_image(image))
+    login = {**header(Logins(app.environ).of_image(image)), **(more or {})}
     follow(app.client.stream("POST", "/images/create", query, None, login), quiet=quiet)

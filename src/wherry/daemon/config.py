@@ -51,6 +51,8 @@ class DaemonConfig:
     uid: int
     registries: RegistryConfig = field(default_factory=RegistryConfig)
     largest_layer: int = 64 << 30
+    trust_policy: str = ""
+    trust_policy_given: bool = False
 
     @property
     def rootless(self) -> bool:
@@ -85,6 +87,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
         uid=uid,
         registries=_registries(told, environ, uid),
         largest_layer=_size(told.max_layer_size),
+        trust_policy=os.path.abspath(told.trust_policy or f"{_config_home(environ, uid)}/wherry/trust.json"),
+        trust_policy_given=bool(told.trust_policy),
     )
 
 
@@ -104,6 +108,9 @@ def _add_registry_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-layer-size", metavar="SIZE", default="64g", help="what one layer may unpack to, like 64g"
+    )
+    parser.add_argument(
+        "--trust-policy", metavar="FILE", help="which registries' images must be signed, and by whose keys"
     )
     parser.add_argument(
         "--certs-dir", metavar="DIR", action="append", default=[], help="folder with a folder of CAs for each registry"

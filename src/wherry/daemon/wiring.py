@@ -36,6 +36,7 @@ from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
+from wherry.core.trust.policy import read_policy
 from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
 from wherry.engine.builds import secrets_folder
@@ -77,8 +78,12 @@ def _services(
         registries=config.registries,
         layer_limits=Limits(size=config.largest_layer),
         rootless=config.rootless,
+        trust_policy=config.trust_policy,
+        trust_policy_given=config.trust_policy_given,
         path=path,
     )
+    if config.trust_policy_given:
+        read_policy(config.trust_policy, must_exist=True)  # what is wrong with it, is said at once
     spool.sweep(temporary_folder(engine))
     shutil.rmtree(secrets_folder(engine), ignore_errors=True)  # a killed engine's
     content = LocalContentStore(os.path.join(root, "content"))

@@ -22,6 +22,7 @@ from wherry.engine.events import Events
 from wherry.engine.images import Images
 from wherry.engine.progress import Report, short, streamed
 from wherry.engine.services import EngineServices
+from wherry.engine.trust import Trust
 from wherry.errors import InvalidArgument, NotFound, PermissionDenied, WherryError
 from wherry.oci import artifact, mediatypes
 from wherry.oci.artifact import WASM
@@ -44,22 +45,31 @@ _MOST_LAYERS = 1000
 @dataclass(frozen=True, slots=True)
 class PullRequest:
     """What to pull: ``reference`` with a tag or a digest, or with neither for ``all_tags``; ``platform`` "" leaves the
-    choice to the image: WebAssembly if there is any of it, else this machine's."""
+    choice to the image: WebAssembly if there is any of it, else this machine's. ``keys`` (PEM): it must be signed by
+    one of them, or if there are none by one of the policy's; None is for the policy alone to decide."""
 
     reference: Reference
     platform: str = ""
     credentials: Credentials = ANONYMOUS
     all_tags: bool = False
+    keys: tuple[str, ...] | None = None
 
     @classmethod
-    def parse(cls, name: str, tag: str = "", platform: str = "", credentials: Credentials = ANONYMOUS) -> "PullRequest":
+    def parse(
+        cls,
+        name: str,
+        tag: str = "",
+        platform: str = "",
+        credentials: Credentials = ANONYMOUS,
+        keys: tuple[str, ...] | None = None,
+    ) -> "PullRequest":
         """As the API has it: the tag, or a digest, may stand apart, and without either all tags are meant.
 
         InvalidArgument.
         """
         text = name if not tag else f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
         reference = Reference.parse_bare(text)
-        return cls(reference, platform, credentials, not (reference.tag or reference.digest))
+        return cls(reference, platform, credentials, not (reference.tag or reference.digest), keys)
 
 
 class Pulls:
@@ -69,6 +79,7 @@ class Pulls:
         self._services = services
         self._images = images
         self._events = events
+        self._trust = Trust(services.config)
         self._slots = asyncio.Semaphore(DOWNLOADS)
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -82,7 +93,7 @@ class Pulls:
         repository = self._services.remotes.repository(reference.domain, reference.path, request.credentials)
         if not request.all_tags:
             named = reference if reference.tag or reference.digest else reference.tagged(DEFAULT_TAG)
-            newer = await self._pull(repository, named, request.platform, report)
+            newer = await self._pull(repository, named, request, report)
             report.status(_outcome(named.familiar(), newer))
             return
         try:
@@ -93,16 +104,18 @@ class Pulls:
             raise NotFound(f"repository {reference.familiar_name} has no tags")
         newer = False
         for tag in tags:
-            newer |= await self._pull(repository, reference.tagged(tag), request.platform, report)
+            newer |= await self._pull(repository, reference.tagged(tag), request, report)
         report.status(_outcome(reference.familiar_name, newer))
 
-    async def _pull(self, repository: Repository, reference: Reference, platform: str, report: Report) -> bool:
+    async def _pull(self, repository: Repository, reference: Reference, request: PullRequest, report: Report) -> bool:
         """Pull one image and name it; whether the name now means something else."""
-        asked = str(reference.digest or reference.tag)
+        asked, platform = str(reference.digest or reference.tag), request.platform
+        rule = await self._trust.rule(reference, request.keys)
         wanted = Platform.parse(platform, self._services.config.default_platform) if platform else None
         try:
             target = await repository.resolve(asked)
             report.status(f"Pulling from {reference.path}", asked)
+            await self._trust.verify(rule, repository, reference, target.digest, report)
             async with self._leased() as lease:
                 pull = _Pull(self, repository, reference, lease, report)
                 await pull.run(target, wanted)
@@ -310,7 +323,7 @@ def _refused(error: WherryError, reference: Reference) -> WherryError:
     text = str(error)
     if text.startswith("manifest unknown"):
         return NotFound(f"manifest for {reference.familiar()} not found: {text}")
-    if text.startswith(("no matching manifest", "image with reference")):
+    if text.startswith(("no matching manifest", "image with reference")) or "is not trusted: " in text:
         return error
     return NotFound(
         f"pull access denied for {reference.familiar_name}, repository does not exist or may require 'docker login':"

@@ -33,6 +33,7 @@ class EngineConfig:
 
     ``cgroup_parent`` is the cgroup that containers' cgroups are made under. ``log_driver`` and ``log_options`` are
     what a container gets that names none. ``runtimes`` maps a runtime's name to the shim binary the user configured.
+    ``trust_policy`` is the policy's file, which may be missing unless it was ``given``; "" is none.
     ``path`` are the folders that programs of the host are looked for in.
     """
 
@@ -46,6 +47,8 @@ class EngineConfig:
     registries: RegistryConfig = field(default_factory=RegistryConfig)
     layer_limits: Limits = LIMITS
     rootless: bool = False
+    trust_policy: str = ""
+    trust_policy_given: bool = False
     path: Sequence[str] = ()
 
 

@@ -3,8 +3,10 @@
 ``/distribution/NAME/manifest`` and ``push?as=`` are wherry's own.
 """
 
+import base64
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from aiohttp import web
 
@@ -21,6 +23,8 @@ from wherry.server.credentials import from_header, from_json
 from wherry.server.query import Query
 from wherry.server.router import Kind, Route
 from wherry.server.routes.makings import naming
+
+KEYS: Final = "X-Wherry-Trusted-Keys"
 
 
 class RegistryRoutes:
@@ -49,7 +53,8 @@ class RegistryRoutes:
         name = query.text("fromImage")
         if not name:
             raise InvalidArgument("fromImage names the image to pull")
-        request = PullRequest.parse(name, query.text("tag"), query.text("platform"), _credentials(call))
+        keys = trusted_keys(call.request.headers.get(KEYS, ""))
+        request = PullRequest.parse(name, query.text("tag"), query.text("platform"), _credentials(call), keys)
         return await call.lines(await begun(self._pulls.stream(request)))
 
     async def _import(self, call: Call) -> web.StreamResponse:
@@ -86,6 +91,22 @@ class RegistryRoutes:
 
 def _credentials(call: Call) -> Credentials:
     return from_header(call.request.headers.get("X-Registry-Auth", ""))
+
+
+def trusted_keys(header: str) -> tuple[str, ...] | None:
+    """What a client wants an image to be signed by: base64 of a JSON list of keys in PEM; None if it asks for nothing.
+
+    InvalidArgument. The header is wherry's own.
+    """
+    if not header:
+        return None
+    try:
+        found = json.loads(base64.b64decode(header, validate=True))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
+        raise InvalidArgument(f"{KEYS} is no base64 of a JSON list of keys in PEM")
+    return tuple(found)
 
 
 def _platform(query: Query) -> Platform | None:

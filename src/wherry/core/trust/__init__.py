@@ -1,0 +1,1 @@
+"""Whom images are believed from: the policy (policy) and the keys (keys)."""
