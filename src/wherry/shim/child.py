@@ -19,8 +19,8 @@ from wherry.linux import capabilities, clone, landlock, mounts, seccomp, signals
 from wherry.record import Record
 from wherry.shim import report
 from wherry.shim.birth import KEPT_CAPABILITIES, SOCKET_CAPABILITIES, Command, Sandbox, Volume
-from wherry.wasm.guest import Guest, GuestConfig, Preopen
-from wherry.wasm.program import Program
+from wherry.wasm.guest import GuestConfig, Preopen
+from wherry.wasm.program import Program, new_guest
 from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
@@ -178,7 +178,7 @@ def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int
     doing.step = "shut the sandbox"
     _shut(cradle, birth)
     doing.step = "instantiate the module"
-    guest = Guest(birth.program, guest_config, end)
+    guest = new_guest(birth.program, guest_config, end)
     if not birth.program.runs_at_instantiation:
         guest.instantiate()
     report.ready(cradle.report)

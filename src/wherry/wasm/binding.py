@@ -94,14 +94,15 @@ class Library:
                 f"libwasmtime can't be used: {error}; pip install 'wasmtime>=50.0,<50.1'"
             ) from None
 
-    def _function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+        """The C function ``name``, by its whole name, with those types. AttributeError: there is none."""
         function = getattr(self._cdll, name)
         function.restype = result
         function.argtypes = arguments
         return function  # type: ignore[no-any-return]  # ctypes gives its functions no type
 
     def _bind_config(self) -> None:
-        f = self._function
+        f = self.function
         self.config_new = f("wasm_config_new", _P)
         self.config_flag: dict[str, Callable[..., Any]] = {
             name: f(f"wasmtime_config_{name}_set", None, _P, _BOOL)
@@ -111,6 +112,8 @@ class Library:
                 "wasm_stack_switching",
                 "wasm_threads",
                 "wasm_component_model",
+                "wasm_component_model_async",
+                "concurrency_support",
                 "consume_fuel",
                 "shared_memory",
             )
@@ -124,7 +127,7 @@ class Library:
         self.wat2wasm = f("wasmtime_wat2wasm", _P, _TEXT, _SIZE, _P)
 
     def _bind_linking(self) -> None:
-        f = self._function
+        f = self.function
         self.module_new = f("wasmtime_module_new", _P, _P, _TEXT, _SIZE, _P)
         self.module_serialize = f("wasmtime_module_serialize", _P, _P, _P)
         self.module_deserialize_file = f("wasmtime_module_deserialize_file", _P, _P, _TEXT, _P)
@@ -141,7 +144,7 @@ class Library:
         self.instance_pre_delete = f("wasmtime_instance_pre_delete", None, _P)
 
     def _bind_running(self) -> None:
-        f = self._function
+        f = self.function
         self.store_new = f("wasmtime_store_new", _P, _P, _P, _P)
         self.store_context = f("wasmtime_store_context", _P, _P)
         self.store_limiter = f("wasmtime_store_limiter", None, _P, *[ctypes.c_int64] * 5)
@@ -158,12 +161,12 @@ class Library:
 
     def fuel_functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """``wasmtime_context_get_fuel`` and ``_set_fuel``. Both can fail only for engines without fuel."""
-        get = self._function("wasmtime_context_get_fuel", _P, _P, _P)
-        return get, self._function("wasmtime_context_set_fuel", _P, _P, ctypes.c_uint64)
+        get = self.function("wasmtime_context_get_fuel", _P, _P, _P)
+        return get, self.function("wasmtime_context_set_fuel", _P, _P, ctypes.c_uint64)
 
     def shared_memory_functions(self) -> SharedMemoryFunctions:
         """What shared memories take: few guests have one, so these are bound only for them."""
-        f = self._function
+        f = self.function
         return SharedMemoryFunctions(
             memorytype_new=f(
                 "wasmtime_memorytype_new", _P, ctypes.c_uint64, _BOOL, ctypes.c_uint64, _BOOL, _BOOL, ctypes.c_uint8, _P

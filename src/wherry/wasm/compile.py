@@ -33,6 +33,8 @@ from wherry.errors import (
 from wherry.wasm import engine, module, warmup
 from wherry.wasm.binding import ByteVec, Library
 from wherry.wasm.cache import Cache, info_path, open_trusted
+from wherry.wasm.component import types, wit
+from wherry.wasm.component.binding import Functions
 from wherry.wasm.environment import new_cache
 from wherry.wasm.wasi import sock_table, thread  # noqa: F401 - checking a module asks for it, too late to be found then
 
@@ -40,6 +42,7 @@ Confine = Callable[[str], None]
 MAX_MODULE_SIZE = 1 << 30
 _NUMBERED = re.compile(r"\d+: ")
 _MOST_MEMORY = 6 << 30  # bytes: a module of 75 MB takes 2 GiB
+_OFFERED = wit.load()  # now: once shut in, this process reads no file of the package
 _LONG = 1 << 20  # bytes of module from which compiling takes long enough to be announced
 
 
@@ -86,13 +89,20 @@ def compile_module(
         binary = to_binary(library, data, name)
         info = module.inspect(binary, name)
         module.check_runnable(info, name)
+        told = info.to_json()
         if len(binary) >= _LONG:
             progress(f"compiling {name} ({len(binary) / 1e6:.1f} MB)")
-        compiled = _compile(library, binary, name, fuel=fuel)
-        found = cache.store(digest_hex, compiled, marshal.dumps(info.to_json()))
+        made = engine.new_engine(library, compiling=True, fuel=fuel)
+        if info.kind == "component":
+            compiled, told["host"] = _compile_component(library, made, binary, name)
+        else:
+            compiled = _compile(library, made, binary, name)
+        found = cache.store(digest_hex, compiled, marshal.dumps(told))
     fd = open_trusted(info_path(found))
     with open(fd, "rb") as file:
-        return {"digest": f"sha256:{digest_hex}", "path": found, "info": marshal.load(file)}
+        known = marshal.load(file)
+    known.pop("host", None)  # the child's alone
+    return {"digest": f"sha256:{digest_hex}", "path": found, "info": known}
 
 
 def to_binary(library: Library, data: bytes, name: str) -> bytes:
@@ -106,14 +116,28 @@ def to_binary(library: Library, data: bytes, name: str) -> bytes:
     return library.take_bytes(vec)
 
 
-def _compile(library: Library, binary: bytes, name: str, *, fuel: bool) -> bytes:
+def _compile(library: Library, made: int, binary: bytes, name: str) -> bytes:
     compiled = ctypes.c_void_p()
-    made = engine.new_engine(library, compiling=True, fuel=fuel)
     error = library.module_new(made, binary, len(binary), ctypes.byref(compiled))
     if error:
         raise InvalidArgument(f"{name} is not a valid module: {_cause(library.take_error(error))}")
+    return _serialized(library, library.module_serialize, compiled, name)
+
+
+def _compile_component(library: Library, made: int, binary: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
+    """The code, and what of the host is to be linked to it: see component/types.py."""
+    functions = Functions(library)
+    compiled = ctypes.c_void_p()
+    error = functions.new(made, binary, len(binary), ctypes.byref(compiled))
+    if error:
+        raise InvalidArgument(f"{name} is not a valid component: {_cause(library.take_error(error))}")
+    host = types.plan(types.Types(library, made).imports(compiled.value or 0), _OFFERED, name)
+    return _serialized(library, functions.serialize, compiled, name), host
+
+
+def _serialized(library: Library, serialize: Callable[..., Any], compiled: ctypes.c_void_p, name: str) -> bytes:
     vec = ByteVec()
-    error = library.module_serialize(compiled, ctypes.byref(vec))
+    error = serialize(compiled, ctypes.byref(vec))
     if error:
         raise Internal(f"{name} can't be serialized: {_cause(library.take_error(error))}")
     return library.take_bytes(vec)

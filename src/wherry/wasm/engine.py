@@ -18,8 +18,11 @@ _FLAGS = {
     # For wasi-threads; other modules are compiled to the same code as without.
     "wasm_threads": True,
     "shared_memory": True,
-    # Components have a host of their own, later.
-    "wasm_component_model": False,
+    "wasm_component_model": True,
+    # WASI 0.3's way of running components. With it, a host function that takes two borrowed resources traps: wasmtime
+    # 50.0 looks for the call's context where it was before the first of them was lifted.
+    "wasm_component_model_async": False,
+    "concurrency_support": False,
 }
 
 

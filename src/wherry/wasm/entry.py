@@ -26,6 +26,10 @@ def check_entry(info: Mapping[str, Any], name: str, entry: str) -> int:
 
     InvalidArgument: there is no such function, or it can't be called without knowing more.
     """
+    if info["kind"] == "component":
+        if entry != "_start":
+            raise InvalidArgument(f"{name} is a component: it is run by wasi:cli/run, {entry} can't be named")
+        return 0
     functions = functions_of(info)
     if entry in functions:
         params, results = functions[entry]

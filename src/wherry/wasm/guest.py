@@ -69,8 +69,65 @@ class GuestConfig(Record):
     refused: tuple[str, ...] = ()
 
 
-class Guest:
-    """A program with its store, linear memory and fd table."""
+class Process:
+    """What a module's and a component's guest have in common: a store, an fd table, a way to end."""
+
+    def __init__(
+        self,
+        program: Program,
+        config: GuestConfig,
+        on_exit: Callable[[int], NoReturn],
+        stdio_fds: tuple[int, int, int],
+    ) -> None:
+        self._program = program
+        self._config = config
+        self._on_exit = on_exit
+        self._library = library = program.library
+        self._store: int = library.store_new(program.engine, None, None)
+        self._context: int = library.store_context(self._store)
+        self._failure = ""
+        if config.memory_limit is not None:
+            limits = [_UNLIMITED] * 4
+            library.store_limiter(self._store, config.memory_limit, *limits)
+        if program.tank is not None:
+            program.tank.fill(self._context, config.fuel)
+        self._host = host = program.host
+        host.args = config.args
+        host.environ = _environ(config)
+        host.exit = self._exit
+        host.sockets = config.sockets
+        host.table, self._stderr = _table(config, stdio_fds)
+
+    def _told(self, failure: str) -> int:
+        """The exit code of a guest that failed, once what happened is told."""
+        tank = self._program.tank
+        if tank is not None and _NO_FUEL in failure:
+            self._report(f"wherry: out of fuel: all {tank.limit} units are used\n")
+            return FUEL_EXIT_CODE
+        self._report(trap_message(failure))
+        return TRAP_EXIT_CODE
+
+    def _exit(self, code: int) -> NoReturn:
+        self._count()
+        self._on_exit(code)
+
+    def _count(self) -> None:
+        if self._program.tank is not None:
+            self._program.tank.look()
+
+    def _report(self, text: str) -> None:
+        if self._stderr.fd < 0:
+            return  # the guest has closed it: its number may be another file's by now
+        data = text.encode("utf-8", "replace")
+        try:
+            while data:
+                data = data[os.write(self._stderr.fd, data) :]
+        except OSError:
+            return  # nobody reads it any more; the exit code tells enough
+
+
+class Guest(Process):
+    """A module's program with its store, linear memory and fd table."""
 
     def __init__(
         self,
@@ -81,32 +138,16 @@ class Guest:
         stdio_fds: tuple[int, int, int] = (0, 1, 2),
     ) -> None:
         """Make the store. ``on_exit`` gets the code of ``proc_exit`` (0-255): it reports and ends the process."""
-        self._program = program
-        self._config = config
-        self._on_exit = on_exit
-        self._library = library = program.library
-        self._store: int = library.store_new(program.engine, None, None)
-        self._context: int = library.store_context(self._store)
+        super().__init__(program, config, on_exit, stdio_fds)
         self._instance = Instance()
         self._memory: Extern | None = None
-        self._failure = ""
         self._results = 0
-        if config.memory_limit is not None:
-            limits = [_UNLIMITED] * 4
-            library.store_limiter(self._store, config.memory_limit, *limits)
-        if program.tank is not None:
-            program.tank.fill(self._context, config.fuel)
-        self._host = host = program.host
+        host = self._host
         host.memory = Memory(self._locate)
-        host.args = config.args
-        host.environ = _environ(config)
-        host.exit = self._exit
         if program.shared is not None:
             host.spawn = program.shared.spawn
-        host.sockets = config.sockets
         if config.refused:
             host.refuse(config.refused)
-        host.table, self._stderr = _table(config, stdio_fds)
 
     def instantiate(self) -> None:
         """Instantiate (runs the module's start section if it has one: see `Program.runs_at_instantiation`).
@@ -154,15 +195,6 @@ class Guest:
     def _fail(self, failure: str) -> NoReturn:
         self._exit(self._told(failure))
 
-    def _told(self, failure: str) -> int:
-        """The exit code of a guest that failed, once what happened is told."""
-        tank = self._program.tank
-        if tank is not None and _NO_FUEL in failure:
-            self._report(f"wherry: out of fuel: all {tank.limit} units are used\n")
-            return FUEL_EXIT_CODE
-        self._report(trap_message(failure))
-        return TRAP_EXIT_CODE
-
     @property
     def entries(self) -> dict[int, Entry]:
         """What its descriptors stand for, by number, now."""
@@ -183,14 +215,9 @@ class Guest:
             return self._program.shared.base()
         return self._library.memory_data(self._context, self._memory.item()) or 0 if self._memory is not None else 0
 
-    def _exit(self, code: int) -> NoReturn:
-        self._count()
-        self._on_exit(code)
-
     def _count(self) -> None:
         self._program.meter.words[MEMORY] = self.linear_memory()
-        if self._program.tank is not None:
-            self._program.tank.look()
+        super()._count()
 
     def close(self) -> None:
         """Free the store. A process that ends need not."""
@@ -249,16 +276,6 @@ class Guest:
             view = shared.view()
         self._program.meter.words[MEMORY] = len(view)
         return view
-
-    def _report(self, text: str) -> None:
-        if self._stderr.fd < 0:
-            return  # the guest has closed it: its number may be another file's by now
-        data = text.encode("utf-8", "replace")
-        try:
-            while data:
-                data = data[os.write(self._stderr.fd, data) :]
-        except OSError:
-            return  # nobody reads it any more; the exit code tells enough
 
 
 def trap_message(failure: str) -> str:

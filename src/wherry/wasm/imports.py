@@ -58,8 +58,15 @@ def sockets(info: Mapping[str, Any]) -> list[HostFunction]:
 
 
 def imports_sockets(info: Mapping[str, Any]) -> bool:
-    """Whether a module imports any."""
+    """Whether a module or component imports any."""
+    if is_component(info):
+        return any(item["name"].startswith("wasi:sockets/") for item in info["imports"])
     return any(True for _ in _socket_imports(info))
+
+
+def is_component(info: Mapping[str, Any]) -> bool:
+    """Whether it is a component."""
+    return bool(info["kind"] == "component")
 
 
 def spawns(info: Mapping[str, Any]) -> bool:

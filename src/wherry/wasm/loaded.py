@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
-from wherry.wasm.imports import has_shared_memory, imports_sockets, spawns, wants_listeners
+from wherry.wasm.imports import has_shared_memory, imports_sockets, is_component, spawns, wants_listeners
 from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
@@ -25,7 +25,8 @@ class Program:
     libwasmtime's handles; the module's are freed with the last reference to this.
 
     ``instance_pre`` is 0 as long as functions that only this module imports are still to be bound: `Runtime.complete`;
-    and with a ``shared`` memory, until there is a guest.
+    and with a ``shared`` memory, until there is a guest. A component has none of these handles, but a ``component``
+    once it is complete (component/program.py); until then ``path`` is all that is known of it.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Program:
         instance_pre: int,
         info: Mapping[str, Any],
         tank: Tank | None = None,
+        path: str = "",
     ) -> None:
         self.library = library
         self.engine = engine
@@ -51,6 +53,8 @@ class Program:
         self.imports_sockets = imports_sockets(info)
         self.spawns = spawns(info)
         self.shared: Shared | None = None
+        self.component: Any = None
+        self.path = path
         self.tank = tank
 
     @property
@@ -61,7 +65,8 @@ class Program:
     @property
     def is_whole(self) -> bool:
         """All that it imports is such as every child shares."""
-        return not (self.imports_sockets or self.spawns or has_shared_memory(self.info))
+        extra = self.imports_sockets or self.spawns or has_shared_memory(self.info)
+        return not (extra or is_component(self.info))
 
     @property
     def wants_listeners(self) -> bool:
@@ -76,4 +81,5 @@ class Program:
     def __del__(self) -> None:
         if self.instance_pre:
             self.library.instance_pre_delete(self.instance_pre)
-        self.library.module_delete(self.module)
+        if self.module:
+            self.library.module_delete(self.module)

@@ -1,7 +1,7 @@
 """What a module says of itself, read from its bytes, and whether it can run here: no engine, nothing run.
 
-The parsers live in binary.py and component.py; what the host offers stands in imports.py; the choice of the export that
-is run in entry.py.
+The parsers live in binary.py and component/names.py; what the host offers stands in imports.py; the choice of the
+export that is run in entry.py.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from wherry.errors import InvalidArgument
-from wherry.wasm import binary, component, imports
+from wherry.wasm import binary, imports
 from wherry.wasm.binary import Export, FuncType, Import, MemoryType
+from wherry.wasm.component import names
 from wherry.wasm.reader import Malformed
 
 MAGIC = b"\0asm"
 _MODULE = b"\x01\0\0\0"
 _COMPONENT = b"\x0d\0\x01\0"
+_RUN = "wasi:cli/run@0.2."
+_MOST_NAMED = 8
 _THREAD_ENTRY = "wasi_thread_start"
 _ELF_MACHINES = {
     0x3E: "amd64",
@@ -106,9 +109,13 @@ def is_text(data: bytes) -> bool:
 
 
 def check_runnable(info: ModuleInfo, name: str) -> None:
-    """Raise InvalidArgument, naming the reason, for what can't run here: a component, an import that is not offered."""
+    """Raise InvalidArgument, naming the reason, for what can't run here: an import that is not offered, a component
+    that is no program, or of WASI 0.3. A component's imports are looked at with their types: component/types.py."""
     if info.kind == "component":
-        raise InvalidArgument(f"{name} is a component{_component_refusal(info)}")
+        refusal = _component_refusal(info)
+        if refusal:
+            raise InvalidArgument(f"{name} is a component{refusal}")
+        return
     for item in info.imports:
         reason = _import_fault(item)
         if reason:
@@ -144,9 +151,11 @@ def _module_info(data: bytes) -> ModuleInfo:
 
 
 def _component_info(data: bytes) -> ModuleInfo:
-    found = component.parse(data)
+    found = names.parse(data)
     imported = tuple(Import("", name, "component") for name in found.imports)
-    return ModuleInfo("component", len(data), imported, tuple(Export(name, "component") for name in found.exports))
+    exported = tuple(Export(name, "component") for name in found.exports)
+    # Its cores' start functions run when it is instantiated, and are not looked for here.
+    return ModuleInfo("component", len(data), imported, exported, has_start=True)
 
 
 def _import_fault(item: Import) -> str:
@@ -176,7 +185,11 @@ def _component_refusal(info: ModuleInfo) -> str:
             return f" that imports {item.name}: WASI 0.3 is not supported"
     if any(name.partition("@")[2].startswith("0.3") for name in _wasi_names(info)):
         return ": WASI 0.3 is not supported"
-    return ": WASI 0.2 components are not supported yet, build for wasm32-wasip1"
+    exports = [item.name for item in info.exports]
+    if any(name.startswith(_RUN) for name in exports):
+        return ""
+    listed = ", ".join(exports[:_MOST_NAMED]) + (", ..." if len(exports) > _MOST_NAMED else "")
+    return f" that does not export wasi:cli/run@0.2: it exports {listed or 'nothing'}"
 
 
 def _what_else(data: bytes) -> str:

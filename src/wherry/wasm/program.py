@@ -15,7 +15,7 @@ from wherry.wasm.binding import Library
 from wherry.wasm.cache import info_path, open_trusted
 from wherry.wasm.callbacks import address_space, define, new_linker
 from wherry.wasm.engine import new_engine
-from wherry.wasm.guest import rehearse, warm
+from wherry.wasm.guest import Guest, GuestConfig, rehearse, warm
 from wherry.wasm.loaded import Program
 from wherry.wasm.meter import FUNCTIONS, Meter
 from wherry.wasm.wasi import preview1
@@ -25,14 +25,15 @@ from wherry.wasm.wasi.memory import Memory
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, NoReturn
 
+    from wherry.wasm.component.program import ComponentGuest
     from wherry.wasm.fuel import Tank
     from wherry.wasm.imports import HostFunction
 
     _Adapt = Callable[[HostFunction], HostFunction]
 
-__all__ = ["Program", "Runtime"]
+__all__ = ["Program", "Runtime", "new_guest"]
 
 _MOST_PROGRAMS = 64
 
@@ -82,6 +83,9 @@ class Runtime:
 
     def _load(self, fd: int, compiled_path: str) -> Program:
         info = _read_info(compiled_path)
+        if imports.is_component(info):  # loaded and linked by the child that runs it: see `complete`
+            handles = self._library, self._engine, self._host, self._space, self._meter
+            return Program(*handles, 0, 0, info, self._tank, compiled_path)
         module = ctypes.c_void_p()
         # The very file that was found trustworthy, not whatever has its name by now.
         path = f"/proc/self/fd/{fd}".encode()
@@ -99,7 +103,12 @@ class Runtime:
     def complete(self, program: Program) -> None:
         """In a child: load and bind what this module imports beyond what all share. Once; reads files of the package,
         so the root must still be the host's. InvalidArgument as in `load`."""
-        if program.instance_pre or program.shared is not None:
+        if program.instance_pre or program.shared is not None or program.component is not None:
+            return
+        if program.path:
+            from wherry.wasm.component.program import Component  # here: who is a module shall not carry it
+
+            program.component = Component(program, program.path)
             return
         from wherry.wasm.wasi.sock_list import SOCKETS  # here: who has no sockets shall not carry their names
 
@@ -149,6 +158,15 @@ def _both(first: _Adapt | None, then: _Adapt | None) -> _Adapt | None:
     if first is None or then is None:
         return first or then
     return lambda function: then(first(function))
+
+
+def new_guest(program: Program, config: GuestConfig, on_exit: Callable[[int], NoReturn]) -> Guest | ComponentGuest:
+    """The guest of a complete program, module or component; its stdio are fds 0, 1 and 2."""
+    if program.component is None:
+        return Guest(program, config, on_exit)
+    from wherry.wasm.component.program import ComponentGuest  # loaded with the program
+
+    return ComponentGuest(program, config, on_exit)
 
 
 def _tank(library: Library, meter: Meter) -> Tank:

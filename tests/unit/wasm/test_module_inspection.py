@@ -249,13 +249,14 @@ def component(*names: str, exports: tuple[str, ...] = ()) -> bytes:
     ("data", "wasi", "said"),
     [
         (component("wasi:cli/environment@0.2.3"), "0.2",
-         "x is a component: WASI 0.2 components are not supported yet, build for wasm32-wasip1"),
+         "x is a component that does not export wasi:cli/run@0.2: it exports nothing"),
         (component("wasi:io/x@0.2.0", "wasi:http/types@0.3.0"), "0.3",
          "x is a component that imports wasi:http/types@0.3.0: WASI 0.3 is not supported"),
         (component("wasi:http/types@0.3.0-rc-2025-09-16"), "0.3",
          "x is a component that imports wasi:http/types@0.3.0-rc-2025-09-16: WASI 0.3 is not supported"),
         (component(exports=("wasi:cli/run@0.3.0",)), "0.3", "x is a component: WASI 0.3 is not supported"),
-        (component(), "0.2", "x is a component: WASI 0.2 components are not supported yet, build for wasm32-wasip1"),
+        (component(exports=("wasi:http/incoming-handler@0.2.0", "f")), "0.2",
+         "x is a component that does not export wasi:cli/run@0.2: it exports wasi:http/incoming-handler@0.2.0, f"),
     ],
 )  # fmt: skip
 def test_components_are_told_and_refused(data: bytes, wasi: str, said: str) -> None:

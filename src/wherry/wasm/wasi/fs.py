@@ -25,7 +25,7 @@ _WRITE = abi.RIGHT_FD_WRITE
 _OFFSET_LIMIT = 1 << 63
 _NANO = 1_000_000_000
 # By WASI's number: normal, sequential, random, willneed, dontneed, noreuse.
-_ADVICE = (
+ADVICE = (
     os.POSIX_FADV_NORMAL,
     os.POSIX_FADV_SEQUENTIAL,
     os.POSIX_FADV_RANDOM,
@@ -51,12 +51,13 @@ def times(atim: int, mtim: int, fst_flags: int) -> tuple[int, int, int, int]:
     if fst_flags & ~abi.FSTFLAGS_ALL or fst_flags & _ATIMS == _ATIMS or fst_flags & _MTIMS == _MTIMS:
         raise WasiError(INVAL)
     return (
-        *_timespec(atim, fst_flags & abi.FST_ATIM, fst_flags & abi.FST_ATIM_NOW),
-        *_timespec(mtim, fst_flags & abi.FST_MTIM, fst_flags & abi.FST_MTIM_NOW),
+        *timespec(atim, fst_flags & abi.FST_ATIM, fst_flags & abi.FST_ATIM_NOW),
+        *timespec(mtim, fst_flags & abi.FST_MTIM, fst_flags & abi.FST_MTIM_NOW),
     )
 
 
-def _timespec(nanoseconds: int, given: int, now: int) -> tuple[int, int]:
+def timespec(nanoseconds: int, given: int, now: int) -> tuple[int, int]:
+    """A timespec for utimensat(2): what is given, or now, or leave it."""
     if now:
         return 0, syscalls.UTIME_NOW
     return divmod(nanoseconds, _NANO) if given else (0, syscalls.UTIME_OMIT)
@@ -81,9 +82,9 @@ def filestat(status: os.stat_result, kind: int | None = None) -> bytes:
 def fd_advise(host: Host, fd: int, start: int, length: int, advice: int) -> int:
     """BADF, INVAL, SPIPE."""
     entry = host.table.get(fd)
-    if advice >= len(_ADVICE):
+    if advice >= len(ADVICE):
         return INVAL
-    os.posix_fadvise(entry.fd, offset(start), offset(length), _ADVICE[advice])
+    os.posix_fadvise(entry.fd, offset(start), offset(length), ADVICE[advice])
     return SUCCESS
 
 

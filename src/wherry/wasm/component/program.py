@@ -1,0 +1,109 @@
+"""A component in the child that runs it: loaded and linked before the sandbox is shut, instantiated and run after."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from wherry.errors import DataLoss, InvalidArgument
+from wherry.wasm.cache import open_trusted
+from wherry.wasm.component.binding import FUNC_SIZE, Functions
+from wherry.wasm.component.host import Linked
+from wherry.wasm.component.state import State
+from wherry.wasm.component.values import SIZE
+from wherry.wasm.guest import GuestConfig, Process
+from wherry.wasm.loaded import Program
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+_RUN = "wasi:cli/run@"
+_UNLIMITED = -1
+
+
+class Component:
+    """A loaded component with its imports linked: the ``component`` of its `Program`."""
+
+    def __init__(self, program: Program, compiled_path: str) -> None:
+        """DataLoss: this engine can't use the file, compile it again; NotFound, PermissionDenied: as `open_trusted`."""
+        self._program = program
+        library = program.library
+        self.functions = Functions(library)
+        self.state = State(program.host)
+        self._linked = Linked(library, self.functions, program.engine, program.space, self.state)
+        self._linked.define(program.info["host"])
+        self.linker = self._linked.linker
+        self.handle = self._load(compiled_path)
+        self.run = self._find_run()
+
+    def _load(self, compiled_path: str) -> int:
+        library = self._program.library
+        handle = ctypes.c_void_p()
+        fd = open_trusted(compiled_path)
+        try:
+            # The very file that was found trustworthy, not whatever has its name by now.
+            path = f"/proc/self/fd/{fd}".encode()
+            error = self.functions.deserialize_file(self._program.engine, path, ctypes.byref(handle))
+        finally:
+            os.close(fd)
+        if error:
+            message = " ".join(library.take_error(error).split())
+            raise DataLoss(f"compiled module {compiled_path} can't be used: {message}; compile it again")
+        assert handle.value is not None
+        return handle.value
+
+    def _find_run(self) -> int:
+        """The place of ``wasi:cli/run``'s one function among the exports."""
+        exports = (str(item["name"]) for item in self._program.info["exports"])
+        name = next((name for name in exports if name.startswith(_RUN)), _RUN).encode()
+        find = self.functions.get_export_index
+        instance = find(self.handle, None, name, len(name))
+        found: int | None = find(self.handle, instance, b"run", 3) if instance else None
+        if not found:
+            raise InvalidArgument(f"the component's export {name.decode()} has no function run")
+        return found
+
+
+class ComponentGuest(Process):
+    """A component with its store."""
+
+    def __init__(
+        self,
+        program: Program,
+        config: GuestConfig,
+        on_exit: Callable[[int], NoReturn],
+        *,
+        stdio_fds: tuple[int, int, int] = (0, 1, 2),
+    ) -> None:
+        super().__init__(program, config, on_exit, stdio_fds)
+        assert program.component is not None
+        self._component = program.component
+        self._component.state.cwd = config.cwd
+        self._component.state.refused = config.refused
+        self._function = ctypes.create_string_buffer(FUNC_SIZE)
+
+    def instantiate(self) -> None:
+        """Instantiate: cores' start functions run. What goes wrong is kept, and `run` reports it."""
+        component, functions = self._component, self._component.functions
+        instance = ctypes.create_string_buffer(16)
+        error = functions.linker_instantiate(component.linker, self._context, component.handle, instance)
+        self._failure = self._library.take_error(error) if error else ""
+        if not error and not functions.instance_get_func(instance, self._context, component.run, self._function):
+            self._failure = "wasi:cli/run has no function run"
+
+    def run(self) -> int:
+        """Call wasi:cli/run: 0 when it answers ok, 1 for its error. A trap: its message and wasm backtrace go to fd 2,
+        and 134 is returned; 152 where it was for want of fuel."""
+        code = 0
+        if not self._failure:
+            code = self._call()
+        self._count()
+        return self._told(self._failure) if self._failure else code
+
+    def _call(self) -> int:
+        answer = ctypes.create_string_buffer(SIZE)
+        error = self._component.functions.func_call(self._function, self._context, None, 0, answer, 1)
+        self._failure = self._library.take_error(error) if error else ""
+        return 0 if self._failure or answer.raw[8] else 1
