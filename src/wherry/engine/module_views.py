@@ -13,6 +13,11 @@ Json = dict[str, Any]
 
 # Spelt out for people, in the order in which they are shown; "" is what every program may do.
 _SHOWN: Final[Mapping[str, str]] = {word: word for word in WORDS} | {"network": "outbound network", "": "always"}
+_WORLDS: Final[Mapping[str, str]] = {
+    "wasi:http/proxy": "wasi:http/incoming-handler@",
+    "wasi:cli/command": "wasi:cli/run@",
+}
+"""By what they export."""
 _MOST_SHOWN: Final = 1000
 """Names of each kind: a hostile module has as many as it likes."""
 
@@ -26,6 +31,7 @@ def module_view(path: str, module: CompiledModule) -> Json:
         "Digest": str(module.digest),
         "Size": info["size"],
         "Kind": info["kind"],
+        **_world(info),
         "Name": info["name"],
         "Capabilities": [word for word in WORDS if word in imports],
         "Imports": {_SHOWN[word]: imports[word] for word in _SHOWN if word in imports},
@@ -39,6 +45,16 @@ def _grouped(info: Mapping[str, Any]) -> dict[str, list[str]]:
     """The names of imported functions by the word that grants them."""
     names = [item["name"] for item in info["imports"] if item["kind"] in ("func", "component")]
     return {word: sorted(found) for word, found in grouped(names[:_MOST_SHOWN]).items()}
+
+
+def _world(info: Mapping[str, Any]) -> Json:
+    """The world a component is of, with its version: a program, or one that answers HTTP."""
+    exports = [item["name"] for item in info["exports"] if item["kind"] == "component"]
+    for word, start in _WORLDS.items():
+        for name in exports:
+            if name.startswith(start):
+                return {"World": f"{word}@{name.removeprefix(start)}"}
+    return {}
 
 
 def _memory(memory: Mapping[str, Any]) -> Json:

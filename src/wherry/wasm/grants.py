@@ -18,12 +18,12 @@ ANNOTATION = "dev.wherry.cap-drop"
 WORDS = ("files", "clocks", "random", "network", "listen", "threads")
 """``network`` is what leads out; ``listen`` what lets others in."""
 
-# Names of host functions; a star stands for any end, such as the _v2 of WasmEdge's sockets.
+# Names of host functions and of components' interfaces; a star is any end, such as the _v2 of WasmEdge's sockets.
 _FUNCTIONS = {
-    "files": ("path_*", "fd_readdir", "fd_prestat_dir_name"),
-    "clocks": ("clock_*",),
-    "random": ("random_*",),
-    "network": ("sock_connect*", "sock_send_to*", "sock_getaddrinfo*", "sock_addr_resolve*"),
+    "files": ("path_*", "fd_readdir", "fd_prestat_dir_name", "wasi:filesystem/*"),
+    "clocks": ("clock_*", "wasi:clocks/*"),
+    "random": ("random_*", "wasi:random/*"),
+    "network": ("sock_connect*", "sock_send_to*", "sock_getaddrinfo*", "sock_addr_resolve*", "wasi:sockets/*"),
     "listen": ("sock_bind*", "sock_listen*", "sock_accept*"),
     "threads": ("thread-spawn",),
 }
