@@ -47,6 +47,13 @@ def test_endpoints_come_back_as_they_were_put(store: NetworkStore) -> None:
     moved = replace(WEB, address="10.0.0.9", names=("web",))
     store.put_endpoints([moved])
     assert store.endpoints() == [moved]
+    handed_over = replace(moved, container="7" * 64)
+    store.put_endpoints([handed_over])
+    assert store.endpoints() == [handed_over]
+    with pytest.raises(AlreadyExists):
+        store.put_endpoints([replace(handed_over, id="8" * 64)])
+    store.put_endpoints([replace(WEB, id="8" * 64)])
+    store.remove_endpoints(["8" * 64])
     store.remove_endpoints([WEB.id, "nobody"])
     assert store.endpoints() == []
 

@@ -12,12 +12,14 @@ from wherry.errors import Conflict, WherryError
 
 class FakeNetworkDriver:
     """Driver of `NetworkDriver`. ``attached`` are the endpoints that are in place, ``links`` the bridges; ``fault`` is
-    raised by the next attach, when there is one."""
+    raised by the next attach, when there is one. ``published`` and ``publish_fault``: the same of ports."""
 
     def __init__(self) -> None:
         self.links: set[str] = set()
         self.attached: dict[str, Endpoint] = {}
         self.fault: WherryError | None = None
+        self.published: dict[str, Endpoint] = {}
+        self.publish_fault: WherryError | None = None
         self._numbers = itertools.count(2)
 
     async def establish(self, network: Network, avoid: Sequence[IPv4Network]) -> Network:
@@ -42,8 +44,18 @@ class FakeNetworkDriver:
         self.attached[endpoint.id] = found
         return found
 
+    async def publish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        fault, self.publish_fault = self.publish_fault, None
+        if fault is not None:
+            raise fault
+        self.published[endpoint.id] = endpoint
+
+    async def unpublish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        self.published.pop(endpoint.id, None)
+
     async def detach(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
         self.attached.pop(endpoint.id, None)
+        self.published.pop(endpoint.id, None)
 
     async def dissolve(self, network: Network) -> None:
         self.links.discard(network.link)
@@ -68,6 +80,10 @@ class FakeNamespaces:
     async def make(self, container: str) -> str:
         self.there.add(container)
         return self.path(container)
+
+    async def hand_over(self, container: str, to: str) -> str:
+        self.there.remove(container)
+        return await self.make(to)
 
     async def remove(self, container: str) -> None:
         self.there.discard(container)

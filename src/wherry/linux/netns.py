@@ -38,6 +38,18 @@ def _make_here(path: str) -> None:
     mounts.mount("/proc/thread-self/ns/net", path, "", mounts.MS_BIND)
 
 
+def move(path: str, to: str) -> None:
+    """Have what is pinned at ``path`` pinned at ``to``, a file that is made, instead. In between it is at both. Blocks.
+    OSError: it could not be, and is where it was."""
+    os.close(os.open(to, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    try:
+        mounts.mount(path, to, "", mounts.MS_BIND)
+    except BaseException:
+        remove(to)
+        raise
+    remove(path)
+
+
 def remove(path: str) -> None:
     """Unpin it: it goes when nobody is in it any more. One that is gone is no error. Blocks. OSError."""
     try:

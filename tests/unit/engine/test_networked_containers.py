@@ -37,7 +37,8 @@ def free_port() -> int:
 
 
 def empty(world: World) -> bool:
-    return not (world.network_driver.attached or world.namespaces.there or world.services.networks.endpoints())
+    driver = world.network_driver
+    return not (driver.attached or driver.published or world.namespaces.there or world.services.networks.endpoints())
 
 
 async def test_an_endpoint_lives_as_long_as_the_task(world: World) -> None:
@@ -204,3 +205,88 @@ async def test_a_module_without_sockets_has_no_network(world: World) -> None:
         await containers.start("plain")
         assert await asyncio.to_thread(empty, world)
         assert not world.network_driver.links
+
+
+async def used_twice(world: World, containers: Containers, network: str) -> str:
+    """One container runs in it, another one did; a place was made for a third. Returns who has that."""
+    steady = await started(containers, "steady", network)
+    short = await started(containers, "short", network)
+    await containers.kill("short")
+    attached = world.network_driver.attached
+    await until(lambda: len({one.container for one in attached.values()} - {short}) == 2)
+    (owner,) = {one.container for one in attached.values()} - {steady, short}
+    return owner
+
+
+async def test_a_place_is_made_before_it_is_asked_for(world: World) -> None:
+    port = str(free_port())
+    async with world.engine() as containers:
+        await containers.networks.create({"Name": "front"})
+        owner = await used_twice(world, containers, "front")
+        made = next(one for one in world.network_driver.attached.values() if one.container == owner)
+        assert owner not in (await containers.networks.inspect("front"))["Containers"]
+        names = world.namespaces.resolvers[next(iter(world.namespaces.there - {owner}))]
+        assert names.name_of(made.address) == ""
+        third = await started(containers, "third", "front", PortBindings={"80": [{"HostPort": port}]})
+        assert world.namespaces.there == {third, *world.namespaces.resolvers}
+        settings = (await containers.inspect("third"))["NetworkSettings"]
+        assert settings["Networks"]["front"]["IPAddress"] == made.address
+        assert names.addresses("third") == [made.address]
+        assert [one.ports[0].host_port for one in world.network_driver.published.values()] == [int(port)]
+        (kept,) = [one for one in world.services.networks.endpoints() if one.container == third]
+        assert (kept.id, kept.address, kept.names[0]) == (made.id, made.address, "third")
+        fourth = await started(containers, "fourth", "front")
+        assert fourth in world.namespaces.there
+
+
+async def test_a_place_nobody_takes_goes_with_its_network(world: World) -> None:
+    async with world.engine() as containers:
+        await containers.networks.create({"Name": "front"})
+        await used_twice(world, containers, "front")
+        await containers.kill("steady")
+        await until(lambda: len(world.network_driver.attached) == 1)
+        await containers.networks.remove("front")
+        assert await asyncio.to_thread(empty, world)
+
+
+async def test_a_place_goes_with_the_engine_that_made_it(world: World) -> None:
+    async with world.engine() as containers:
+        owner = await used_twice(world, containers, "bridge")
+        await containers.close()
+        assert owner not in world.namespaces.there
+        assert len(world.network_driver.attached) == 1
+
+
+async def test_a_place_a_killed_engine_made_is_taken_down(world: World) -> None:
+    async with world.engine() as containers:
+        owner = await used_twice(world, containers, "bridge")
+        made = next(one for one in world.network_driver.attached.values() if one.container == owner)
+        assert made.id in {one.id for one in await asyncio.to_thread(world.services.networks.endpoints)}
+    # A stop takes it down: what a kill would have left is put back.
+    world.namespaces.there.add(owner)
+    world.network_driver.attached[made.id] = made
+    await asyncio.to_thread(world.services.networks.put_endpoints, [made])
+    async with world.engine() as containers:
+        assert owner not in world.namespaces.there | containers.network_registry.owners()
+        assert len(world.network_driver.attached) == 1
+
+
+async def test_a_place_that_cannot_be_made_is_not_missed(world: World) -> None:
+    async with world.engine() as containers:
+        await started(containers, "one")
+        await started(containers, "two")
+        world.network_driver.fault = Unavailable("network plugin bridge failed")
+        await containers.kill("two")
+        await until(lambda: world.network_driver.fault is None and len(world.namespaces.there) == 1)
+        await started(containers, "three")
+
+
+async def test_ports_that_cannot_be_opened_leave_nothing(world: World) -> None:
+    async with world.engine() as containers:
+        world.network_driver.publish_fault = Unavailable("network plugin portmap failed")
+        container = await create(containers, "one", PortBindings={"80": [{"HostIp": "127.0.0.1"}]})
+        with pytest.raises(Unavailable, match="portmap failed"):
+            await containers.start(container)
+        assert await asyncio.to_thread(empty, world)
+        assert container not in await world.tasks.ids()
+        await containers.start(container)

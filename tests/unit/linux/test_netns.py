@@ -34,6 +34,26 @@ def test_a_namespace_outlives_the_thread_that_made_it(tmp_path: Path) -> None:
 
 
 @ROOT
+def test_a_pinned_namespace_moves(tmp_path: Path) -> None:
+    pin, other = str(tmp_path / "pin"), str(tmp_path / "other")
+    netns.make(pin)
+    try:
+        before = os.stat(pin).st_ino
+        netns.move(pin, other)
+        assert (os.stat(other).st_ino, os.listdir(tmp_path)) == (before, ["other"])
+        netns.make(pin)
+        with pytest.raises(FileExistsError):
+            netns.move(pin, other)
+        assert os.stat(other).st_ino == before != os.stat(pin).st_ino
+        with pytest.raises(FileNotFoundError):
+            netns.move(str(tmp_path / "nothing"), str(tmp_path / "third"))
+        assert sorted(os.listdir(tmp_path)) == ["other", "pin"]
+    finally:
+        netns.remove(pin)
+        netns.remove(other)
+
+
+@ROOT
 def test_a_bridge_comes_and_goes(tmp_path: Path) -> None:
     pin = str(tmp_path / "pin")
     netns.make(pin)

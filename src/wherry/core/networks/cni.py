@@ -64,7 +64,7 @@ class CniDriver:
     async def attach(self, network: Network, endpoint: Endpoint, namespace: str) -> Endpoint:
         """See `NetworkDriver.attach`."""
         place = Place(endpoint.id, namespace, endpoint.interface)
-        first, *others = configurations(network, endpoint, self._config.leases)
+        first, *others = configurations(network, replace(endpoint, ports=()), self._config.leases)
         try:
             result = await self._plugins.add(first, place)
             attached = read_result(endpoint, result)
@@ -88,6 +88,18 @@ class CniDriver:
                 await self._plugins.delete(document, place)
             else:
                 return
+
+    async def publish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        """See `NetworkDriver.publish`."""
+        await self._add_again(*self._opening(network, endpoint, namespace))
+
+    async def unpublish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        """See `NetworkDriver.unpublish`."""
+        await self._plugins.delete(*self._opening(network, endpoint, namespace))
+
+    def _opening(self, network: Network, endpoint: Endpoint, namespace: str) -> tuple[Document, Place]:
+        told = opening(network, endpoint) | {"prevResult": result_of(network, endpoint, namespace)}
+        return told, Place(endpoint.id, namespace, endpoint.interface)
 
     async def detach(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
         """See `NetworkDriver.detach`."""
@@ -136,7 +148,7 @@ def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Do
 
     Source: the plugins' pages at https://www.cni.dev/plugins/current/
     """
-    common: Document = {"cniVersion": VERSION, "name": network.link}
+    common = _common(network)
     span: Document = {"subnet": network.subnet, "gateway": network.gateway}
     if network.ip_range:
         part = IPv4Network(network.ip_range)
@@ -160,17 +172,26 @@ def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Do
     }
     chain = [bridge, common | {"type": "firewall", "ingressPolicy": "same-bridge"}]
     if endpoint.ports:
-        ports = [
-            {
-                "hostPort": port.host_port,
-                "containerPort": port.port,
-                "protocol": port.protocol,
-                **({} if port.host_address == "0.0.0.0" else {"hostIP": port.host_address}),
-            }
-            for port in endpoint.ports
-        ]
-        chain.append(common | {"type": "portmap", "snat": True, "runtimeConfig": {"portMappings": ports}})
+        chain.append(opening(network, endpoint))
     return chain
+
+
+def opening(network: Network, endpoint: Endpoint) -> Document:
+    """What the portmap plugin is told. Pure."""
+    ports = [
+        {
+            "hostPort": port.host_port,
+            "containerPort": port.port,
+            "protocol": port.protocol,
+            **({} if port.host_address == "0.0.0.0" else {"hostIP": port.host_address}),
+        }
+        for port in endpoint.ports
+    ]
+    return _common(network) | {"type": "portmap", "snat": True, "runtimeConfig": {"portMappings": ports}}
+
+
+def _common(network: Network) -> Document:
+    return {"cniVersion": VERSION, "name": network.link}
 
 
 def read_result(endpoint: Endpoint, result: Mapping[str, Any]) -> Endpoint:

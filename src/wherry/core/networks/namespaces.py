@@ -51,6 +51,21 @@ class PinnedNamespaces:
         netns.remove(path)
         netns.make(path)
 
+    async def hand_over(self, container: str, to: str) -> str:
+        """See `Namespaces.hand_over`."""
+        path = self.path(to)
+        try:
+            await asyncio.to_thread(self._move, self.path(container), path)
+        except OSError as error:
+            await asyncio.to_thread(netns.remove, self.path(container))
+            reason = (error.strerror or str(error)).lower()
+            raise FailedPrecondition(f"cannot pin a network namespace: {reason}") from error
+        return path
+
+    def _move(self, path: str, to: str) -> None:
+        netns.remove(to)
+        netns.move(path, to)
+
     async def remove(self, container: str) -> None:
         """See `Namespaces.remove`."""
         await self._silence(container)

@@ -73,9 +73,16 @@ class NetworkDriver(Protocol):
         free one is left; FailedPrecondition: the machine lacks something."""
 
     async def attach(self, network: Network, endpoint: Endpoint, namespace: str) -> Endpoint:
-        """Put an interface into the network namespace pinned at ``namespace`` and open its ports to the host; returns
-        the endpoint with its addresses. FailedPrecondition: a plugin is missing, the message says which package has it;
-        InvalidArgument: the address asked for cannot be had; Unavailable: it failed otherwise, and nothing is left."""
+        """Put an interface into the network namespace pinned at ``namespace``; returns the endpoint with its addresses.
+        Its ports are not open yet. FailedPrecondition: a plugin is missing, the message says which package has it;
+        Conflict: the address asked for cannot be had; Unavailable: it failed otherwise, and nothing is left."""
+
+    async def publish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        """Open the ports of an endpoint that was attached. FailedPrecondition, Unavailable, as `attach`; what was
+        opened until then is taken back by `detach`."""
+
+    async def unpublish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
+        """Close an endpoint's ports, and leave all else of it. Unavailable: something stayed."""
 
     async def detach(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
         """Take interface, ports and addresses back; ``namespace`` may be gone. Unavailable: something stayed."""
@@ -112,6 +119,10 @@ class Namespaces(Protocol):
 
     async def make(self, container: str) -> str:
         """Make one with nothing but a loopback device; returns its path. FailedPrecondition: this process may not."""
+
+    async def hand_over(self, container: str, to: str) -> str:
+        """What was made for ``container`` is that of ``to`` from now on; returns its path. FailedPrecondition: it is
+        gone, and neither has one."""
 
     async def remove(self, container: str) -> None:
         """Stop its resolver and let go of it. One that is gone is no error."""

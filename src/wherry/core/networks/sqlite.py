@@ -80,7 +80,8 @@ class SqliteNetworkStore:
                 try:
                     connection.execute(
                         "INSERT INTO endpoints VALUES (?, ?, ?, ?) "
-                        "ON CONFLICT (id) DO UPDATE SET document = excluded.document",
+                        "ON CONFLICT (id) DO UPDATE "
+                        "SET container = excluded.container, document = excluded.document",
                         row,
                     )
                 except sqlite3.IntegrityError as error:

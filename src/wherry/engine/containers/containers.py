@@ -78,7 +78,7 @@ class Containers:
             services.new_id,
         )
         self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
-        self.sandboxes = sandboxes = Sandboxes(services, self.network_registry)
+        self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
         launcher = Launcher(services, sandboxes)
         removal = Removal(services, self.registry, self.volumes, self.tell)
         self.supervisor = Supervisor(

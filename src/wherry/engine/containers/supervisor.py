@@ -131,7 +131,13 @@ class Supervisor:
             await self._launcher.discard(laid)
             raise
         self._background.spawn(sink.ready())  # while the runtime works
-        return run, await self._launcher.create(laid, run, sink, self._background)
+        task = await self._launcher.create(laid, run, sink, self._background)
+        try:
+            await self._sandboxes.ready(live.record.id)
+        except BaseException:
+            await self._launcher.undo(run, task)
+            raise
+        return run, task
 
     async def _run(self, live: Live, running: Record, run: Run, task: Task) -> None:
         """Start the task. That it runs is written down later: until then the runtime knows it.
@@ -190,9 +196,8 @@ class Supervisor:
         async with live.lock:
             keep = live.keep
             await self._see_oom(live, task, ended)
-            if self._sandboxes.holds(live.record.id):
-                # First, so that who hears of the end finds free what it had.
-                await self._sandboxes.close(live.record.id)
+            # First, so that who hears of the end finds free what it had.
+            await self._sandboxes.release(live.record.id)
             again = await self.record_end(live, ended)
             await asyncio.gather(self.clean_up(live, run, task), self._sandboxes.close(live.record.id))
         if again:

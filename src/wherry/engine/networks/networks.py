@@ -102,6 +102,7 @@ class Networks:
 
     async def _remove(self, network: Network) -> None:
         """The record goes first: it alone is what a killed engine would look for, and a bridge alone is nobody's."""
+        await self._sandboxes.vacate(network)
         try:
             await self._registry.remove(network)
         except Conflict as error:

@@ -99,6 +99,15 @@ class NetworkRegistry:
         await asyncio.to_thread(self._store.put_endpoints, endpoints)
         self._endpoints.update((endpoint.id, endpoint) for endpoint in endpoints)
 
+    async def set_aside(self, endpoint: Endpoint) -> None:
+        """Write down one that is no container's yet: nobody is shown it. After a kill it is among the others."""
+        await asyncio.to_thread(self._store.put_endpoints, [endpoint])
+
+    def note(self, endpoint: Endpoint) -> None:
+        """What became of one, until the engine ends: what is written down of it holds more, and does not harm."""
+        if endpoint.id in self._endpoints:
+            self._endpoints[endpoint.id] = endpoint
+
     async def forget(self, endpoints: Iterable[Endpoint]) -> None:
         """They are detached, or never were attached."""
         ids = [endpoint.id for endpoint in endpoints]

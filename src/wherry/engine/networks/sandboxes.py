@@ -15,7 +15,9 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 
 from wherry.core.networks.network import Endpoint, Network, NetworkDriver
+from wherry.engine.background import Background
 from wherry.engine.networks import files, links, ports, settings, views
+from wherry.engine.networks.berths import Berth, Berths
 from wherry.engine.networks.demand import wants_network
 from wherry.engine.networks.names import NeighbourNames, names_of
 from wherry.engine.networks.registry import NetworkRegistry
@@ -37,12 +39,14 @@ _PREFIX: Final = "eth"
 class Sandboxes:
     """``owner`` names what a held port, a namespace or an endpoint belongs to: the container's full id."""
 
-    def __init__(self, services: EngineServices, registry: NetworkRegistry) -> None:
+    def __init__(self, services: EngineServices, registry: NetworkRegistry, background: Background) -> None:
         self._services = services
         self._registry = registry
         self._ports = ports.HeldPorts()
+        self._berths = Berths(services, registry, background)
         self._establishing = asyncio.Lock()
         self._open: set[str] = set()
+        self._opening: dict[str, asyncio.Task[None]] = {}
 
     def path(self, container: str) -> str:
         """The path of a container's namespace, "" when it has none."""
@@ -62,8 +66,9 @@ class Sandboxes:
         return Joint(None if settings.mode_of(record.host_config) == HOST else "")
 
     async def open(self, record: Record) -> Joint:
-        """Make all that is to be there before the container's task is. NotFound: a network; Conflict: a port is in use
-        or an address; FailedPrecondition: something is not installed. After a failure nothing is left."""
+        """Make all that is to be there before the container's task is; before that is started, `ready` is to be called.
+        NotFound: a network; Conflict: a port is in use or an address; FailedPrecondition: something is not installed.
+        After a failure nothing is left."""
         mode = settings.mode_of(record.host_config)
         if mode.startswith(settings.JOINED):
             return await self._join(record, mode.removeprefix(settings.JOINED))
@@ -98,13 +103,52 @@ class Sandboxes:
         wanted = [self._endpoint(record, network, f"{_PREFIX}{number}") for number, network in enumerate(networks)]
         if wanted and not networks[0].internal:
             wanted[0] = replace(wanted[0], ports=self._publish(record, networks[0], wanted[0]))
-        await self._registry.put(wanted)
-        namespace = await self._services.namespaces.make(record.id)
+        berth = await self._berth(networks, wanted)
         attached = []
+        if berth is None:
+            await self._registry.put(wanted)
+            namespace = await self._services.namespaces.make(record.id)
+        else:
+            wanted[0] = _taken_over(berth.endpoint, wanted[0])
+            namespace = await self._move_in(record.id, networks[0], berth, wanted)
+            attached.append((networks.pop(0), wanted.pop(0)))
         for network, endpoint in zip(networks, wanted, strict=True):
             attached.append((network, await self._driver(network).attach(network, endpoint, namespace)))
-        await self._registry.put([endpoint for _, endpoint in attached])
+        if networks:
+            await self._registry.put([endpoint for _, endpoint in attached])
+        for network, endpoint in attached[:1]:
+            if endpoint.ports:
+                publishing = self._driver(network).publish(network, endpoint, namespace)
+                self._opening[record.id] = asyncio.ensure_future(publishing)
         return attached
+
+    async def ready(self, container: str) -> None:
+        """Wait until its ports are open: that was begun by `open`, and goes on while its task is made. Errors as
+        `open`, but then `close` is to be called."""
+        opening = self._opening.pop(container, None)
+        if opening is not None:
+            try:
+                await asyncio.shield(opening)
+            except BaseException:
+                self._opening[container] = opening  # whatever becomes of it, `close` waits for it
+                raise
+
+    async def _berth(self, networks: Sequence[Network], wanted: Sequence[Endpoint]) -> Berth | None:
+        """A place that was made ahead for the first of these, unless it is to be a particular one."""
+        if not wanted or wanted[0].wanted_address or wanted[0].wanted_mac:
+            return None
+        berth = await self._berths.take(networks[0])
+        self._berths.used(networks[0])
+        return berth
+
+    async def _move_in(self, container: str, network: Network, berth: Berth, wanted: Sequence[Endpoint]) -> str:
+        """Make a place a container's, whose endpoints are ``wanted``; returns the namespace's path."""
+        try:
+            await self._registry.put(wanted)
+        except BaseException:
+            await self._berths.discard(network, berth)
+            raise
+        return await self._services.namespaces.hand_over(berth.owner, container)
 
     def _publish(self, record: Record, network: Network, endpoint: Endpoint) -> tuple[Any, ...]:
         host = record.host_config
@@ -137,8 +181,13 @@ class Sandboxes:
             avoid = [IPv4Network(one.subnet) for one in self._registry if one.subnet and one.id != network.id]
             found = await driver.establish(network, avoid)
             if found != network:
+                await self._berths.clear(network)
                 await self._registry.change(found)
             return found
+
+    async def vacate(self, network: Network) -> None:
+        """It is to be removed: take down what was only made ahead on it."""
+        await self._berths.clear(network)
 
     def _driver(self, network: Network) -> NetworkDriver:
         driver = self._services.network_drivers.get(network.driver)
@@ -158,14 +207,29 @@ class Sandboxes:
             names = NeighbourNames(self._registry, record.id, record.host_config["Dns"] or servers, own)
             await self._services.namespaces.answer(record.id, names, again=again)
 
-    def holds(self, container: str) -> bool:
-        """Whether it has what others may be waiting for: a port of the host, or an address that it asked for."""
-        return any(endpoint.ports or endpoint.wanted_address for endpoint in self._registry.attached(container))
+    async def release(self, container: str) -> None:
+        """Give back what others may be waiting for, before anybody hears of the end: ports of the host, or an address
+        that it asked for. The rest is left to `close`."""
+        attached = self.attached(container)
+        if any(endpoint.wanted_address for _, endpoint in attached):
+            await self.close(container)
+            return
+        namespace = self._services.namespaces.path(container)
+        for network, endpoint in attached:
+            if endpoint.ports:
+                # What fails is tried again by `close`.
+                with contextlib.suppress(WherryError):
+                    await self._driver(network).unpublish(network, endpoint, namespace)
+                    self._registry.note(replace(endpoint, ports=()))
+        self._ports.release(container)
 
     async def close(self, container: str) -> None:
         """Take a container's sandbox down, however far it had come. What cannot be taken back is told to the log."""
         if container not in self._open:
             return
+        if (opening := self._opening.pop(container, None)) is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
         namespace = self._services.namespaces.path(container)
         endpoints = self._registry.attached(container)
         try:
@@ -178,6 +242,8 @@ class Sandboxes:
             log.warning("container %s: its network was not taken down: %s", container[:12], error)
         else:
             self._open.discard(container)
+            for endpoint in endpoints:
+                self._berths.left(endpoint.network)
         finally:
             self._ports.release(container)
 
@@ -280,6 +346,7 @@ class Sandboxes:
 
     async def shut(self) -> None:
         """The engine stops: networks that nobody is in are taken off the host, the others stay as they are."""
+        await self._berths.close()
         await self._services.namespaces.close()
         self._ports.close()
         for network in self._registry:
@@ -328,6 +395,10 @@ class Sandboxes:
             "hostname": files.hostname(name),
             "resolv.conf": files.resolv_conf(_read(_HOST_RESOLV[0]), servers, host["DnsSearch"], options),
         }
+
+
+def _taken_over(made: Endpoint, wanted: Endpoint) -> Endpoint:
+    return replace(made, container=wanted.container, names=wanted.names, ports=wanted.ports)
 
 
 def _runs(record: Record) -> bool:
