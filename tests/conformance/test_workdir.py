@@ -74,7 +74,7 @@ def test_a_working_directory_that_is_not_there(guests: Guests, root: Path) -> No
     result = guests.run(guests.zig("libc.c"), [], preopens=[("/", root, True)], cwd="/none")
     assert (result.error, result.message) == (
         "InvalidArgument",
-        "the working directory /none is not a folder of the rootfs",
+        'chdir to cwd ("/none") failed: no such file or directory',
     )
 
 

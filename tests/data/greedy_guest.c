@@ -70,6 +70,20 @@ static int eat_on_demand(void) {
     return 0;
 }
 
+/* So many megabytes to the disk, all the way. */
+static int store(const char *path, long megabytes) {
+    static char block[1 << 20];
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    if (fd < 0) { perror(path); return 1; }
+    for (long n = 0; n < megabytes; n++)
+        if (write(fd, block, sizeof block) != sizeof block) { perror(path); return 1; }
+    if (fsync(fd)) { perror(path); return 1; }
+    puts("stored");
+    fflush(stdout);
+    sleep(3600);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     if (!strcmp(mode, "memory")) return all_memory();
@@ -78,6 +92,7 @@ int main(int argc, char **argv) {
     if (!strcmp(mode, "recurse")) return recurse(0);
     if (!strcmp(mode, "spin")) { puts("spinning"); fflush(stdout); for (;;) depth++; }
     if (!strcmp(mode, "burn")) return burn();
+    if (!strcmp(mode, "store")) return store(argv[2], atol(argv[3]));
     if (!strcmp(mode, "eat")) return eat_on_demand();
     fprintf(stderr, "unknown mode %s\n", mode);
     return 64;

@@ -74,6 +74,9 @@ def test_a_published_server_answers_on_kept_connections(docker: Docker, server: 
     assert address[0] == "127.0.0.1"
     assert get(address, count=100) == [(200, b"Hello from WebAssembly!\n")] * 100
     assert get(address, "/nothing")[0][0] == 404
+    received, _, sent = docker("stats", "--no-stream", "--format", "{{.NetIO}}", container).split()
+    assert received.endswith("kB")
+    assert float(sent.removesuffix("kB")) > 10  # an idle one's is 1 kB
     assert f"127.0.0.1:{address[1]}->80/tcp" in docker("ps", "--filter", f"id={container}", "--format", "{{.Ports}}")
 
 

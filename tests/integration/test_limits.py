@@ -278,8 +278,13 @@ def test_stop_timeout_and_what_top_shows(docker: Docker, image: str) -> None:
 
 
 def test_disk_and_network_figures(docker: Docker, image: str, tmp_path: Path) -> None:
-    """Of a guest that writes to a volume, when the pages have gone to the disk."""
-    docker("run", "-d", "-i", "--name", "writes", "--entrypoint", "/greedy.wasm", image, "eat")
-    told = docker("stats", "--no-stream", "--format", "{{.BlockIO}} {{.NetIO}} {{.PIDs}}", "writes")
-    assert told.endswith(" 1")
-    docker("rm", "-f", "writes")
+    """Of guests with a cgroup and without that write to a volume; a server's are in the tests of networks."""
+    for name, limits in (("writes", ()), ("writes-too", ("-m", "64m"))):
+        (tmp_path / name).touch()
+        docker("run", "-d", "--name", name, *limits, "-v", f"{tmp_path}:/vol", "--entrypoint", "/greedy.wasm", image,
+               "store", f"/vol/{name}", 8)  # fmt: skip
+        until(lambda name=name: docker("logs", name) == "stored", "it is on the disk")
+        told = docker("stats", "--no-stream", "--format", "{{.BlockIO}} {{.NetIO}} {{.PIDs}}", name).split()
+        assert told[1:] == ["/", told[2], "0B", "/", "0B", "1"]
+        assert 8.3 < float(told[2].removesuffix("MB")) < 10
+        docker("rm", "-f", name)

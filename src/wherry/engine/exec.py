@@ -151,7 +151,9 @@ class Execs:
         except InvalidArgument as error:
             if found.live.record.kind != "wasm":
                 raise
-            # The shim judges the module; in the words by which clients tell 126.
+            # The shim judges the module; in the words by which clients tell 126. What names its cause already stays so.
+            if str(error).startswith(("exec: ", "chdir to cwd ")):
+                raise
             raise InvalidArgument(f'exec: "{found.config["Cmd"][0]}": exec format error: {error}') from error
 
     async def _watch(self, found: _Exec, process: Process, run: Run) -> None:

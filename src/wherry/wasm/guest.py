@@ -333,8 +333,9 @@ def _working_directory(config: GuestConfig) -> Entry:
         raise InvalidArgument(f"the working directory {config.cwd} needs a preopened /")
     try:
         fd = resolve.open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
-    except (OSError, WasiError):
-        raise InvalidArgument(f"the working directory {config.cwd} is not a folder of the rootfs") from None
+    except (OSError, WasiError) as error:
+        reason = "not a directory" if isinstance(error, NotADirectoryError) else "no such file or directory"
+        raise InvalidArgument(f'chdir to cwd ("{config.cwd}") failed: {reason}') from None
     # A path through it may be the root's or a volume's: what is read-only there is so by its mount.
     writable = any(preopen.writable for preopen in config.preopens)
     return folder(fd, b".", writable=writable, cwd=WorkingDirectory(root, path))

@@ -284,6 +284,9 @@ async def test_update_reaches_the_task_and_the_record(world: World, tasks: FakeT
         assert tasks.tasks[container].updates == [{"memory": {"limit": 64 << 20, "swap": 128 << 20}}]
         with pytest.raises(InvalidArgument, match="512KB"):
             await containers.update(container, {"Memory": 5})
+        told = await containers.update(container, {"CpusetCpus": "0", "CpuShares": 9})
+        assert told == {"Warnings": ["--cpuset-cpus has no effect on a WASM container: use --cpus"]}
+        assert await containers.update(container, {"CpuShares": 8}) == {"Warnings": []}
         await containers.remove(container, force=True)
 
 

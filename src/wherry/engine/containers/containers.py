@@ -198,8 +198,7 @@ class Containers:
 
     async def update(self, ref: str, body: Mapping[str, Any]) -> Json:
         """Returns ``{"Warnings"}``."""
-        await self.whole(self._control.update(self.registry.get(ref), body))
-        return {"Warnings": []}
+        return {"Warnings": await self.whole(self._control.update(self.registry.get(ref), body))}
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """Conflict when it runs and is not forced. Its anonymous ``volumes`` go with it if that is wanted."""

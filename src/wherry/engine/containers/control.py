@@ -13,6 +13,7 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
+from wherry.engine.containers.warnings import warnings
 from wherry.engine.spec.resources import resources
 from wherry.engine.states import after
 from wherry.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
@@ -127,8 +128,9 @@ class Control:
                 await self._expect_end(live)
             await self._removal.remove(live, ref, self._supervisor.ahead, volumes=volumes)
 
-    async def update(self, live: Live, body: Any) -> None:
-        """Change limits and the restart policy, of a running container too. InvalidArgument: what they may not be."""
+    async def update(self, live: Live, body: Any) -> list[str]:
+        """Change limits and the restart policy, of a running container too; returns a line for each that has no
+        effect. InvalidArgument: what they may not be."""
         changes = update_of(body)
         async with live.lock:
             host = {**live.record.host_config, **changes}
@@ -143,6 +145,7 @@ class Control:
             await self._apply(live, host, changes)
             await self._registry.save(live, replace(live.record, host_config=host))
         self._tell(live.record, "update")
+        return warnings(live.record, only=changes)
 
     async def _apply(self, live: Live, host: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         if live.task is not None and set(changes) - {"RestartPolicy"}:

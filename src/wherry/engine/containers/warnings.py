@@ -3,6 +3,7 @@
 What would be dangerous to leave out is refused instead, in hostconfig.py.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from wherry.engine.record import Record
@@ -22,11 +23,13 @@ _NOT_FOR_WASM: Final = (
 _DEFAULT_SHM: Final = 64 << 20
 
 
-def warnings(record: Record) -> list[str]:
-    """One line for each option that has no effect."""
-    host = record.host_config
+def warnings(record: Record, only: Collection[str] | None = None) -> list[str]:
+    """One line for each option that has no effect; of the fields in ``only``, if that is given."""
+    host = record.host_config if only is None else {name: record.host_config[name] for name in only}
     table = _NOT_FOR_WASM if record.kind == "wasm" else ()
-    found = [text for fields, text in table if any(_is_set(name, host[name]) for name in fields)]
+    found = [text for fields, text in table if any(_is_set(name, host.get(name)) for name in fields)]
+    if only is not None:
+        return found
     if record.kind == "wasm":
         found += [
             f"--security-opt {option[:40]} has no effect on a WASM container: its sandbox is always on"
