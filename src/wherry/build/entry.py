@@ -18,6 +18,9 @@ from wherry.oci.platform import Platform
 from wherry.wasm.entry import check_entry
 
 _MAGIC = b"\0asm"
+_HTTP = "dev.wherry.http"
+_MODULES = ".toml"
+"""A server of HTTP may have a list of its modules for an entry."""
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,99}")
 
 
@@ -64,7 +67,7 @@ async def compiled(session: Session, state: State) -> None:
     InvalidArgument: what is wrong with the module. An entry that is not there is no fault: a volume may bring it.
     """
     compiler, path = session.services.compiler, entry_path(state.config)
-    if compiler is None or not path:
+    if compiler is None or not path or (path.endswith(_MODULES) and _HTTP in state.config.labels):
         return
     data = file_at(await session.tree(state.layers), path)
     if data is None:

@@ -79,6 +79,7 @@ SYSTEM = {
 
 ROOT = {
     "run": Entry("run", "Run a container from an image, or from a .wasm file", section="Common commands"),
+    "serve": Entry("serve", "Answer HTTP with a .wasm file, and its changes at once", section="Common commands"),
     "compile": Entry("compile", "Compile C and C++ to a WebAssembly module", section="Common commands"),
     "build": Entry("build", "Build an image from a Dockerfile", section="Common commands"),
     "ps": Entry("ps", "List containers", section="Common commands"),
