@@ -62,7 +62,7 @@ class ContainerRoutes:
         # Registered first, then the head goes out: clients start the container once they have seen it.
         ended = await self._containers.wait(call["ref"], condition)
         response = await call.stream(JSON_TYPE)
-        await response.write_eof(encode(await ended) + b"\n")
+        await response.write_eof(encode({"Error": None, **(await ended)}) + b"\n")
         return response
 
     async def list(self, call: Call) -> web.StreamResponse:
