@@ -28,6 +28,10 @@ _OUTPUT: Final = Reply(BINARY, "application/vnd.docker.multiplexed-stream")
 _LINES: Final = {200: Reply(named("Progress"), lines=True)}
 _FILTERS: Final[Mapping[str, Schema]] = {"filters": TEXT}
 _PRUNED: Final = {200: Reply(named("Pruned"))}
+_ATTACH: Final[Mapping[str, Schema]] = {
+    **dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), FLAG),
+    "detachKeys": TEXT,
+}
 _SIZE: Final[Mapping[str, Schema]] = {"h": WHOLE, "w": WHOLE}
 
 
@@ -77,11 +81,10 @@ _CONTAINERS: Final = {
     ("DELETE", "/containers/{ref}"): _life("Remove it", force=FLAG, v=FLAG, link=FLAG),
     ("POST", "/containers/prune"): Operation("Remove those that do not run", _PRUNED, _FILTERS),
     ("POST", "/containers/{ref}/attach"): Operation(
-        "Take part in its stdio",
-        {101: Reply(), 200: _OUTPUT},
-        {**dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), FLAG), "detachKeys": TEXT},
-        errors=(404, 409),
-        raw=True,
+        "Take part in its stdio", {101: Reply(), 200: _OUTPUT}, _ATTACH, errors=(404, 409), raw=True
+    ),
+    ("GET", "/containers/{ref}/attach/ws"): Operation(
+        "The same by a WebSocket", {101: Reply()}, _ATTACH, errors=(404, 409), raw=True
     ),
     ("GET", "/containers/{ref}/logs"): Operation(
         "What it wrote",
@@ -147,6 +150,9 @@ _IMAGES: Final = {
     ),
     ("GET", "/images/{name*}/module"): Operation(
         "Its module (wherry's own)", {200: Reply(BINARY, "application/wasm")}, {"platform": TEXT}, errors=(404,)
+    ),
+    ("GET", "/images/{name*}/sbom"): Operation(
+        "What is in it (wherry's own)", {200: Reply(ANY, "*/*")}, {"platform": TEXT, "format": TEXT}, errors=(404,)
     ),
     ("POST", "/images/{name*}/tag"): Operation(
         "Name it", {201: Reply()}, {"repo": TEXT, "tag": TEXT}, ("repo",), errors=(404,)
