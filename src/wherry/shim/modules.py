@@ -10,7 +10,7 @@ import os
 import sys
 
 from wherry import errors
-from wherry.errors import FailedPrecondition, Internal, WherryError
+from wherry.errors import FailedPrecondition, Internal, Unavailable, WherryError
 from wherry.linux.files import open_regular
 from wherry.shim.reactor import Reactor
 from wherry.suppress import suppress
@@ -93,16 +93,11 @@ class Modules:
 
     def _compile(self, options: list[str], then: Callable[[str | WherryError], None]) -> None:
         """Run the compiler beside this process and read the last line of JSON it prints."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        command = [sys.executable, "-I", "-S", "-c", _COMPILER, json.dumps(self._search),
-                   "--cache", self._caches[False].folder, "--library", self._library, *options]  # fmt: skip
-        files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, writing, 1)]
         try:
-            pid = os.posix_spawn(sys.executable, command, {}, file_actions=files, setsigmask=())
-        finally:
-            os.close(null)
-            os.close(writing)
+            pid, reading = self._start_compiler(options)
+        except OSError as error:
+            then(Unavailable(f"cannot run the compiler: {error.strerror}"))
+            return
         output = bytearray()
 
         def ready() -> None:
@@ -115,6 +110,24 @@ class Modules:
                 then(_answer(bytes(output)))
 
         self._reactor.add(reading, ready)
+
+    def _start_compiler(self, options: list[str]) -> tuple[int, int]:
+        """Its process id, and where to read what it prints. OSError; then nothing is left."""
+        command = [sys.executable, "-I", "-S", "-c", _COMPILER, json.dumps(self._search),
+                   "--cache", self._caches[False].folder, "--library", self._library, *options]  # fmt: skip
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, writing, 1),
+        ]
+        try:
+            pid = os.posix_spawn(sys.executable, command, {}, file_actions=files, setsigmask=())
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return pid, reading
 
 
 def _digest(path: str) -> str:

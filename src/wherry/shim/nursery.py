@@ -101,22 +101,25 @@ class Nursery:
 
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
+        message = _birth(new)
         network = _open_network(new.sandbox)
         flags = new.sandbox.flags | _user_namespace()
         spare = None if cgroup.folders else self._take_spare(flags, new)
         self._want(flags)
         try:
-            if spare is not None and self._give_birth(spare.lines, new, network):
-                return self._process(spare.lines, new)
+            if spare is not None:
+                if _give_birth(spare.lines, new, message, network):
+                    return self._process(spare.lines, new)
+                self._abandon(spare.lines)
             into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
             request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
-            return self._conceive(new, request, into, cgroup, network)
+            return self._conceive(new, message, request, into, cgroup, network)
         finally:
-            for fd in network:
-                os.close(fd)
+            _close(network)
 
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
         """A further process in the container whose first one is ``leader``."""
+        message = _birth(new)
         extra = [os.pidfd_open(leader.pid)]
         if cgroup.unified:
             extra.append(os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -124,36 +127,50 @@ class Nursery:
         flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
         fuel = bool(new.sandbox.fuel)
         request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified), fuel=fuel)
-        return self._conceive(new, request, extra, cgroup, [])
+        return self._conceive(new, message, request, extra, cgroup, [])
 
     def _conceive(
-        self, new: Newborn, request: Conception, extra: list[int], cgroup: cgroups.Cgroup, network: list[int]
+        self,
+        new: Newborn,
+        message: bytes,
+        request: Conception,
+        extra: list[int],
+        cgroup: cgroups.Cgroup,
+        network: list[int],
     ) -> Process:
-        join = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in cgroup.join_files()]
+        join: list[int] = []
         try:
+            for path in cgroup.join_files():
+                join.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
             lines = self._ask(request, extra)
-            if not self._give_birth(lines, new, [*network, *join]):
-                lines.close()
+            if not _give_birth(lines, new, message, [*network, *join]):
+                self._abandon(lines)
                 raise Unavailable("the zygote died: try again")
         finally:
-            for fd in (*extra, *join):
-                os.close(fd)
+            _close([*extra, *join])
         return self._process(lines, new)
 
     def _ask(self, request: Conception, extra: list[int]) -> _Lines:
         """Have a child cloned; it says by the report line how that went."""
-        report_read, report_write = os.pipe2(os.O_CLOEXEC)
-        start_read, start_write = os.pipe2(os.O_CLOEXEC)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        kept: list[int] = []
+        given: list[int] = []
         try:
-            self._tell_zygote(zygote.conceive(request), [report_write, start_read, theirs.fileno(), *extra])
+            for mine, its in ((0, 1), (1, 0)):  # the child writes into the report, and reads that it is to start
+                pipe = os.pipe2(os.O_CLOEXEC)
+                kept.append(pipe[mine])
+                given.append(pipe[its])
+            self._tell_zygote(zygote.conceive(request), [*given, theirs.fileno(), *extra])
+        except BaseException:
+            ours.close()
+            _close(kept)
+            raise
         finally:
             theirs.close()
-            os.close(report_write)
-            os.close(start_read)
+            _close(given)
         if request.module and not request.fuel:
             self._modules |= {request.module}
-        return _Lines(report_read, start_write, ours)
+        return _Lines(kept[0], kept[1], ours)
 
     def _tell_zygote(self, message: bytes, descriptors: list[int]) -> None:
         try:
@@ -165,17 +182,6 @@ class Nursery:
             if self._warmup:
                 zygote.send(self._zygote.line, zygote.warm(self._warmup), [])
             zygote.send(self._zygote.line, message, descriptors)
-
-    def _give_birth(self, lines: _Lines, new: Newborn, more: list[int]) -> bool:
-        """Tell a child what it is to be; False if it is dead."""
-        message = pack(new.sandbox, new.command, new.module)
-        if len(message) > MESSAGE_LIMIT:
-            raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
-        try:
-            zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *more])
-        except OSError:
-            return False
-        return True
 
     def _process(self, lines: _Lines, new: Newborn) -> Process:
         lines.birth.close()
@@ -214,7 +220,7 @@ class Nursery:
         self._refilling = False
         for spare in [s for s in self._spares if s.flags != self._wanted or s.modules != self._modules]:
             self._spares.remove(spare)
-            self._discard(spare)
+            self._abandon(spare.lines)
         with suppress(WherryError, OSError):  # the next container meets the same, and is told
             while len(self._spares) < _MOST_SPARES:
                 seen = mountinfo.table()
@@ -229,15 +235,39 @@ class Nursery:
             self._reactor.later(rest, self._drop_if_idle)
             return
         while self._spares:
-            self._discard(self._spares.pop())
+            self._abandon(self._spares.pop().lines)
 
-    def _discard(self, spare: _Spare) -> None:
-        os.set_blocking(spare.lines.report, False)
+    def _abandon(self, lines: _Lines) -> None:
+        """Let a child go that will be nobody, and wait for its end if it is there."""
+        os.set_blocking(lines.report, False)
         with suppress(OSError):
-            pid = heard.parse(os.read(spare.lines.report, 64)).pid
+            pid = heard.parse(os.read(lines.report, 64)).pid
             if pid:
                 reap_later(self._reactor, pid)
-        spare.lines.close()
+        lines.close()
+
+
+def _birth(new: Newborn) -> bytes:
+    """The message that tells a child what it is to be. InvalidArgument: it is too long; nothing is made before that is
+    known."""
+    message = pack(new.sandbox, new.command, new.module)
+    if len(message) > MESSAGE_LIMIT:
+        raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
+    return message
+
+
+def _give_birth(lines: _Lines, new: Newborn, message: bytes, more: list[int]) -> bool:
+    """Tell a child what it is to be; False if it is dead."""
+    try:
+        zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *more])
+    except OSError:
+        return False
+    return True
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _open_network(sandbox: Sandbox) -> list[int]:

@@ -1,0 +1,152 @@
+"""Children that do not come to be: nothing of them is left, neither a descriptor nor a process."""
+
+import errno
+import gc
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import wasmtime
+
+from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
+from wherry.linux import cgroups
+from wherry.shim import nursery as nurseries
+from wherry.shim.birth import Command, Sandbox
+from wherry.shim.modules import Modules
+from wherry.shim.nursery import Newborn, Nursery
+from wherry.shim.reactor import Reactor
+from wherry.shim.stdio import Paths, Stdio
+from wherry.shim.usage import Page
+from wherry.shim.zygote import Zygote
+
+NO_CGROUP = cgroups.Cgroup({})
+
+
+def newborn(reactor: Reactor, *args: str, network: str = "") -> Newborn:
+    sandbox = Sandbox("/rootfs", (), (), False, "", 0, network)
+    command = Command("/m.wasm", "", args, (), "/", False, None, 0, 0, (), None, frozenset(), ())
+    stdio = Stdio(reactor, Paths("", "", "", False))
+    return Newborn("c", sandbox, command, "/m", stdio, Page(), lambda *_: None, lambda _: None)
+
+
+def let_go(new: Newborn) -> None:
+    new.stdio.after_clone()
+    new.stdio.release()
+    new.page.close()
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    gc.collect()  # what earlier tests left open shall not go in between
+    before = sorted(os.listdir("/proc/self/fd"))
+    yield
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def refuse(*_: object, **__: object) -> Any:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_what_is_too_long_to_tell_is_refused_before_anything_is_made() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        leader: Any = SimpleNamespace(pid=os.getpid())
+        with nothing_left():
+            new = newborn(reactor, "x" * (1 << 18))
+            with pytest.raises(InvalidArgument, match="256 KiB"):
+                nursery.spawn(new, NO_CGROUP)
+            with pytest.raises(InvalidArgument, match="256 KiB"):
+                nursery.spawn_beside(new, leader, NO_CGROUP)
+            let_go(new)
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+@pytest.mark.parametrize("what", ["pipe2", "zygote"])
+def test_a_kernel_that_refuses(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        monkeypatch.setattr(Zygote, "bury", lambda _: None)
+        theirs.close()
+        if what == "pipe2":
+            pipes = iter([os.pipe2])
+            monkeypatch.setattr(nurseries.os, "pipe2", lambda flags: next(pipes, refuse)(flags))
+        with nothing_left():
+            new = newborn(reactor)
+            with pytest.raises(OSError, match="Too many open files"):
+                nursery.spawn(new, NO_CGROUP)
+            let_go(new)
+
+
+def test_a_spare_that_died_is_waited_for_and_nobody_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nurseries, "_REFILL_AFTER", 600.0)  # no other spare comes meanwhile
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        with nothing_left():
+            new = newborn(reactor)
+            nursery._refill()
+            (spare,) = nursery._spares
+            _, descriptors, *_ = socket.recv_fds(theirs, 4096, 8)
+            os.write(descriptors[0], b"P" + pid.to_bytes(4, "little"))
+            for fd in descriptors:
+                os.close(fd)
+            nursery._spares[:] = [
+                nurseries._Spare(new.sandbox.flags | nurseries._user_namespace(), frozenset({"/m"}), *tuple(spare)[2:])
+            ]
+            process = nursery.spawn(new, NO_CGROUP)
+            _, descriptors, *_ = socket.recv_fds(theirs, 4096, 8)
+            for fd in descriptors:
+                os.close(fd)
+
+            def look() -> None:
+                # The second is not there either, and hears so; the first is waited for.
+                if process.reaped and not os.path.exists(f"/proc/{pid}/status"):
+                    reactor.stop()
+                else:
+                    reactor.later(0.01, look)
+
+            look()
+            reactor.run()
+            let_go(new)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def test_a_compiler_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[WherryError | None] = []
+    reactor = Reactor()
+    module = tmp_path / "m.wasm"
+    module.touch()
+    modules = Modules(reactor, [os.path.dirname(os.path.dirname(wasmtime.__file__))], str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    with nothing_left():
+        modules.find(str(module), lambda _, error: heard.append(error))
+    assert isinstance(heard[0], Unavailable)
+    assert "cannot run the compiler" in str(heard[0])
+
+
+def test_a_network_that_is_not_there() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        with nothing_left():
+            new = newborn(reactor, network="/nowhere")
+            with pytest.raises(FailedPrecondition, match="cannot join the network /nowhere"):
+                nursery.spawn(new, NO_CGROUP)
+            let_go(new)
