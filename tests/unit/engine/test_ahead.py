@@ -1,14 +1,21 @@
 """Tasks made before their start is asked for: used, given up, never in anybody's way."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeTasks
+from wherry.core.tasks.tasks import Task
 from wherry.engine.attach import AttachOptions
+from wherry.engine.background import Background
 from wherry.engine.containers import ahead
 from wherry.engine.containers.containers import Containers
+from wherry.engine.containers.launch import Laid
+from wherry.engine.containers.live import Live
+from wherry.engine.run import Run
 from wherry.errors import ResourceExhausted, Unavailable
 
 
@@ -99,3 +106,36 @@ async def test_a_record_that_cannot_be_written_leaves_nothing(
         assert len(list((world.folder / "snapshots").iterdir())) == 1
         assert not list((world.folder / "state" / "io").glob("*"))
         await containers.create("boat", {"Image": "hello", "Cmd": ["hello"]}, None)
+
+
+async def test_a_start_that_is_cancelled_loses_no_task() -> None:
+    """What is being made ahead is nobody's who only waited for it."""
+    going = asyncio.Event()
+    undone: list[object] = []
+
+    async def make(_: Live, __: Laid | None) -> tuple[Run, Task]:
+        await going.wait()
+        return run, task
+
+    async def undo(_: Run, made: Task) -> None:
+        undone.append(made)
+
+    run, task = cast("Run", object()), cast("Task", object())
+    async with Background() as background:
+        kept = ahead.Ahead(make, undo, background)
+        one, other = (cast("Live", SimpleNamespace(record=SimpleNamespace(id=name), run=None)) for name in "ab")
+        kept.begin(one, None)
+        kept.begin(other, None)
+        for waits in (kept.take(one), kept.drop(one)):
+            waiting = asyncio.ensure_future(waits)
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        closing = asyncio.ensure_future(kept.close())
+        await asyncio.sleep(0)
+        kept.begin(cast("Live", SimpleNamespace(record=SimpleNamespace(id="c"), run=None)), None)
+        going.set()
+        await closing
+        assert undone == [task] * 3
+        assert await kept.take(other) is None

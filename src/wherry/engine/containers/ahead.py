@@ -75,23 +75,26 @@ class Ahead:
 
     async def take(self, live: Live) -> Task | None:
         """The container's task, made ahead and not started; None when there is none."""
-        making = self._making.pop(live.record.id, None)
+        making = self._making.get(live.record.id)
         if making is None:
             return None
+        # Whoever is cancelled here leaves it as it is: to the next one, or to its timer.
+        found = await asyncio.shield(making.made)
         making.timer.cancel()
-        found = await making.made
+        if self._making.pop(live.record.id, None) is None:
+            return None  # the engine stops, and gave it up
         return None if found is None else found[1]
 
     async def drop(self, live: Live) -> None:
         """Give the task up: the container is being changed or removed."""
-        making = self._making.pop(live.record.id, None)
+        making = self._making.get(live.record.id)
         if making is not None:
-            making.timer.cancel()
             await self._give_up(live, making)
+            making.timer.cancel()
 
     async def _give_up(self, live: Live, making: _Making) -> None:
-        found = await making.made
-        if found is not None:
+        found = await asyncio.shield(making.made)
+        if self._making.pop(live.record.id, None) is not None and found is not None:
             run, task = found
             if live.run is run:
                 live.run = None
@@ -106,15 +109,14 @@ class Ahead:
                     return
                 # A client that is attached expects to see the run that will be.
                 if live.run is None or not live.run.streams.clients:
-                    del self._making[live.record.id]
                     await self._give_up(live, making)
                     return
 
     async def close(self) -> None:
         """Give all of them up: the engine stops."""
-        for making in self._making.values():
+        while self._making:  # one may begin meanwhile
+            making = self._making.pop(next(iter(self._making)))
             making.timer.cancel()
             found = await making.made
             if found is not None:
                 await self._undo(*found)
-        self._making.clear()
