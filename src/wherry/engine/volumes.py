@@ -127,10 +127,13 @@ class Volumes:
                 if not force:
                     raise
 
-    async def _remove(self, name: str) -> None:
+    def _check_free(self, name: str) -> None:
         users = self._users().get(name, [])
         if users or self._held[name]:
             raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+
+    async def _remove(self, name: str) -> None:
+        self._check_free(name)
         await asyncio.to_thread(self._store.remove, name)
         self._tell("destroy", name)
 
@@ -144,6 +147,7 @@ class Volumes:
                 continue
             try:
                 async with self._changing:
+                    self._check_free(volume.name)  # first: measuring takes as long as there are files
                     size = (await asyncio.to_thread(self._store.usage, volume.name)).size
                     await self._remove(volume.name)
             except (NotFound, Conflict):
@@ -191,13 +195,16 @@ class Volumes:
                 await asyncio.to_thread(self._fill, layers, empty, shared)
             yield replace(record, mounts=tuple(points))
         except BaseException:
-            self._held.subtract(held)
+            self._let_go(held)
             await self.discard(made)
             raise
-        self._held.subtract(held)
-        self._held += Counter()  # forget those at nought
+        self._let_go(held)
         if made:
             await asyncio.to_thread(self._store.mark, made, provisional=False)
+
+    def _let_go(self, names: Names) -> None:
+        self._held.subtract(names)
+        self._held += Counter()  # forget those at nought
 
     def _fill(self, layers: Callable[[], Sequence[str]], points: Iterable[MountPoint], shared: set[str]) -> None:
         found = layers()

@@ -239,6 +239,14 @@ async def test_a_token_for_pulling_without_a_login(guarded: World) -> None:
         await guarded.repository(name="b").push(BLOB, transfer.stored(guarded.content, BLOB), progress=lambda _: None)
 
 
+async def test_a_token_that_lasts_for_ages(guarded: World) -> None:
+    token = next(iter(guarded.registry.granted), "made-up")
+    answer = b'{"token": "%s", "expires_in": 1%s}' % (token.encode(), b"0" * 400)
+    guarded.registry.faults = [Fault("/token", status=200, body=answer)]
+    await guarded.fetch(credentials=ME)  # refused, and another one fetched
+    assert len(guarded.registry.asked("/token")) == 2
+
+
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"token": 5}', b'{"token": "a\\r\\nb: c"}', b"[" * 9999])
 async def test_token_servers_that_talk_nonsense(guarded: World, answer: bytes) -> None:
     guarded.registry.faults = [Fault("/token", status=200, body=answer, times=9)]
@@ -279,6 +287,23 @@ async def test_a_push_that_never_gets_on_is_given_up(world: World, monkeypatch: 
     with pytest.raises(Unavailable, match="status 500"):
         await world.repository(name="b").push(BLOB, transfer.stored(world.content, BLOB), progress=lambda _: None)
     assert len(world.registry.asked("PATCH")) == 5
+
+
+async def test_a_registry_that_says_yes_and_keeps_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "CHUNK", 100_000)
+    write_blob(world.content, DATA)
+    headers = {"Location": "/v2/b/blobs/uploads/x", "Range": "0-5"}
+    world.registry.faults = [Fault("PATCH", status=202, headers=headers, times=99)]
+    with pytest.raises(Unavailable, match="takes no more than 6 of"):
+        await world.repository(name="b").push(BLOB, transfer.stored(world.content, BLOB), progress=lambda _: None)
+    assert len(world.registry.asked("PATCH")) == 6
+
+
+async def test_redirects_to_ever_other_hosts_fill_no_memory(world: World) -> None:
+    client = world.repository()._origins[-1]._client
+    for number in range(200):
+        await client._context(f"{number}.example")
+    assert len(client._contexts) <= 64
 
 
 async def test_mirrors_are_asked_first_and_get_no_credentials(tmp_path: Path) -> None:

@@ -247,3 +247,13 @@ def test_what_docker_port_reads() -> None:
     stopped = views.network_settings({"n": {}}, [], {"n": ID}, [(80, "tcp")], sandbox="")
     assert (stopped["Ports"], stopped["Networks"]["n"]["IPAddress"]) == ({}, "")
     assert views.ports([endpoint], [(80, "tcp"), (53, "udp")])[1:] == [{"PrivatePort": 53, "Type": "udp"}]
+
+
+def test_few_words_that_name_billions_of_ports_are_refused_at_once() -> None:
+    many = {f"1-{last}/tcp": None for last in range(4000, 4096)}
+    with pytest.raises(InvalidArgument, match="over 4096 ports are exposed"):
+        ports.exposed(many)
+    with pytest.raises(InvalidArgument, match="over 4096 ports are published"):
+        ports.wishes(many, {}, everything=False)
+    with pytest.raises(InvalidArgument, match="over 4096 ports are published"):
+        ports.wishes({"1-65535": [{"HostPort": ""}] * 100_000}, {}, everything=False)

@@ -86,9 +86,9 @@ class PinnedNamespaces:
             raise Unavailable(f"cannot open a resolver's sockets in {path}: {error.strerror}") from error
         resolver = self._resolvers[container] = dns.Resolver(names)
         rules = dns.rules(udp.getsockname()[1], tcp.getsockname()[1], again=again)
-        await resolver.serve(udp, tcp)
         enter = (f"--net={path}", "iptables-restore", "--noflush", "--wait")
         try:
+            await resolver.serve(udp, tcp)
             await run_program("nsenter", enter, rules, self._programs)
         except BaseException:
             await self._silence(container)

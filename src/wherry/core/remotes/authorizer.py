@@ -17,6 +17,8 @@ from wherry.errors import Unavailable
 
 _SHORTEST = 60.0
 """Seconds that a token is good for when its server does not say; less is never believed, as the spec has it."""
+_LONGEST = 86400.0
+"""Seconds that one is kept at the most, whatever its server says."""
 _MARGIN = 10.0
 _CLIENT = "wherry"
 
@@ -83,7 +85,7 @@ class Authorizer:
         if not isinstance(token, str) or not _fits_header(token):
             raise Unavailable("the registry's token server answered without a token")
         lasts = document.get("expires_in")
-        lasts = float(lasts) if isinstance(lasts, int | float) and lasts > _SHORTEST else _SHORTEST
+        lasts = float(min(lasts, _LONGEST)) if isinstance(lasts, int | float) and lasts > _SHORTEST else _SHORTEST
         refresh = document.get("refresh_token")
         if isinstance(refresh, str) and _fits_header(refresh):
             self.identity_token = refresh

@@ -32,6 +32,8 @@ STALL_TIMEOUT = 60.0
 _REDIRECTS = 10
 _READ_BUFFER = 1 << 20
 _TOKEN_LIMIT = 1 << 20
+_MOST_CONTEXTS = 64
+"""TLS contexts that are kept: each has the machine's certificates read, some hundred KiB."""
 Body = bytes | Callable[[], AsyncGenerator[bytes, None]]
 # What aiohttp raises for a connection that fails, breaks or stalls.
 BROKEN = (aiohttp.ClientError, TimeoutError, ConnectionError, asyncio.IncompleteReadError)
@@ -116,6 +118,8 @@ class Client:
         found = self._contexts.get((authority, verify))
         if found is None:
             made = await asyncio.to_thread(tls.context, self.config.certificates, authority, verify=verify)
+            if len(self._contexts) >= _MOST_CONTEXTS:  # registries choose where they redirect to
+                self._contexts.clear()
             found = self._contexts[authority, verify] = made
         return found
 

@@ -65,18 +65,19 @@ async def send(
     if blob.size <= upload.chunk:
         await _put(origin, upload, blob, lambda: _told(source(0), 0, blob.size, progress), blob.size, scopes)
         return
-    done, failures = 0, 0
+    done, most, failures = 0, 0, 0
     while done < blob.size:
-        before = done
+        failures += 1  # unless this one brings more than any before
         try:
             upload, done = await _patch(origin, upload, blob, done, source, scopes, progress)
         except Unavailable:
-            failures += 1
             if failures >= backoff.ATTEMPTS:
                 raise
             upload, done = await _status(origin, upload, scopes)
-        if done > before:
-            failures = 0
+        if done > most:
+            most, failures = done, 0
+        elif failures >= backoff.ATTEMPTS:
+            raise Unavailable(f"the registry takes no more than {most} of {blob.size} bytes of {blob.digest}")
         progress(done)
     await _put(origin, upload, blob, None, 0, scopes)
 

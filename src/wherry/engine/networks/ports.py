@@ -35,10 +35,12 @@ class Wish:
 
 def exposed(documents: Mapping[str, Any]) -> list[tuple[int, str]]:
     """The ports that ExposedPorts names, sorted. InvalidArgument."""
-    found = {(port, protocol) for text in documents for port, protocol in _ports(text)}
-    if len(found) > _MOST:
-        raise InvalidArgument(f"over {_MOST} ports are exposed")
-    return sorted(found)
+    found = []
+    for text in documents:
+        found += _ports(text)
+        if len(found) > _MOST:  # counted as they come: a few words can name billions
+            raise InvalidArgument(f"over {_MOST} ports are exposed")
+    return sorted(set(found))
 
 
 def wishes(bindings: Mapping[str, Any], exposed_ports: Mapping[str, Any], *, everything: bool) -> list[Wish]:
@@ -48,15 +50,20 @@ def wishes(bindings: Mapping[str, Any], exposed_ports: Mapping[str, Any], *, eve
     for text, entries in bindings.items():
         if entries is not None and not is_objects(entries):
             raise InvalidArgument(f"invalid port bindings of {text[:60]!r}: a list of objects is wanted")
+        asked: list[Mapping[str, Any]] = entries or [{}]
         for port, protocol in _ports(text):
-            asked: list[Mapping[str, Any]] = entries or [{}]
-            found += [_wish(port, protocol, entry) for entry in asked]
+            found += [_wish(port, protocol, entry) for entry in asked[: _MOST + 1]]
+            _check_most(found)
     if everything:
         named = {(wish.port, wish.protocol) for wish in found}
         found += [Wish(*item, "", 0, 0) for item in exposed(exposed_ports) if item not in named]
+    _check_most(found)
+    return found
+
+
+def _check_most(found: Sequence[Wish]) -> None:
     if len(found) > _MOST:
         raise InvalidArgument(f"over {_MOST} ports are published")
-    return found
 
 
 def _ports(text: str) -> Iterator[tuple[int, str]]:
