@@ -11,6 +11,8 @@ import pytest
 
 from tests.fakes.engine import WASM, World
 from wherry.engine.containers.containers import Containers
+from wherry.engine.containers.pins import Pins
+from wherry.engine.record import Record
 from wherry.errors import InvalidArgument, NotFound
 
 
@@ -129,3 +131,34 @@ async def test_an_upload_that_breaks_off_changes_nothing(world: World, image: st
         with pytest.raises(InvalidArgument, match="cut short"):
             await containers.unarchive(boat, "/etc", broken())
         assert await containers.changes(boat) == []
+
+
+async def test_a_part_that_is_swapped_for_a_link_leads_nobody_out(
+    world: World, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another container has the volume too, and puts a link to the host's files where the part was just looked at."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    mount = {"Type": "volume", "Source": "v1", "Target": "/v", "VolumeOptions": {"Subpath": "part"}}
+    hold = Pins.hold
+
+    def swapped(pins: Pins, record: Record, **how: bool) -> Record:
+        held = hold(pins, record, **how)
+        if not how:  # a task made ahead, which looks again
+            return held
+        os.rename(part, part.with_name("moved"))
+        part.symlink_to(outside)
+        return held
+
+    async with world.engine() as containers:
+        boat = await made(containers, image, Mounts=[mount])
+        part = Path(world.services.volumes.folder("v1")) / "part"
+        part.mkdir()
+        monkeypatch.setattr(Pins, "hold", swapped)
+        await containers.unarchive(boat, "/v", chunks(tar(inside="i")))
+        assert os.listdir(part.with_name("moved")) == ["inside"]
+        part.unlink()
+        os.rename(part.with_name("moved"), part)
+        _, archive = await containers.archive(boat, "/v/.")
+        assert await names(archive) == [".", "./inside"]
+    assert os.listdir(outside) == []

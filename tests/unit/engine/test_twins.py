@@ -147,3 +147,17 @@ async def test_files_of_nobodys_are_removed_by_the_next_engine(world: World) -> 
         (stranger / "nobody-json.log").write_bytes(b"{}\n")
     async with world.engine():
         assert not stranger.exists()
+
+
+@pytest.mark.parametrize("host", [{"NetworkMode": "container:other"}, {"VolumesFrom": ["other"]}])
+async def test_one_that_needs_another_container_has_none(
+    world: World, tasks: FakeTasks, host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on when the other one is gone."""
+    asked: list[bytes] = []
+    monkeypatch.setattr(twins.Twins, "asked", lambda _, key, __: asked.append(key))
+    async with world.engine() as containers:
+        await create(containers, name="other")
+        for _ in range(2):
+            await create(containers, {**HELLO, "HostConfig": host})
+        assert len(asked) == 1

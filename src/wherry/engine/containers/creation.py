@@ -22,6 +22,7 @@ from wherry.engine.containers.twins import Twin, Twins, folders_of
 from wherry.engine.containers.warnings import foreign_platform, warnings
 from wherry.engine.networks import settings
 from wherry.engine.networks.registry import NetworkRegistry
+from wherry.engine.networks.request import PREDEFINED
 from wherry.engine.record import MountPoint, Record
 from wherry.engine.services import EngineServices, RunnableImage, RunnableImages
 from wherry.engine.spec.devices import throttles
@@ -72,7 +73,7 @@ class Creation:
         image = await self._images.runnable(request.image, platform)
         kind = marshal.dumps((body, platform, image.id))
         record = await self._take_twin(kind, wanted) or await self._new(wanted, request, image)
-        if record.kind == "wasm" and not record.mounts:
+        if _may_have_twins(record):
             self._twins.asked(kind, lambda: self._twin(request, image))
         foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
         return {"Id": record.id, "Warnings": [*foreign, *warnings(record)]}
@@ -111,11 +112,10 @@ class Creation:
 
     async def _twin(self, request: CreateRequest, image: RunnableImage) -> Twin | None:
         """All of a container but its name and its record."""
+        folders = await asyncio.to_thread(lambda: folders_of(self._layers(image)))
         made = await asyncio.to_thread(self._make, self._record(self._services.new_id(), "", request, image), image)
         live = Live(made.record)
         try:
-            base = self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
-            folders = await asyncio.to_thread(folders_of, base)
             if made.laid is not None:
                 return Twin(live, made.snapshot, *await self._ahead.make(live, made.laid), folders)
         except BaseException:
@@ -323,6 +323,19 @@ class _Made:
     snapshot: LaidSnapshot
     laid: Laid | None = None
     uncompiled: str = ""
+
+
+def _may_have_twins(record: Record) -> bool:
+    """Whether the next one like it can be made before it has a name, and whatever becomes of others meanwhile: of
+    networks, of a container whose network it shares. Lines to syslog tell the name."""
+    return (
+        record.kind == "wasm"
+        and not record.mounts
+        and not record.host_config["VolumesFrom"]
+        and not record.host_config["NetworkMode"].startswith(settings.JOINED)
+        and set(record.networks) <= set(PREDEFINED)
+        and record.host_config["LogConfig"]["Type"] != "syslog"
+    )
 
 
 def _entry_file(record: Record, layers: Sequence[str]) -> tuple[str, str, bytes]:

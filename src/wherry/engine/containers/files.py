@@ -159,7 +159,7 @@ class Files:
             stack.callback(pins.release)
             view = stack.enter_context(View(snapshots.layers(record.id)))
             places: dict[Place, str] = {}
-            for point in pins.hold(record).mounts if mounts else ():
+            for point in pins.hold(record, here=True).mounts if mounts else ():
                 if point.type != "tmpfs" and os.path.exists(point.source):
                     target = Target(target.path, target.lowers, target.opaque, target.own, places)
                     places[_mounted(view, target, point)] = point.source

@@ -31,13 +31,14 @@ class Pins:
     def __bool__(self) -> bool:
         return bool(self._pins)
 
-    def hold(self, record: Record) -> Record:
-        """The record with the sources that its task is to be given. InvalidArgument: a part is not there."""
+    def hold(self, record: Record, *, here: bool = False) -> Record:
+        """The record with the sources that its task is to be given; ``here``: that this process alone is to use, until
+        `release`, and that nobody can replace. InvalidArgument: a part is not there."""
         if not any(point.subpath for point in record.mounts):
             return record
-        return replace(record, mounts=tuple(self._held(point) for point in record.mounts))
+        return replace(record, mounts=tuple(self._held(point, here) for point in record.mounts))
 
-    def _held(self, point: MountPoint) -> MountPoint:
+    def _held(self, point: MountPoint, here: bool) -> MountPoint:
         if not point.subpath:
             return point
         try:
@@ -51,7 +52,8 @@ class Pins:
                 f"cannot access path {point.subpath[:200]} in volume {point.name}: {(error.strerror or '').lower()}"
             ) from None
         self._pins.append(_Pin(point, handle))
-        return replace(point, source=os.readlink(f"/proc/self/fd/{handle}"))
+        way = f"/proc/self/fd/{handle}"
+        return replace(point, source=way if here else os.readlink(way))
 
     def verify(self, pid: int) -> None:
         """PermissionDenied: a part was replaced while the task was being made, or that cannot be told."""

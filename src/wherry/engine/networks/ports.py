@@ -35,7 +35,7 @@ class Wish:
 
 def exposed(documents: Mapping[str, Any]) -> list[tuple[int, str]]:
     """The ports that ExposedPorts names, sorted. InvalidArgument."""
-    found = []
+    found: list[tuple[int, str]] = []
     for text in documents:
         found += _ports(text)
         if len(found) > _MOST:  # counted as they come: a few words can name billions
