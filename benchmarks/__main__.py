@@ -18,6 +18,7 @@ from benchmarks.api import ApiPart
 from benchmarks.cli import CliPart
 from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
+from benchmarks.flow import FlowPart
 from benchmarks.http import HttpPart
 from benchmarks.kernels import KernelsPart
 from benchmarks.linux import LinuxPart
@@ -30,8 +31,8 @@ from benchmarks.start import StartPart
 from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "registry", "memory", "image")
-_ALONE = {"start", "http", "wasi", "python", "kernels", "linux"}  # these need no engine
+_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory", "image")
+_ALONE = {"start", "http", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
 _ROUNDS = {
     "start": 200,
     "http": 40,
@@ -41,6 +42,7 @@ _ROUNDS = {
     "python": 10,
     "kernels": 10,
     "linux": 30,
+    "flow": 10,
     "registry": 3,
     "memory": 100,
 }
@@ -53,6 +55,7 @@ _QUICK = {
     "python": 5,
     "kernels": 2,
     "linux": 4,
+    "flow": 3,
     "registry": 1,
     "memory": 10,
 }
@@ -143,6 +146,9 @@ def _parts(
     if "linux" in only:
         say("starting a wherryd and a dockerd with networks of their own, and giving each an image with gcc")
         parts["linux"] = LinuxPart(folder, made, environ, stack)
+    if "flow" in only:
+        say("starting a wherryd and a dockerd with networks of their own, and a server in each")
+        parts["flow"] = FlowPart(folder, made, environ, stack)
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)

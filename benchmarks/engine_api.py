@@ -42,6 +42,18 @@ class EngineApi:
         finally:
             connection.close()
 
+    def read(self, path: str) -> bytes:
+        """What one GET answers, as it is. Internal, as `call`."""
+        connection = Connection(dial(self._address))
+        try:
+            response = connection.request("GET", _VERSION + path)
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise Internal(f"GET {path} answered {response.status}: {answer[:200].decode('utf-8', 'replace')}")
+        return answer
+
     def answers(self) -> bool:
         """Whether the engine is there."""
         try:

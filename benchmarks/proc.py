@@ -98,6 +98,13 @@ def pss(pid: int) -> int:
     raise FailedPrecondition(f"process {pid} has no memory: it has ended")
 
 
+def cpu_seconds(pid: int) -> float:
+    """What all its threads have taken of the processors so far."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def end(pid: int, seconds: float = 10.0) -> None:
     """End a process that is not our child and has nothing left to do: SIGKILL, and wait until it is gone."""
     try:

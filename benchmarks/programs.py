@@ -18,13 +18,14 @@ _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 @dataclass(frozen=True, slots=True)
 class Programs:
     """Paths: one C program twice, as a module and as a static native executable; a module that only waits; one that
-    serves HTTP with preview 1's sockets; and one that times calls of WASI."""
+    serves HTTP with preview 1's sockets; one that times calls of WASI; and a native one that pours bytes."""
 
     hello: str
     native: str
     idle: str
     server: str
     wasi_calls: str
+    pour: str
 
 
 def source(name: str) -> str:
@@ -34,11 +35,13 @@ def source(name: str) -> str:
 
 def make(folder: str, environ: Mapping[str, str]) -> Programs:
     """Compile them into ``folder``. FailedPrecondition: a compiler is missing or failed."""
-    names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm")
+    names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm", "pour")
     made = Programs(*(os.path.join(folder, name) for name in names))
     hello = source("hello.c")
     _compile(hello, made.hello, environ)
-    proc.run([*_native_compiler(environ), "-O2", "-s", hello, "-o", made.native], environ, "compiling hello.c natively")
+    for path, output in ((hello, made.native), (source("pour.c"), made.pour)):
+        what = f"compiling {os.path.basename(path)} natively"
+        proc.run([*_native_compiler(environ), "-O2", "-s", path, "-o", output], environ, what)
     _compile(_SERVER, made.server, environ, "--", "-DPREVIEW1")
     _compile(source("wasi_calls.c"), made.wasi_calls, environ)
     _assemble(source("idle.wat"), made.idle)
