@@ -18,11 +18,13 @@ from wherry.build.request import BuildRequest, BuildResult, BuildServices, StepR
 from wherry.build.solver import build
 from wherry.core.remotes.remote import Credentials
 from wherry.engine.bases import BaseImages
+from wherry.engine.disk import CACHE_ID
+from wherry.engine.filters import checked, moment
 from wherry.engine.images import Images
 from wherry.engine.pulls import Pulls
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.transfer import temporary_folder
-from wherry.errors import Unimplemented, WherryError
+from wherry.errors import InvalidArgument, Unimplemented, WherryError
 
 Json = dict[str, Any]
 _QUEUED: Final = 4 << 20
@@ -159,11 +161,19 @@ class Builds:
         )
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> Json:
-        """Forget the layer cache, and drop what only it pointed at."""
-        now = self._services.clock() / 1e9
-        await asyncio.to_thread(lambda: self._cache.drop(unused_since=now))
-        mounts = await asyncio.to_thread(self._cache_mounts.clear)
-        return {"CachesDeleted": None, "SpaceReclaimed": mounts + await self._images.collect()}
+        """Forget the layer cache, and drop what only it pointed at. The filter ``until``: only what no build used since
+        then, and no cache mounts; as with moby's builder, all others are passed over. InvalidArgument."""
+        now = self._services.clock()
+        until = checked(filters, (*filters, "until")).get("until", ())
+        if len(until) > 1:
+            raise InvalidArgument("filters expect only one value: until")
+        limit = moment(until[0], now) if until else now
+        before = {kept.key for kept in await asyncio.to_thread(self._cache.kept)}
+        await asyncio.to_thread(lambda: self._cache.drop(unused_since=limit / 1e9))
+        dropped = before - {kept.key for kept in await asyncio.to_thread(self._cache.kept)}
+        mounts = await asyncio.to_thread(self._cache_mounts.clear) if not until else 0
+        deleted = sorted(key[:CACHE_ID] for key in dropped)
+        return {"CachesDeleted": deleted or None, "SpaceReclaimed": mounts + await self._images.collect()}
 
 
 class _Mailbox:

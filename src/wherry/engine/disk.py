@@ -12,6 +12,8 @@ from wherry.engine.times import rfc3339
 from wherry.oci.descriptor import Descriptor
 
 Json = dict[str, Any]
+CACHE_ID = 25
+"""Characters of a cache record's key that are its id: as many as BuildKit's have."""
 
 
 def shared_sizes(layers: Mapping[str, Sequence[Descriptor]]) -> dict[str, int]:
@@ -31,7 +33,7 @@ def build_cache(kept: Iterable[Kept], images: Iterable[Sequence[Descriptor]]) ->
         latest[str(record.layer.descriptor.digest)] = record
     return [
         {
-            "ID": record.key[:25],
+            "ID": record.key[:CACHE_ID],
             "Parent": "",
             "Type": "regular",
             "Description": f"layer {digest}",

@@ -217,9 +217,13 @@ class Images:
         """Take names away, and the image with its last one. ``[{"Untagged"} | {"Deleted"}]``. NotFound; Conflict."""
         found = await self.catalog.find(ref)
         users = [user for image, user in await self._users() if image == found.entry.id]
-        return await self._remove(found.entry, plan(found, users, force=force))
+        told = await self._take_away(found.entry, plan(found, users, force=force))
+        if any("Deleted" in each for each in told):
+            await self.collect()
+        return told
 
-    async def _remove(self, entry: Entry, removal: Removal) -> Jsons:
+    async def _take_away(self, entry: Entry, removal: Removal) -> Jsons:
+        """The names only; what then nothing refers to, is the collector's."""
         told: Jsons = []
         for name in removal.names:
             await self.catalog.unname(name, keep=removal.keep)
@@ -230,7 +234,6 @@ class Images:
             await self.catalog.unname(UNTAGGED + entry.id)
         if not await self._is_there(entry):
             self.forget(entry.id)
-            await self.collect()
             told.append({"Deleted": entry.id})
             self._tell("delete", entry.id, entry.id)
         return told
@@ -252,13 +255,11 @@ class Images:
         only_dangling = boolean("dangling", asked["dangling"])
         used = {image for image, _ in await self._users()}
         deleted: Jsons = []
-        freed = 0
         for entry, variant in await self._described():
             if entry.id in used or (only_dangling and entry.names) or not wanted.takes(entry, variant):
                 continue
-            deleted += await self._remove(entry, Removal(entry.names))
-            freed += variant.size
-        return {"ImagesDeleted": deleted or None, "SpaceReclaimed": freed}
+            deleted += await self._take_away(entry, Removal(entry.names))
+        return {"ImagesDeleted": deleted or None, "SpaceReclaimed": await self.collect() if deleted else 0}
 
     async def collect(self) -> int:
         """Drop content and snapshots that nothing needs any more."""

@@ -95,7 +95,7 @@ def world(tmp_path, monkeypatch):
 
     def collect():
         collected.append(True)
-        return 0
+        return 7
 
     services = SimpleNamespace(
         config=EngineConfig(str(tmp_path), str(tmp_path / "state"), Platform.parse("linux/amd64")),

@@ -28,7 +28,7 @@ _CLOCK_SLACK = 2.0  # seconds by which a file's time may lag behind the clock th
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What went away: digests, snapshot keys, and bytes of content."""
+    """What went away: digests, snapshot keys, and the bytes that both took on disk."""
 
     content: tuple[Digest, ...] = ()
     snapshots: tuple[str, ...] = ()
@@ -75,9 +75,11 @@ class Collector:
         chains.update(container.snapshot for container in self._stores.containers.walk())
         self._sync()
         removed = tuple(self._sweep_snapshots(snapshots, chains, young, actives=actives))
+        freed = sum(size for _, size in removed)
         unneeded = [blob for blob in blobs if blob.digest not in content and blob.created < young]
         deleted = tuple(self._sweep_content(unneeded, started))
-        return Collected(tuple(blob.digest for blob in deleted), removed, sum(blob.size for blob in deleted))
+        freed += sum(blob.size for blob in deleted)
+        return Collected(tuple(blob.digest for blob in deleted), tuple(key for key, _ in removed), freed)
 
     def _end_leases(self) -> float:
         """Drop expired leases; returns when the oldest of the others began, else infinity."""
@@ -140,17 +142,25 @@ class Collector:
 
     def _sweep_snapshots(
         self, known: Sequence[SnapshotInfo], needed: set[str], young: float, *, actives: bool
-    ) -> Iterator[str]:
-        """Children go before their parents; what still has a child (an active one, say) refuses to go, and stays."""
+    ) -> Iterator[tuple[str, int]]:
+        """Children go before their parents; what still has a child (an active one, say) refuses to go, and stays. Keys
+        and bytes."""
         parents = {info.key: info.parent for info in known}
         for info in sorted(known, key=lambda info: _depth(info.key, parents), reverse=True):
             if info.key in needed or info.created >= young or (info.kind != "committed" and not actives):
                 continue
             try:
+                size = self._size(info.key)
                 self._stores.snapshots.remove(info.key)
             except (NotFound, FailedPrecondition):
                 continue
-            yield info.key
+            yield info.key, size
+
+    def _size(self, key: str) -> int:
+        try:
+            return self._stores.snapshots.usage(key).size
+        except (OSError, NotFound):  # its files are gone already, or go: that shall not keep it
+            return 0
 
 
 def _depth(key: str, parents: Mapping[str, str]) -> int:
