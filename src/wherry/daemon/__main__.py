@@ -18,6 +18,7 @@ import wherry
 from wherry.core.metadata.lock import RootLock
 from wherry.daemon import folders, state, wiring
 from wherry.daemon.config import DaemonConfig, parse
+from wherry.daemon.tls import server_context
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument, WherryError
 from wherry.server.api import application
@@ -58,11 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def serve(config: DaemonConfig, environ: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT. Containers go on when it returns."""
     stop = _stop_signal()
+    tls = server_context(config.tls) if config.tls else None
     listeners = folders.listen(config.addresses, config.uid)
     try:
         async with wiring.services(config, environ) as services, Engine(services) as engine:
             await engine.recover()
-            async with Server(application(engine), [listener.sock for listener in listeners]):
+            async with Server(application(engine), [listener.sock for listener in listeners], tls):
                 where = ", ".join(listener.address for listener in listeners)
                 log.info("wherryd %s serves %s from %s", wherry.__version__, where, config.root)
                 gc.collect()

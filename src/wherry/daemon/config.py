@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import wherry
 from wherry.core.remotes.hosts import RegistryConfig, parse_insecure, parse_url
+from wherry.daemon.tls import TlsConfig, add_options, tls_config
 from wherry.errors import InvalidArgument
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -28,7 +29,7 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """``tcp://HOST:PORT``, loopback only. Port 0 takes a free one."""
+    """``tcp://HOST:PORT``; loopback only, unless clients show certificates. Port 0 takes a free one."""
 
     host: str
     port: int
@@ -53,6 +54,7 @@ class DaemonConfig:
     largest_layer: int = 64 << 30
     trust_policy: str = ""
     trust_policy_given: bool = False
+    tls: TlsConfig | None = None
 
     @property
     def rootless(self) -> bool:
@@ -69,15 +71,20 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
     parser = _Parser(prog="wherryd", description="The wherry engine.", epilog=_EPILOG, allow_abbrev=False)
     parser.add_argument("--root", metavar="DIR", help="where images, containers and logs are kept")
     parser.add_argument(
-        "--host", "-H", metavar="ADDRESS", action="append", help="unix://PATH or tcp://127.0.0.1:PORT; may be repeated"
+        "--host", "-H", metavar="ADDRESS", action="append", help="unix://PATH or tcp://ADDRESS:PORT; may be repeated"
     )
+    add_options(parser)
     _add_registry_options(parser)
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is told on stderr")
     parser.add_argument("--version", action="version", version=f"wherryd {wherry.__version__}")
     told = parser.parse_args(arguments)
     root = os.path.abspath(told.root or environ.get("WHERRY_ROOT") or default_root(environ, uid))
     hosts = told.host or [host for host in environ.get("WHERRY_HOST", "").split(",") if host]
-    addresses = tuple(parse_address(host) for host in hosts) or (UnixAddress(default_socket(environ, uid)),)
+    tls = tls_config(told, environ)
+    verified = tls is not None and bool(tls.authority)
+    addresses = tuple(parse_address(host, verified=verified) for host in hosts) or (
+        UnixAddress(default_socket(environ, uid)),
+    )
     state = os.path.join(runtime_folder(environ, uid), _short_name(root))
     return DaemonConfig(
         root=root,
@@ -89,6 +96,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
         largest_layer=_size(told.max_layer_size),
         trust_policy=os.path.abspath(told.trust_policy or f"{_config_home(environ, uid)}/wherry/trust.json"),
         trust_policy_given=bool(told.trust_policy),
+        tls=tls,
     )
 
 
@@ -180,8 +188,9 @@ def default_socket(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(runtime_folder(environ, uid), "wherry.sock")
 
 
-def parse_address(text: str) -> Address:
-    """Read one ``--host``. InvalidArgument; also for a TCP address that is not loopback: the API is root's shell."""
+def parse_address(text: str, *, verified: bool = False) -> Address:
+    """Read one ``--host``. InvalidArgument; also for a TCP address that is not loopback where clients' certificates
+    are not ``verified``: the API is root's shell."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "unix":
         if not rest.startswith("/"):
@@ -190,22 +199,24 @@ def parse_address(text: str) -> Address:
             raise InvalidArgument(f"invalid host {text!r}: a unix socket's path has at most {_MAX_UNIX_PATH} bytes")
         return UnixAddress(os.path.normpath(rest))
     if separator and scheme == "tcp":
-        return _parse_tcp(text, rest)
+        return _parse_tcp(text, rest, verified)
     raise InvalidArgument(f"invalid host {text!r}: write unix://PATH or tcp://127.0.0.1:PORT")
 
 
-def _parse_tcp(text: str, rest: str) -> TcpAddress:
+def _parse_tcp(text: str, rest: str, verified: bool) -> TcpAddress:
     host, _, port = rest.rstrip("/").rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 0xFFFF):
         raise InvalidArgument(f"invalid host {text!r}: a port from 0 to 65535 is needed: tcp://127.0.0.1:2375")
     try:
-        loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        address = ipaddress.ip_address({"localhost": "127.0.0.1", "": "0.0.0.0"}.get(host, host))
     except ValueError:
-        loopback = False
-    if not loopback:
+        address = None
+    if not verified and not (address and address.is_loopback):
         raise InvalidArgument(
             f"refusing to listen on {text}: whoever reaches the API owns this machine, so only loopback addresses are"
-            " served without TLS, which is not offered yet"
+            " served to clients that show no certificate; others need --tlsverify"
         )
-    return TcpAddress("127.0.0.1" if host == "localhost" else host, int(port))
+    if address is None or "%" in host:
+        raise InvalidArgument(f"invalid host {text!r}: an IP address of this machine is needed: tcp://0.0.0.0:2376")
+    return TcpAddress(str(address), int(port))

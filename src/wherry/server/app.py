@@ -7,8 +7,10 @@ import asyncio
 import itertools
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, cast
 
@@ -20,6 +22,7 @@ from wherry.server.connection import IDLE_TIMEOUT, LINGER, LONGEST_LINE, Connect
 from wherry.server.errors import one_line, status_of
 from wherry.server.query import Query
 from wherry.server.router import Kind, Router
+from wherry.server.tls import TlsFront
 from wherry.server.versions import check_version, split_version
 
 log = logging.getLogger(__name__)
@@ -97,11 +100,16 @@ def _closing(request: web.BaseRequest, response: web.Response) -> web.StreamResp
 
 
 class Server:
-    """``async with Server(app, sockets):`` serves bound, listening-to-be sockets; leaving it stops in bounded time."""
+    """``async with Server(app, sockets):`` serves bound, listening-to-be sockets; leaving it stops in bounded time.
 
-    def __init__(self, app: App, sockets: Sequence[socket.socket]) -> None:
+    With ``tls`` those that are no unix sockets speak TLS.
+    """
+
+    def __init__(self, app: App, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None) -> None:
         self._app = app
         self._sockets = sockets
+        self._tls = tls
+        self._fronts = AsyncExitStack()
         self._manager: ConnectionManager | None = None
         self._servers: list[asyncio.Server] = []
 
@@ -117,6 +125,9 @@ class Server:
             max_field_size=LONGEST_LINE,
         )
         for sock in self._sockets:
+            if self._tls is not None and sock.family != socket.AF_UNIX:
+                await self._fronts.enter_async_context(TlsFront(sock, self._tls, self._manager))
+                continue
             begin = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
             self._servers.append(await begin(self._manager, sock=sock, backlog=_BACKLOG))
         return self
@@ -132,3 +143,4 @@ class Server:
             if isinstance(connection, Connection):
                 connection.wind_up()
         await self._manager.shutdown(STOP_TIMEOUT)
+        await self._fronts.aclose()

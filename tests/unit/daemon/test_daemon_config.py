@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.daemon.config import TcpAddress, UnixAddress, parse, parse_address
+from wherry.daemon.tls import TlsConfig
 from wherry.errors import InvalidArgument
 
 
@@ -87,6 +88,25 @@ def test_wrong_addresses_are_refused_with_the_way_out(text, words):
         parse_address(text)
 
 
+def test_tls_as_dockerds_flags_have_it():
+    here = {"HOME": "/home/me"}
+    assert parse([], here, 0).tls is None
+    assert parse(["--tlsverify"], here, 0).tls == TlsConfig(
+        "/home/me/.docker/cert.pem", "/home/me/.docker/key.pem", "/home/me/.docker/ca.pem"
+    )
+    told = parse(["--tls", "--tlscert", "/c", "--tlskey", "/k"], {"DOCKER_CERT_PATH": "/certs"}, 0)
+    assert told.tls == TlsConfig("/c", "/k")
+    verified = parse(["--tlsverify", "-H", "tcp://0.0.0.0:2376", "-H", "tcp://:1", "-H", "tcp://[::]:2"], here, 0)
+    assert verified.addresses == (TcpAddress("0.0.0.0", 2376), TcpAddress("0.0.0.0", 1), TcpAddress("::", 2))
+    for arguments, words in (
+        (["--tls", "-H", "tcp://0.0.0.0:2376"], "need --tlsverify"),
+        (["--tlsverify", "-H", "tcp://example.org:2376"], "an IP address"),
+        (["--tlscert", "/c"], "--tlscert is for TLS"),
+    ):
+        with pytest.raises(InvalidArgument, match=words):
+            parse(arguments, here, 0)
+
+
 @given(st.text())
 def test_parse_address_raises_nothing_else(text):
     try:
@@ -110,7 +130,7 @@ def test_version_and_help(capsys):
         assert caught.value.code == 0
         said = capsys.readouterr().out
         assert words in said
-        assert len(said.splitlines()) < 36
+        assert len(said.splitlines()) < 44
 
 
 def test_registries():
