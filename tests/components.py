@@ -1,7 +1,8 @@
-"""Real components: a preview 1 module with jco's adapter around it. Fetched by npm once, into the user's cache."""
+"""Real components: a preview 1 module with jco's adapter around it, or a Python program. The tools are fetched once."""
 
 import functools
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,3 +20,24 @@ def componentize(module: Path, target: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"jco cannot make a component of {module}: {done.stderr}"
     return target
+
+
+def componentize_python(app: Path, folder: Path) -> Path:
+    """A component of the program ``app``, made in ``folder``: CPython and all. AssertionError with what was said."""
+    source, texts = folder / "source", folder / "wit"
+    (texts / "deps").mkdir(parents=True)
+    source.mkdir()
+    shutil.copy(app, source / "app.py")
+    (texts / "world.wit").write_text("package test:app;\nworld app { include wasi:cli/command@0.2.12; }\n")
+    packages = _jco().parent.parent / "lib/wit/builtin/0.2.12"
+    for package in packages.iterdir():
+        if package.name != "wasi-http":
+            shutil.copytree(package, texts / "deps" / package.name)
+    tool = Path(fetched.pip(fetched.COMPONENTIZE, os.environ))
+    command = [tool / "bin/componentize-py", "-d", texts, "-w", "app", "componentize", "-p", source, "app"]
+    environ = {**os.environ, "PYTHONPATH": str(tool)}
+    done = subprocess.run(
+        [*command, "-o", folder / "app.wasm"], env=environ, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"componentize-py cannot make a component of {app}: {done.stderr}"
+    return folder / "app.wasm"

@@ -156,6 +156,24 @@ def test_bad_components_are_refused_by_name(docker: Docker, tmp_path: Path, cont
     assert "Traceback" not in failed.stderr
 
 
+LEAVES = """(component
+  (import "wasi:cli/exit@0.2.3" (instance $exit (export "exit-with-code" (func (param "status-code" u8)))))
+  (core func $leave (canon lower (func $exit "exit-with-code")))
+  (core module $m (import "host" "leave" (func $leave (param i32)))
+    (func (export "run") (result i32) (call $leave (i32.const 177)) (i32.const 0)))
+  (core instance $i (instantiate $m (with "host" (instance (export "leave" (func $leave))))))
+  (func $run (result (result)) (canon lift (core func $i "run")))
+  (instance $exported (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.3" (instance $exported)))"""
+
+
+def test_a_code_above_1(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "leaves.wasm").write_bytes(binary(LEAVES))
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY leaves.wasm /l.wasm\nENTRYPOINT ["/l.wasm"]\n')
+    docker("build", "-q", "-t", "leaves", tmp_path)
+    assert docker.run("run", "--rm", "leaves").returncode == 177
+
+
 def test_the_smallest_component_and_its_answer(docker: Docker, tmp_path: Path) -> None:
     for answer in (0, 1):
         text = f"(component {RUN.replace('i32.const 0', f'i32.const {answer}')})"

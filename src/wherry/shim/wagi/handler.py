@@ -162,6 +162,8 @@ class Handlers:
             if not route.module:
                 continue
             program = self._programs[route.module]
+            if program.path:
+                raise InvalidArgument(f"{route.name} is a component, and WAGI is for modules")
             if program.spawns or program.shared is not None:
                 raise InvalidArgument(f"{route.name} starts threads, which a handler of HTTP can't")
             program.check_entry(route.name, route.entry)

@@ -140,6 +140,10 @@ def _table(interface: str) -> Table:
         from wherry.wasm.component import filesystem
 
         return filesystem.INTERFACES[interface]
+    if interface.startswith("wasi:sockets/"):
+        from wherry.wasm.component import sockets
+
+        return sockets.INTERFACES[interface]
     return {}
 
 

@@ -11,8 +11,10 @@ from wherry.wasm.component.binding import FUNC_SIZE, Functions
 from wherry.wasm.component.host import Linked
 from wherry.wasm.component.state import State
 from wherry.wasm.component.values import SIZE
+from wherry.wasm.grants import matches
 from wherry.wasm.guest import GuestConfig, Process
 from wherry.wasm.loaded import Program
+from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _RUN = "wasi:cli/run@"
-_UNLIMITED = -1
+_SOCKETS = "wasi:sockets/*"
+"""Of what is refused: here it is the policy's to refuse what leads out, and to let in what may come in."""
 
 
 class Component:
@@ -66,6 +69,14 @@ class Component:
         return found
 
 
+def _policy(config: GuestConfig) -> SocketPolicy | None:
+    """What its sockets may do, without what is not granted."""
+    if config.sockets is None:
+        return None
+    listen = frozenset() if matches(config.refused, "sock_bind") else config.sockets.listen
+    return SocketPolicy(listen, config.sockets.outbound and not matches(config.refused, "sock_connect"))
+
+
 class ComponentGuest(Process):
     """A component with its store."""
 
@@ -81,7 +92,8 @@ class ComponentGuest(Process):
         assert program.component is not None
         self._component = program.component
         self._component.state.cwd = config.cwd
-        self._component.state.refused = config.refused
+        self._component.state.refused = tuple(name for name in config.refused if name != _SOCKETS)
+        self._host.sockets = _policy(config)
         self._function = ctypes.create_string_buffer(FUNC_SIZE)
 
     def instantiate(self) -> None:

@@ -18,7 +18,7 @@ Type = tuple[Any, ...]
 Function = tuple[tuple[Type, ...], Type | None]
 """Parameters and result."""
 
-_PACKAGES: Final = ("io", "clocks", "random", "cli", "filesystem")
+_PACKAGES: Final = ("io", "clocks", "random", "cli", "filesystem", "sockets")
 """In an order in which each uses only those before it."""
 _PLAIN: Final = frozenset("bool s8 s16 s32 s64 u8 u16 u32 u64 f32 f64 char string".split())
 _TOKEN: Final = re.compile(r"->|[A-Za-z][\w-]*(?:[:/][a-z][\w-]*)*|[{}()<>,.;:=_]")
