@@ -1,11 +1,13 @@
 """WASM containers on networks, beside Linux ones: published ports, names, and nothing of it where nobody asks."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.nameserver import Nameserver
 from tests.integration.conftest import Daemon, Docker, until
 from tests.integration.networked import address_of, answers, check_tools, fetch, inspect, serve
 from tests.linux_images import busybox_context
@@ -79,6 +81,28 @@ def test_names_that_were_given(docker: Docker, net: str) -> None:
     assert "10.9.8.7" in docker("run", "--rm", *options, "guest", "resolve", "buoy", "80", "0")
     own = docker("run", "--rm", *options, "guest", "resolve", "barge", "80", "0")
     assert "172." in own or "192.168." in own
+
+
+@pytest.mark.parametrize("network", ["bridge", "shore"])
+def test_the_name_server_that_was_named_is_asked(docker: Docker, net: str, network: str) -> None:
+    """By the container itself on the default bridge, by the engine's resolver for it on a network of the user's."""
+    docker("run", "-d", "--name", "holder", "--network", network, "box", "sleep", "1000")
+    at = inspect(docker, "holder")["NetworkSettings"]["Networks"][network]["Gateway"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((at, 53))
+        server = Nameserver(sock, {"lighthouse.example": "10.9.8.7", "buoy.example": "10.9.8.6"})
+        try:
+            options = ("--network", network, "--dns", at)
+            guest = docker("run", "--rm", *options, "guest", "resolve", "lighthouse.example", "80", "0")
+            linux = docker("run", "--rm", *options, "box", "nslookup", "buoy.example")
+            missing = docker.run("run", "--rm", *options, "box", "nslookup", "nobody.example")
+        finally:
+            server.close()
+            docker("rm", "-f", "holder")
+    assert "10.9.8.7" in guest
+    assert "10.9.8.6" in linux
+    assert missing.returncode != 0
+    assert {"lighthouse.example", "buoy.example", "nobody.example"} <= set(server.asked)
 
 
 def test_who_has_no_use_for_a_network_gets_none(docker: Docker, daemon: Daemon, guest_image: str) -> None:
