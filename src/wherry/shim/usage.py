@@ -61,9 +61,10 @@ def writable_from(pid: int, base: int) -> int:
         for line in file:
             span, permissions = line.split(maxsplit=2)[:2]
             first, _, last = span.partition("-")
-            if int(first, 16) == end and permissions.startswith("rw"):
+            start = int(first, 16)
+            if start == end and permissions.startswith("rw"):
                 end = int(last, 16)
-            elif end > base:
+            elif start > end:  # they come in order
                 break
     return end - base
 

@@ -58,6 +58,7 @@ class Shared:
         self._memory = 0
         self._ids = count(1)
         self._live = 0
+        self._counting = _thread.allocate_lock()  # any thread may spawn, or end
         self._fail: Callable[[str], NoReturn] = _no_guest
 
     def prepare(self, context: int, limit: int | None, name: str, fail: Callable[[str], NoReturn]) -> None:
@@ -115,16 +116,17 @@ class Shared:
     def spawn(self, start_arg: int) -> int:
         """Start a thread that calls ``wasi_thread_start`` with its id and ``start_arg``. Returns the id, or minus
         WASI's AGAIN."""
-        if self._live >= MOST_THREADS:
-            return -NUMBERS["AGAIN"]
+        with self._counting:
+            if self._live >= MOST_THREADS:
+                return -NUMBERS["AGAIN"]
+            self._live += 1
         number = next(self._ids)
-        self._live += 1
         # Of this process's threads only these need more than the first one's stack is.
         _thread.stack_size(_STACK)
         try:
             _thread.start_new_thread(self._run, (number, start_arg))
         except RuntimeError:  # the kernel refuses: the container's limit of processes, or the machine's
-            self._live -= 1
+            self._count_out()
             return -NUMBERS["AGAIN"]
         return number
 
@@ -139,7 +141,11 @@ class Shared:
         if failure:
             self._fail(failure)
         library.store_delete(store)
-        self._live -= 1
+        self._count_out()
+
+    def _count_out(self) -> None:
+        with self._counting:
+            self._live -= 1
 
     def _call(self, context: int, number: int, start_arg: int) -> str:
         """Instantiate in ``context`` and run the thread in it; what went wrong, or ""."""
