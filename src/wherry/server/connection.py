@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is no HTTP, or a fault that no route caught, in the API's own form."""
         text = one_line(message or "internal error: see the engine's log")
-        if status >= 500:
+        if status >= 500 and not isinstance(exc, ConnectionError):  # a client that went away is no fault
             self.log_exception("request failed", exc_info=exc)
         body = json.dumps({"message": f"bad request: {text}" if status == 400 else text}).encode()
         response = web.Response(status=status, body=body, content_type="application/json")

@@ -80,7 +80,7 @@ class Containers:
         self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
         self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
         launcher = Launcher(services, sandboxes)
-        removal = Removal(services, self.registry, self.volumes, self.tell)
+        removal = Removal(services, self.registry, self.volumes, self.tell, self._logbook.close)
         self.supervisor = Supervisor(
             services.tasks,
             services.clock,

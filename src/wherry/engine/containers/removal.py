@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
@@ -24,7 +25,15 @@ log = logging.getLogger(__name__)
 class Removal:
     """Removes containers that do not run; stopping them first is control.py's matter."""
 
-    def __init__(self, services: EngineServices, registry: Registry, volumes: Volumes, tell: Announcer) -> None:
+    def __init__(
+        self,
+        services: EngineServices,
+        registry: Registry,
+        volumes: Volumes,
+        tell: Announcer,
+        close_log: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._close_log = close_log
         self._services = services
         self._registry = registry
         self._volumes = volumes
@@ -61,6 +70,8 @@ class Removal:
         self._tell(record, "destroy")
 
     async def _take_away(self, live: Live) -> None:
+        # One that was made ahead and never started has its log open.
+        await self._close_log(live.record.id)
         await asyncio.to_thread(self._erase, live.record)
         self._registry.forget(live)
         if live.run is not None:
