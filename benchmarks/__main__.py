@@ -28,14 +28,19 @@ from benchmarks.python import PythonPart
 from benchmarks.registry import RegistryPart
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
+from benchmarks.wagi import WagiPart
 from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
-_PARTS = ("start", "http", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory", "image")
-_ALONE = {"start", "http", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
+_PARTS = (
+    *("start", "http", "wagi", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory"),
+    "image",
+)
+_ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
 _ROUNDS = {
     "start": 200,
     "http": 40,
+    "wagi": 30,
     "api": 60,
     "cli": 20,
     "wasi": 20,
@@ -49,6 +54,7 @@ _ROUNDS = {
 _QUICK = {
     "start": 20,
     "http": 4,
+    "wagi": 2,
     "api": 6,
     "cli": 3,
     "wasi": 3,
@@ -136,6 +142,9 @@ def _parts(
     if "http" in only:
         say("starting a shim with an HTTP server")
         parts["http"] = HttpPart(folder, made, environ, stack)
+    if "wagi" in only:
+        say("starting a shim with a WAGI server, and the same server with native CGI")
+        parts["wagi"] = WagiPart(folder, made, environ, stack)
     if "wasi" in only:
         parts["wasi"] = WasiPart(folder, made.wasi_calls, environ)
     if "kernels" in only:

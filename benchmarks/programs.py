@@ -12,13 +12,15 @@ from wherry.errors import FailedPrecondition
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _SERVER = os.path.join(os.path.dirname(_HERE), "examples", "http", "server.c")
+_PAGE = os.path.join(os.path.dirname(_HERE), "examples", "wagi", "hello.c")
 _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
     """Paths: one C program twice, as a module and as a static native executable; a module that only waits; one that
-    serves HTTP with preview 1's sockets; one that times calls of WASI; and a native one that pours bytes."""
+    serves HTTP with preview 1's sockets; one that times calls of WASI; a native one that pours bytes; and a page by
+    CGI, as a module and native."""
 
     hello: str
     native: str
@@ -26,6 +28,8 @@ class Programs:
     server: str
     wasi_calls: str
     pour: str
+    page: str
+    native_page: str
 
 
 def source(name: str) -> str:
@@ -35,11 +39,12 @@ def source(name: str) -> str:
 
 def make(folder: str, environ: Mapping[str, str]) -> Programs:
     """Compile them into ``folder``. FailedPrecondition: a compiler is missing or failed."""
-    names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm", "pour")
+    names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm", "pour", "page.wasm", "page")
     made = Programs(*(os.path.join(folder, name) for name in names))
     hello = source("hello.c")
     _compile(hello, made.hello, environ)
-    for path, output in ((hello, made.native), (source("pour.c"), made.pour)):
+    _compile(_PAGE, made.page, environ)
+    for path, output in ((hello, made.native), (source("pour.c"), made.pour), (_PAGE, made.native_page)):
         what = f"compiling {os.path.basename(path)} natively"
         proc.run([*_native_compiler(environ), "-O2", "-s", path, "-o", output], environ, what)
     _compile(_SERVER, made.server, environ, "--", "-DPREVIEW1")

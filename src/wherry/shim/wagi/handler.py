@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from wherry.errors import InvalidArgument, WherryError
+from wherry.record import Record
 from wherry.shim.wagi import files
 from wherry.shim.wagi.exchange import Abort, Exchange, Job
 from wherry.shim.wagi.routes import Route, below
@@ -133,6 +134,13 @@ class _Instance(Guest):
         return TRAP_EXIT_CODE
 
 
+class _Lent(Record):
+    """Descriptors that guests find open."""
+
+    stdio: tuple[int, int, int]
+    preopens: tuple[Preopen, ...]
+
+
 class Handlers:
     """What answers: ``routes``, the ``programs`` of their modules, and what every instance is given: ``base``.
 
@@ -155,6 +163,7 @@ class Handlers:
         self._streams = streams
         self._null = null
         self._exit = -1
+        self._lent: dict[int, _Lent] = {}
 
     def check(self) -> None:
         """InvalidArgument: a route's export can't be called, or a module starts threads."""
@@ -207,11 +216,11 @@ class Handlers:
     def _run(self, number: int, entry: str, args: tuple[bytes, ...], environ: tuple[bytes, ...]) -> None:
         route = self.routes[number]
         own = self._volumes.get(number)
-        preopens = self._base.preopens if own is None else own
+        lent = self._lent.get(number) or self._lend(number, self._base.preopens if own is None else own)
         config = GuestConfig(
             args=(os.fsencode(route.name), *args),
             environ=(*self._base.environ, *map(os.fsencode, route.environ), *environ),
-            preopens=tuple(Preopen(item.guest_path, os.dup(item.fd), item.writable) for item in preopens),
+            preopens=lent.preopens,
             entry=entry,
             memory_limit=self._base.memory_limit,
             cwd=self._base.cwd if own is None else "/",
@@ -220,24 +229,44 @@ class Handlers:
             refused=self._base.refused,
         )
         self._exit = -1
-        stdio = os.dup(self._null), os.dup(self._null), os.dup(2)
         try:
-            guest = _Instance(self._programs[route.module], config, self._ended, stdio_fds=stdio)
+            guest = _Instance(self._programs[route.module], config, self._ended, stdio_fds=lent.stdio)
         except WherryError as error:
             raise Abort(502, str(error)) from None
         try:
             self._streams.follow(guest)
+            given = list(guest.entries.values())[: 3 + len(lent.preopens)]
             guest.instantiate()
             guest.run()
         except WherryError as error:
             raise Abort(502, str(error)) from None
         finally:
             self._streams.stdin = self._streams.stdout = None
-            for item in guest.entries.values():
-                with suppress(OSError):
-                    os.close(item.fd)
+            self._clear(number, guest, given)
             guest.close()
         self._judge(guest.failure)
+
+    def _lend(self, number: int, preopens: Sequence[Preopen]) -> _Lent:
+        """Descriptors for the guests of a route: a guest may close them, and then the next gets others."""
+        made = _Lent(
+            (os.dup(self._null), os.dup(self._null), os.dup(2)),
+            tuple(Preopen(item.guest_path, os.dup(item.fd), item.writable) for item in preopens),
+        )
+        self._lent[number] = made
+        return made
+
+    def _clear(self, number: int, guest: Guest, given: Sequence[Entry]) -> None:
+        """Close what a guest has left open, and if it has closed what was lent to it, the rest of that too."""
+        left = list(guest.entries.values())
+        intact = all(any(item is other for other in left) for item in given)
+        if intact and len(left) == len(given):
+            return
+        if not intact:
+            del self._lent[number]
+        for item in left:
+            if not intact or not any(item is other for other in given):
+                with suppress(OSError):
+                    os.close(item.fd)
 
     def _judge(self, failure: str) -> None:
         if self._streams.abort is not None:

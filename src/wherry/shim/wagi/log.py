@@ -11,6 +11,8 @@ import time
 from wherry.suppress import suppress
 from wherry.wire.http1 import MONTHS
 
+LATEST = 0.02
+"""Seconds that a line may wait for others."""
 _MOST_TARGET = 1024
 
 
@@ -22,6 +24,7 @@ class Log:
         self._err = err
         self._lines: list[str] = []
         self._second = -1
+        self._flushed = 0.0
         self._stamp = ""
 
     def access(self, peer: str, request: str, status: int, sent: int, seconds: float, request_id: str) -> None:
@@ -40,6 +43,17 @@ class Log:
         """Something about the server itself."""
         self.flush()
         _write(self._err, f"wherry: {text}\n")
+
+    @property
+    def waits(self) -> bool:
+        """There are lines to be flushed."""
+        return bool(self._lines)
+
+    def flush_later(self, now: float) -> None:
+        """Flush, unless that was done just before ``now``, of the monotonic clock: for many requests one write."""
+        if self._lines and now - self._flushed >= LATEST:
+            self._flushed = now
+            self.flush()
 
     def flush(self) -> None:
         if self._lines:

@@ -16,7 +16,7 @@ from wherry.record import Record
 from wherry.shim.wagi import exchange
 from wherry.shim.wagi.connection import LINGERING, QUEUED, READING, SERVED, Connection
 from wherry.shim.wagi.exchange import Job, Outcome, now_date
-from wherry.shim.wagi.log import Log
+from wherry.shim.wagi.log import LATEST, Log
 from wherry.shim.wagi.pool import Pool
 from wherry.shim.wagi.routes import find
 from wherry.suppress import suppress
@@ -95,7 +95,8 @@ class Server:
             if now - self._looked >= _TURN:
                 self._looked = now
                 self._look(now)
-            self._log.flush()
+            self._log.flush_later(now)
+        self._log.flush()
         self._pool.close()
 
     def _catch(self) -> None:
@@ -111,6 +112,8 @@ class Server:
     def _timeout(self) -> float:
         if self._queue and 0 < self._pool.patience < _TURN:
             return self._pool.patience
+        if self._log.waits:
+            return LATEST
         busy = self._serving or self._queue or self._connections or self._draining or self._pool.can_shrink
         return _TURN if busy else -1
 
@@ -180,6 +183,8 @@ class Server:
         if connection.state in (SERVED, QUEUED):
             if event & (select.EPOLLHUP | select.EPOLLERR):
                 self._vanished(connection)
+            else:
+                self._watch(connection, 0)  # its body, or its next request: not the server's to read now
             return
         try:
             ended = not connection.receive()
@@ -214,7 +219,6 @@ class Server:
         else:
             connection.state = QUEUED
             self._queue[connection.fd] = connection
-            self._watch(connection, 0)
 
     def _name(self, connection: Connection, now: float) -> None:
         self._count += 1
