@@ -44,7 +44,7 @@ async def talker(client: aiodocker.Docker, image: str) -> AsyncIterator[aiodocke
 async def test_a_container_runs_and_is_waited_for(client: aiodocker.Docker, image: str) -> None:
     made = await client.containers.create_or_replace("quick", {"Image": image, "Cmd": ["both"]})
     await made.start()
-    assert await made.wait() == {"StatusCode": 0}
+    assert (await made.wait())["StatusCode"] == 0
     assert await made.log(stdout=True) == ["to stdout\n"]
     assert await made.log(stderr=True) == ["to stderr\n"]
     assert (await made.show())["State"]["Status"] == "exited"

@@ -40,7 +40,7 @@ def test_containers(client: DockerClient, image: str, tmp_path: Path) -> None:
         assert made.execute(["/program", "hello"]) == "hello"
         assert [found.id for found in client.container.list(filters=[("label", "c=d")])] == [made.id]
         until(lambda: made.logs() == "sleeping\n", "it sleeps")
-        assert next(iter(client.container.logs(made, stream=True, follow=False))) == ("stdout", b"sleeping\n")
+        assert [*client.container.logs(made, stream=True, follow=False)] == [("stdout", b"sleeping\n")]
         (tmp_path / "file").write_text("copied")
         made.copy_to(tmp_path / "file", "/seed/copied")
         made.copy_from("/seed/copied", tmp_path / "back")
