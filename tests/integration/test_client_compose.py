@@ -82,6 +82,7 @@ def test_up_everything_works_together_and_down_leaves_nothing(project: Compose, 
     assert shown.count(" Up ") == 3
     assert inspect(docker, "sail_db_1")["State"]["Health"]["Status"] == "healthy"
 
+    until(lambda: "listening" in docker("logs", "sail_web_1"), "the web service listens")
     port = project("port", "web", 80).strip()
     with urllib.request.urlopen(f"http://{port}/", timeout=10) as answer:
         assert answer.status == 200
