@@ -1,8 +1,8 @@
 """The next container of a kind that was just asked for: all made but its name and its record.
 
-What takes long of a container is its sandbox, and nothing of that depends on who asks. So once the same is asked for
-twice in a row, the one after that is made before it is asked for, and thrown away if nobody asks in time. How one is
-made and what becomes of it is creation.py's.
+What takes long of a container is its sandbox, and nothing of that depends on who asks. So once the same was asked for
+twice within ten seconds, the one after that is made before it is asked for, and thrown away if nobody asks in time. How
+one is made and what becomes of it is creation.py's.
 """
 
 import asyncio
@@ -26,6 +26,9 @@ from wherry.errors import WherryError
 _AFTER: Final = 0.02
 """Seconds: the container that was asked for comes first."""
 _SECONDS: Final = 10.0
+_MOST: Final = 2
+_KINDS: Final = 8
+"""How many kinds are remembered."""
 _LONGEST_KEY: Final = 1 << 16
 
 Folder = tuple[str, int, int]
@@ -55,34 +58,39 @@ def folders_of(paths: Sequence[str]) -> Sequence[Folder]:
 
 
 class Twins:
-    """At most one at a time, for ten seconds."""
+    """At most two at a time, each for ten seconds."""
 
     def __init__(self, config: EngineConfig, undo: Undo, logbook: Logbook, background: Background) -> None:
         self._config = config
         self._undo = undo
         self._logbook = logbook
         self._background = background
-        self._key = b""
-        self._made_for = b""
-        self._twin: Twin | None = None
-        self._making = False
+        self._asked_at: dict[bytes, float] = {}
+        self._twins: dict[bytes, Twin] = {}
+        self._making: set[bytes] = set()
         self._closed = False
 
     def take(self, key: bytes) -> Twin | None:
         """The one that was made for ``key``, which is the caller's now: to use, or to `discard`."""
-        if self._twin is None or key != self._made_for:
-            return None
-        twin, self._twin = self._twin, None
-        return twin
+        return self._twins.pop(key, None)
 
     def asked(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
         """A container of kind ``key`` was made; ``build`` would make another."""
-        again, self._key = key == self._key, key if len(key) <= _LONGEST_KEY else b""
-        if self._twin is not None and not again:
-            self._background.spawn(self._drop(self._twin))
-        if again and self._key and self._twin is None and not self._making:
-            self._making = True
+        if len(key) > _LONGEST_KEY:
+            return
+        others = self._making | set(self._twins)
+        if self._was_asked(key) and key not in others and len(others) < _MOST:
+            self._making.add(key)
             self._background.spawn(self._make(key, build))
+
+    def _was_asked(self, key: bytes) -> bool:
+        """Whether somebody asked for that kind just now; and somebody does now."""
+        now = asyncio.get_running_loop().time()
+        before = self._asked_at.pop(key, None)
+        self._asked_at[key] = now
+        if len(self._asked_at) > _KINDS:
+            del self._asked_at[next(iter(self._asked_at))]
+        return before is not None and now - before < _SECONDS
 
     async def _make(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
         twin = None
@@ -92,19 +100,19 @@ class Twins:
             with contextlib.suppress(WherryError, OSError):
                 twin = await build()
         finally:
-            self._making = False
+            self._making.discard(key)
         if twin is None:
             return
-        if self._closed or key != self._key:
+        if self._closed:
             await self.discard(twin)
             return
-        self._twin, self._made_for = twin, key
+        self._twins[key] = twin
         await asyncio.sleep(_SECONDS)
-        await self._drop(twin)
+        await self._drop(key, twin)
 
-    async def _drop(self, twin: Twin) -> None:
-        if self._twin is twin:
-            self._twin = None
+    async def _drop(self, key: bytes, twin: Twin) -> None:
+        if self._twins.get(key) is twin:
+            del self._twins[key]
             await self.discard(twin)
 
     async def discard(self, twin: Twin) -> None:
@@ -121,5 +129,5 @@ class Twins:
     async def close(self) -> None:
         """Give it up: the engine stops."""
         self._closed = True
-        if self._twin is not None:
-            await self._drop(self._twin)
+        for key, twin in list(self._twins.items()):
+            await self._drop(key, twin)
