@@ -152,8 +152,11 @@ def sweep(run: str) -> None:
 
 def _unlink_if_dead(path: str) -> None:
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    probe.setblocking(False)  # one that is alive may be too busy to accept
     try:
         probe.connect(path)
+    except BlockingIOError:
+        return
     except ConnectionRefusedError:
         os.unlink(path)
     finally:

@@ -27,6 +27,7 @@ class Reactor:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callback] = {}
+        self._added: set[int] = set()
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
         self._stopped = False
@@ -34,6 +35,7 @@ class Reactor:
     def add(self, fd: int, callback: Callback, events: int = READ) -> None:
         """Call ``callback`` whenever ``fd`` has one of ``events``, until `remove`."""
         self._callbacks[fd] = callback
+        self._added.add(fd)
         self._epoll.register(fd, events)
 
     def modify(self, fd: int, events: int) -> None:
@@ -56,9 +58,12 @@ class Reactor:
     def run(self) -> None:
         """Dispatch until `stop`."""
         while not self._stopped:
-            for fd, _ in self._epoll.poll(self._timeout()):
-                # An earlier callback of this round may have removed it.
-                callback = self._callbacks.get(fd)
+            ready = self._epoll.poll(self._timeout())
+            self._added.clear()
+            for fd, _ in ready:
+                # An earlier callback of this round may have removed it, and another descriptor have got its number:
+                # that one is not ready, and whoever reads it would wait for ever. If it is, the next round says so.
+                callback = None if fd in self._added else self._callbacks.get(fd)
                 if callback is not None:
                     _call(callback)
             self._fire()

@@ -96,3 +96,24 @@ def test_words_are_read_as_go_writes_them() -> None:
     assert command.parse([]).action == ""
     with pytest.raises(InvalidArgument, match="flag needs an argument: -id"):
         command.parse(["-id"])
+
+
+def test_a_server_too_busy_to_accept_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "busy.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(0)
+        waiting = []
+        while True:
+            caller = socket.socket(socket.AF_UNIX)
+            caller.setblocking(False)
+            waiting.append(caller)
+            try:
+                caller.connect(str(path))
+            except BlockingIOError:
+                break
+        os.utime(path, (0, 0))
+        sweep(str(tmp_path))
+        assert path.exists()
+        for caller in waiting:
+            caller.close()

@@ -54,3 +54,30 @@ def test_what_is_removed_is_not_called_any_more() -> None:
         for fd in pipe:
             os.close(fd)
     assert len(seen) == 1
+
+
+def test_a_number_that_is_used_again_within_a_round_is_not_taken_for_ready() -> None:
+    reactor = Reactor()
+    pipes = [os.pipe() for _ in range(2)]
+    new: list[int] = []
+    called: list[int] = []
+
+    def first() -> None:
+        """Both are ready: whichever is called first, the other one's number becomes a new pipe's."""
+        for reading, writing in pipes:
+            reactor.remove(reading)
+            os.close(reading)
+            os.close(writing)
+        new.extend(os.pipe())
+        assert new[0] in {reading for reading, _ in pipes}
+        reactor.add(new[0], lambda: called.append(new[0]))
+        reactor.later(0, lambda: reactor.later(0, reactor.stop))
+
+    for _, writing in pipes:
+        os.write(writing, b"x")
+    for reading, _ in reversed(pipes):
+        reactor.add(reading, first)
+    reactor.run()
+    for fd in new:
+        os.close(fd)
+    assert called == []
