@@ -61,9 +61,19 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def boat(base: str, guest_context: Path) -> str:
     """A WASM container that runs, on that engine."""
+    return _set_out(base, guest_context, "boat")
+
+
+@pytest.fixture
+def fresh_boat(base: str, guest_context: Path) -> str:
+    """Another, which nobody has asked anything of yet."""
+    return _set_out(base, guest_context, "fresh")
+
+
+def _set_out(base: str, guest_context: Path, name: str) -> str:
     docker = Docker(Daemon(Path("/tmp/wherry-api-" + base.rpartition(":")[2])))
     docker("build", "-q", "-t", "guest", guest_context)
-    return docker("run", "-d", "--name", "boat", "--network", "none", "guest", "sleep")
+    return docker("run", "-d", "--name", name, "--network", "none", "guest", "sleep")
 
 
 schema = schemathesis.openapi.from_dict(DOCUMENT)
@@ -140,7 +150,7 @@ class Talk:
         return found[-1] if found else None
 
 
-def test_a_whole_life_is_documented(base: str, boat: str) -> None:
+def test_a_whole_life_is_documented(base: str, fresh_boat: str) -> None:
     ask = Talk(base)
     made = ask("POST", "/containers/create", {"Image": "guest", "Cmd": "hello"}, status=201, name="life")["Id"]
     ask("POST", "/containers/create", {"Image": "guest"}, status=409, name="life")
@@ -150,19 +160,19 @@ def test_a_whole_life_is_documented(base: str, boat: str) -> None:
     assert ask("GET", "/containers/{ref}/logs", ref=made, stdout="1").endswith(b"hello\n")
     ask("GET", "/containers/{ref}/logs", ref=made, status=400)
     assert ask("GET", "/containers/{ref}/json", ref=made, size="1")["State"]["Status"] == "exited"
-    ask("POST", "/containers/{ref}/start", status=304, ref=boat)
+    ask("POST", "/containers/{ref}/start", status=304, ref=fresh_boat)
     ask("POST", "/containers/{ref}/stop", status=304, ref=made)
-    ask("GET", "/containers/{ref}/stats", ref=boat, stream="0")
-    ask("GET", "/containers/{ref}/top", ref=boat)
+    ask("GET", "/containers/{ref}/stats", ref=fresh_boat, stream="0")
+    ask("GET", "/containers/{ref}/top", ref=fresh_boat)
     ask("GET", "/containers/{ref}/top", ref=made, status=409)
     ask("GET", "/containers/{ref}/changes", ref=made)
-    started = ask("POST", "/containers/{ref}/exec", {"Cmd": ["/guest.wasm"]}, status=201, ref=boat)["Id"]
+    started = ask("POST", "/containers/{ref}/exec", {"Cmd": ["/guest.wasm"]}, status=201, ref=fresh_boat)["Id"]
     assert ask("GET", "/exec/{id}/json", id=started)["Running"] is False
     for verb in ("pause", "unpause"):
-        ask("POST", f"/containers/{{ref}}/{verb}", status=204, ref=boat)
-    ask("POST", "/containers/{ref}/update", {"RestartPolicy": {"Name": "always"}}, ref=boat)
+        ask("POST", f"/containers/{{ref}}/{verb}", status=204, ref=fresh_boat)
+    ask("POST", "/containers/{ref}/update", {"RestartPolicy": {"Name": "always"}}, ref=fresh_boat)
     ask("POST", "/containers/{ref}/rename", status=204, ref=made, name="other")
-    ask("DELETE", "/containers/{ref}", status=409, ref=boat)
+    ask("DELETE", "/containers/{ref}", status=409, ref=fresh_boat)
     ask("DELETE", "/containers/{ref}", status=204, ref="other")
     for listing in ("/containers/json", "/images/json", "/networks", "/volumes", "/version", "/info", "/system/df"):
         ask("GET", listing, all="1") if "json" in listing else ask("GET", listing)
