@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from benchmarks import fetched
@@ -34,7 +35,9 @@ def componentize_python(app: Path, folder: Path) -> Path:
         if package.name != "wasi-http":
             shutil.copytree(package, texts / "deps" / package.name)
     tool = Path(fetched.pip(fetched.COMPONENTIZE, os.environ))
-    command = [tool / "bin/componentize-py", "-d", texts, "-w", "app", "componentize", "-p", source, "app"]
+    # Not its script: that one names the interpreter that fetched it, which may be gone.
+    command = [sys.executable, "-c", "import componentize_py; componentize_py.script()"]
+    command += ["-d", str(texts), "-w", "app", "componentize", "-p", str(source), "app"]
     environ = {**os.environ, "PYTHONPATH": str(tool)}
     done = subprocess.run(
         [*command, "-o", folder / "app.wasm"], env=environ, capture_output=True, text=True, timeout=300

@@ -145,8 +145,11 @@ async def test_files_of_nobodys_are_removed_by_the_next_engine(world: World) -> 
         stranger = world.folder / "containers" / "nobody"
         stranger.mkdir(parents=True)
         (stranger / "nobody-json.log").write_bytes(b"{}\n")
+        early = world.folder / "state" / "io" / "killed-before-anything-else-was-made"
+        early.mkdir(parents=True)
     async with world.engine():
         assert not stranger.exists()
+        assert not early.exists()
 
 
 @pytest.mark.parametrize("host", [{"NetworkMode": "container:other"}, {"VolumesFrom": ["other"]}])

@@ -6,14 +6,12 @@ The engine may have been killed between any two lines; what the records say is c
 import asyncio
 import contextlib
 import logging
-import shutil
 from typing import Final
 
 from wherry.core.tasks.tasks import ExitStatus, Task
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health
-from wherry.engine.containers.launch import io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
@@ -72,7 +70,7 @@ class Recovery:
 
     def _remove_strangers_files(self) -> None:
         config = self._services.config
-        for container_id in files_of(config.root):
+        for container_id in files_of(config):
             if container_id not in self._registry:
                 with contextlib.suppress(OSError):  # the next start may have more luck
                     remove_folders(config, container_id)
@@ -83,8 +81,6 @@ class Recovery:
             await self._end(await self._services.tasks.load(container_id))
         except WherryError as error:
             log.debug("task %s: %s", container_id, error)
-        folder = io_folder(self._services.config.state, container_id)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _recover(self, live: Live) -> None:
         status = live.record.state.status

@@ -97,11 +97,13 @@ def remove_folders(config: EngineConfig, container_id: str) -> None:
             shutil.rmtree(folder)
 
 
-def files_of(root: str) -> list[str]:
-    """The ids of the containers that have files, with records or without. Blocks."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.listdir(os.path.join(root, "containers"))
-    return []
+def files_of(config: EngineConfig) -> set[str]:
+    """The ids of the containers that have files, with records or without, and those of builds' steps. Blocks."""
+    found: set[str] = set()
+    for folder in (container_folder(config.root, ""), io_folder(config.state, "")):
+        with contextlib.suppress(FileNotFoundError):
+            found.update(os.listdir(folder))
+    return found
 
 
 def container_folder(root: str, container_id: str) -> str:
