@@ -9,7 +9,8 @@ import click
 from wherry.cli import network_values, values
 from wherry.cli.app import App
 from wherry.cli.human import parse_duration, parse_size
-from wherry.errors import InvalidArgument, NotFound
+from wherry.cli.textfile import read_text
+from wherry.errors import InvalidArgument
 
 Function = Callable[..., Any]
 
@@ -146,8 +147,8 @@ def document(app: App, given: dict[str, Any], attached: Streams, image: str, com
     """The body of POST /containers/create. InvalidArgument names the option's text that is wrong."""
     exposed, _ = values.ports(given["publish"], given["expose"])
     _, anonymous = values.volumes(given["volume"], os.getcwd())
-    files = [(path, _read(path)) for path in given["env_file"]]
-    label_files = [line for path in given["label_file"] for line in _read(path).splitlines() if line.strip()]
+    files = [(path, read_text(path)) for path in given["env_file"]]
+    label_files = [line for path in given["label_file"] for line in read_text(path).splitlines() if line.strip()]
     body: dict[str, Any] = {
         "Image": image,
         "Cmd": list(command) or None,
@@ -297,13 +298,3 @@ def _healthcheck(given: dict[str, Any]) -> dict[str, Any] | None:
     if given["health_retries"] is not None:
         health["Retries"] = given["health_retries"]
     return health or None
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise NotFound(f"no such file: {path}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{path} is not UTF-8 text") from None

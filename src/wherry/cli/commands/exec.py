@@ -12,8 +12,8 @@ from wherry.cli.command import command as declare
 from wherry.cli.complete import containers as containers_known
 from wherry.cli.session import Hooks
 from wherry.cli.terminal import SignalWatch
+from wherry.cli.textfile import read_text
 from wherry.cli.values import environment
-from wherry.errors import InvalidArgument, NotFound
 
 
 @declare(
@@ -38,7 +38,7 @@ def command(app: App, /, container: str, words: tuple[str, ...], **given: Any) -
         check_terminal(stdin, tty)
     body = {
         "Cmd": list(words),
-        "Env": environment([(path, _read(path)) for path in given["env_file"]], given["env"], app.environ),
+        "Env": environment([(path, read_text(path)) for path in given["env_file"]], given["env"], app.environ),
         "WorkingDir": given["workdir"] or "",
         "User": given["user"] or "",
         "Privileged": given["privileged"],
@@ -66,13 +66,3 @@ def _attached(app: App, path: str, stdin: bool, tty: bool, keys: str | None) -> 
             return 0
     code = app.client.call("GET", f"{path}/json").get("ExitCode")
     return exits.FAILED if code is None else int(code)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise NotFound(f"no such file: {path}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{path} is not UTF-8 text") from None

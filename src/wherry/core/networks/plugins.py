@@ -3,7 +3,6 @@
 Source: https://www.cni.dev/docs/spec/ version 1.0.0, section 2, "Execution Protocol".
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.errors import FailedPrecondition, Unavailable, WherryError
+from wherry.linux import program
 
 FOLDERS: Final = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 PACKAGE: Final = "containernetworking-plugins"
@@ -73,7 +73,9 @@ class Plugins:
             "CNI_PATH": ":".join(self._config.folders),
             "PATH": self._config.path,
         }
-        done = await _execute((self._find(name),), json.dumps(document).encode(), environ, self._config.timeout)
+        done = await program.run(
+            (self._find(name),), json.dumps(document).encode(), environ, self._config.timeout, named=name
+        )
         if done.code != 0:
             raise _failure(name, done.output, done.complaints)
         return done.output
@@ -101,15 +103,6 @@ class Plugins:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A program that has ended."""
-
-    code: int
-    output: bytes
-    complaints: bytes
-
-
 async def run_program(name: str, arguments: Sequence[str], stdin: bytes, config: PluginConfig) -> bytes:
     """Run one of the programs in ``config.path`` and return what it printed.
 
@@ -118,30 +111,11 @@ async def run_program(name: str, arguments: Sequence[str], stdin: bytes, config:
     found = shutil.which(name, path=config.path)
     if found is None:
         raise FailedPrecondition(f"{name} is not installed, which networks need: install {_PACKAGES.get(name, name)}")
-    done = await _execute((found, *arguments), stdin, {"PATH": config.path}, config.timeout)
+    done = await program.run((found, *arguments), stdin, {"PATH": config.path}, config.timeout, named=name)
     if done.code != 0:
         words = " ".join(done.complaints.decode(errors="replace").split())[:_LONGEST_MESSAGE]
         raise Unavailable(f"{name} failed: {words or 'it said nothing'}")
     return done.output
-
-
-async def _execute(command: Sequence[str], stdin: bytes, environ: Mapping[str, str], timeout: float) -> _Done:
-    name, pipe = os.path.basename(command[0]), asyncio.subprocess.PIPE
-    try:
-        child = await asyncio.create_subprocess_exec(*command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe)
-    except OSError as error:
-        raise FailedPrecondition(f"cannot run {command[0]}: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(timeout):
-            output, complaints = await child.communicate(stdin)
-    except TimeoutError:
-        raise Unavailable(f"{name} took over {timeout:g} seconds") from None
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    return _Done(child.returncode or 0, output, complaints)
 
 
 def _failure(name: str, output: bytes, complaints: bytes) -> FailedPrecondition | Unavailable:

@@ -3,14 +3,13 @@
 Source: containerd docs/runtime-v2.md ("Commands"), pkg/shim/util.go for the environment (1.6 and 2.x).
 """
 
-import asyncio
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wherry.errors import FailedPrecondition, Internal, InvalidArgument, Unavailable, Unimplemented
+from wherry.errors import Internal, InvalidArgument, Unimplemented
+from wherry.linux import program
 from wherry.wire.task import DeleteResponse
 
 _OUTPUT_LIMIT = 64 << 10
@@ -90,26 +89,13 @@ async def _run(binary: str, bundle: str, arguments: Sequence[str], config: Launc
         "GRPC_ADDRESS": config.events,
         "TTRPC_ADDRESS": config.events,
     }
-    pipe = asyncio.subprocess.PIPE
-    try:
-        child = await asyncio.create_subprocess_exec(
-            binary, *common, *arguments, cwd=bundle, env=environ, stdin=pipe, stdout=pipe, stderr=pipe
+    named = f"{binary} {arguments[-1]}"
+    done = await program.run((binary, *common, *arguments), stdin, environ, config.timeout, named=named, folder=bundle)
+    if done.code != 0:
+        raise Internal(
+            f"{os.path.basename(binary)} {arguments[-1]} failed: {_last_words(done.complaints or done.output)}"
         )
-    except OSError as error:
-        raise FailedPrecondition(f"cannot run {binary}: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(config.timeout):
-            output, errors = await child.communicate(stdin)
-    except TimeoutError:
-        raise Unavailable(f"{binary} {arguments[-1]} took over {config.timeout:g} seconds") from None
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    if child.returncode != 0:
-        raise Internal(f"{os.path.basename(binary)} {arguments[-1]} failed: {_last_words(errors or output)}")
-    return output[:_OUTPUT_LIMIT]
+    return done.output[:_OUTPUT_LIMIT]
 
 
 def _last_words(output: bytes) -> str:
