@@ -30,18 +30,27 @@ def store(request: pytest.FixtureRequest, database: Database) -> NetworkStore:
 
 
 def test_networks_come_back_as_they_were_put(store: NetworkStore) -> None:
-    store.put(BACK)
-    store.put(FRONT)
+    store.add(BACK)
+    store.add(FRONT)
     assert store.networks() == [FRONT, BACK]
     changed = replace(FRONT, subnet="10.0.1.0/24")
-    store.put(changed)
+    store.change(changed)
     assert store.networks() == [changed, BACK]
-    with pytest.raises(AlreadyExists, match="network with name front already exists"):
-        store.put(replace(BACK, name="front"))
+    for refused in (store.add, store.change):
+        with pytest.raises(AlreadyExists, match="network with name front already exists"):
+            refused(replace(BACK, name="front"))
+
+
+def test_what_is_removed_does_not_come_back(store: NetworkStore) -> None:
+    store.add(FRONT)
+    store.remove(FRONT.id)
+    with pytest.raises(NotFound, match="network front not found"):
+        store.change(replace(FRONT, subnet="10.0.1.0/24"))
+    assert store.networks() == []
 
 
 def test_endpoints_come_back_as_they_were_put(store: NetworkStore) -> None:
-    store.put(FRONT)
+    store.add(FRONT)
     store.put_endpoints([WEB])
     assert store.endpoints() == [WEB]
     moved = replace(WEB, address="10.0.0.9", names=("web",))
@@ -59,7 +68,7 @@ def test_endpoints_come_back_as_they_were_put(store: NetworkStore) -> None:
 
 
 def test_all_endpoints_or_none(store: NetworkStore) -> None:
-    store.put(FRONT)
+    store.add(FRONT)
     with pytest.raises(NotFound):
         store.put_endpoints([WEB, replace(WEB, id="2" * 64, network="f" * 64)])
     assert store.endpoints() == []
@@ -69,7 +78,7 @@ def test_all_endpoints_or_none(store: NetworkStore) -> None:
 
 
 def test_a_network_that_somebody_is_in_stays(store: NetworkStore) -> None:
-    store.put(FRONT)
+    store.add(FRONT)
     store.put_endpoints([WEB])
     with pytest.raises(Conflict, match="active endpoints"):
         store.remove(FRONT.id)
@@ -81,7 +90,7 @@ def test_a_network_that_somebody_is_in_stays(store: NetworkStore) -> None:
 
 def test_a_damaged_record_is_told(database: Database) -> None:
     store = SqliteNetworkStore(database)
-    store.put(FRONT)
+    store.add(FRONT)
     for text in ("{", "[]", "{}"):
         with database.write() as connection:
             connection.execute("UPDATE networks SET document = ?", (text,))

@@ -128,7 +128,7 @@ class World:
         """With the predefined ones, so that the first id that is given out is the first container's."""
         store = SqliteNetworkStore(self.database)
         for number, name in enumerate(PREDEFINED):
-            store.put(predefined(f"{number}d".ljust(64, "d"), name, number))
+            store.add(predefined(f"{number}d".ljust(64, "d"), name, number))
         return store
 
     def add_image(

@@ -120,9 +120,12 @@ class Nursery:
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
         """A further process in the container whose first one is ``leader``."""
         message = _birth(new)
-        extra = [os.pidfd_open(leader.pid)]
-        if cgroup.unified:
-            extra.append(os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        extra = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
+        try:
+            extra.insert(0, os.pidfd_open(leader.pid))
+        except BaseException:
+            _close(extra)
+            raise
         flags = (new.sandbox.flags & _JOINED) | _user_namespace()
         flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
         fuel = bool(new.sandbox.fuel)

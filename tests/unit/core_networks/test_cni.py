@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wherry.core.networks.cni import CniConfig, CniDriver, configurations, read_result, result_of
+from wherry.core.networks.cni import CniConfig, CniDriver, configurations, locked, read_result, result_of
 from wherry.core.networks.network import Endpoint, Network, PublishedPort
 from wherry.core.networks.plugins import Place, PluginConfig, Plugins, run_program
 from wherry.errors import Conflict, FailedPrecondition, Unavailable
@@ -145,3 +145,11 @@ async def test_an_address_that_is_taken(tmp_path: Path) -> None:
     driver = CniDriver(CniConfig(str(tmp_path / "leases"), str(tmp_path / "lock")), made)
     with pytest.raises(Conflict, match="Address already in use"):
         await driver.attach(NETWORK, ENDPOINT, "/nowhere")
+
+
+def test_a_lock_that_is_held_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    path = str(tmp_path / "networks.lock")
+    with locked(path, 1), pytest.raises(Unavailable, match="another engine of this machine holds"), locked(path, 0.05):
+        raise AssertionError("two have it")
+    with locked(path, 0):
+        pass

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.engine import LINUX, World, until
 from tests.fakes.tasks import FakeTasks
+from wherry.core.networks.network import Network
 from wherry.engine.containers.containers import Containers
 from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unavailable
 
@@ -290,3 +291,35 @@ async def test_ports_that_cannot_be_opened_leave_nothing(world: World) -> None:
         assert await asyncio.to_thread(empty, world)
         assert container not in await world.tasks.ids()
         await containers.start(container)
+
+
+async def test_a_network_removed_while_it_is_established_does_not_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is about to be put into it has it established, with another subnet, while somebody removes it."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    async with world.engine() as containers:
+        await containers.networks.create({"Name": "front"})
+        network = containers.network_registry.get("front")
+
+        async def establish(network: Network, _: object) -> Network:
+            asked.set()
+            await go_on.wait()
+            world.network_driver.links.add(network.link)
+            return replace(network, subnet="10.9.0.0/24")
+
+        monkeypatch.setattr(world.network_driver, "establish", establish)
+        entering = asyncio.create_task(containers.sandboxes.established(network))
+        await asked.wait()
+        removal = asyncio.create_task(containers.networks.remove("front"))
+        await asyncio.wait([removal], timeout=0.05)
+        assert not removal.done()
+        go_on.set()
+        await asyncio.gather(entering, removal)
+        assert network.link not in world.network_driver.links
+        with pytest.raises(NotFound, match="not found"):
+            await containers.network_registry.change(replace(network, subnet="10.8.0.0/24"))
+        with pytest.raises(NotFound, match="not found"):
+            await containers.sandboxes.established(network)
+        assert "front" not in {one.name for one in await asyncio.to_thread(world.services.networks.networks)}
+        assert "front" not in {one.name for one in containers.network_registry}

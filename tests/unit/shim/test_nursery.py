@@ -88,6 +88,24 @@ def test_a_kernel_that_refuses(monkeypatch: pytest.MonkeyPatch, what: str) -> No
             let_go(new)
 
 
+@pytest.mark.parametrize("refused", ["open", "pidfd_open"])
+def test_a_further_process_without_descriptors_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: str
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        leader: Any = SimpleNamespace(pid=os.getpid())
+        with nothing_left():
+            new = newborn(reactor)
+            with monkeypatch.context() as patch:
+                patch.setattr(nurseries.os, refused, refuse)
+                with pytest.raises(OSError, match="Too many open files"):
+                    nursery.spawn_beside(new, leader, cgroups.Cgroup({"": str(tmp_path)}))
+            let_go(new)
+
+
 def test_a_spare_that_died_is_waited_for_and_nobody_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nurseries, "_REFILL_AFTER", 600.0)  # no other spare comes meanwhile
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

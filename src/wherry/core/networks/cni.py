@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
@@ -23,15 +24,19 @@ from wherry.linux import links, netns
 
 VERSION: Final = "1.0.0"
 _TRIES: Final = 3
+_BETWEEN: Final = 0.02
+"""Seconds between two looks at a lock."""
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CniConfig:
-    """``leases`` is the folder where addresses in use are kept; ``lock`` a file all engines of this machine share."""
+    """``leases`` is the folder where addresses in use are kept; ``lock`` a file all engines of this machine share,
+    waited for ``patience`` seconds."""
 
     leases: str
     lock: str
+    patience: float = 30.0
 
 
 class CniDriver:
@@ -49,7 +54,7 @@ class CniDriver:
         if network.subnet and links.exists(network.link):
             return network
         try:
-            with _locked(self._config.lock):
+            with locked(self._config.lock, self._config.patience):
                 network = with_subnet(network, [*links.routed(), *avoid])
                 gateway = IPv4Interface(f"{network.gateway}/{IPv4Network(network.subnet).prefixlen}")
                 hardware = b"\x02\x42" + bytes.fromhex(network.id[:8])
@@ -233,10 +238,23 @@ def _look(endpoint: Endpoint, namespace: str) -> Endpoint:
 
 
 @contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
+def locked(path: str, patience: float) -> Iterator[None]:
+    """Blocks. Unavailable: it is held for too long; who holds it does so for some milliseconds."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        end = time.monotonic() + patience
+        while not _takes(fd):
+            if time.monotonic() > end:
+                raise Unavailable(f"another engine of this machine holds {path} for over {patience:g} seconds")
+            time.sleep(_BETWEEN)
         yield
     finally:
         os.close(fd)
+
+
+def _takes(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -144,8 +144,11 @@ class NetworkStore(Protocol):
     def networks(self) -> list[Network]:
         """Every network, oldest first. DataLoss: one cannot be read."""
 
-    def put(self, network: Network) -> None:
-        """Write a network, new or changed. AlreadyExists: another one has its name."""
+    def add(self, network: Network) -> None:
+        """Write a new network. AlreadyExists: another one has its name, or its id."""
+
+    def change(self, network: Network) -> None:
+        """Write what became of one. NotFound: it was removed meanwhile, and stays so. AlreadyExists, as `add`."""
 
     def remove(self, network_id: str) -> None:
         """One that is gone is no error. Conflict: it has endpoints."""

@@ -45,16 +45,22 @@ class SqliteNetworkStore:
             rows = connection.execute("SELECT document FROM networks ORDER BY created, id").fetchall()
         return [_read(network_of, row[0], "network") for row in rows]
 
-    def put(self, network: Network) -> None:
-        """See `NetworkStore.put`."""
+    def add(self, network: Network) -> None:
+        """See `NetworkStore.add`."""
         row = (network.id, network.name, network.created, _text(network))
+        self._write(network, "INSERT INTO networks VALUES (?, ?, ?, ?)", row)
+
+    def change(self, network: Network) -> None:
+        """See `NetworkStore.change`."""
+        row = (network.name, network.created, _text(network), network.id)
+        if not self._write(network, "UPDATE networks SET name = ?, created = ?, document = ? WHERE id = ?", row):
+            raise NotFound(f"network {network.name} not found")
+
+    def _write(self, network: Network, statement: str, row: tuple[str | int, ...]) -> int:
+        """How many rows it wrote."""
         with self._database.write() as connection:
             try:
-                connection.execute(
-                    "INSERT INTO networks VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
-                    "created = excluded.created, document = excluded.document",
-                    row,
-                )
+                return connection.execute(statement, row).rowcount
             except sqlite3.IntegrityError:
                 raise AlreadyExists(f"network with name {network.name} already exists") from None
 

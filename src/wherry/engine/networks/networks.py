@@ -101,13 +101,10 @@ class Networks:
         return f"network {network.name} has active endpoints ({shown})"
 
     async def _remove(self, network: Network) -> None:
-        """The record goes first: it alone is what a killed engine would look for, and a bridge alone is nobody's."""
-        await self._sandboxes.vacate(network)
         try:
-            await self._registry.remove(network)
+            await self._sandboxes.remove_network(network)
         except Conflict as error:
             raise PermissionDenied(f"error while removing network: {error}") from None
-        await self._services.network_drivers[network.driver].dissolve(network)
         self._tell(network, "destroy")
 
     async def prune(self, filters: Filters | None = None) -> Json:

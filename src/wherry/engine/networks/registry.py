@@ -29,7 +29,7 @@ class NetworkRegistry:
         there = {network.name for network in found}
         for name in [name for name in PREDEFINED if name not in there]:
             network = predefined(self._new_id(), name, self._clock())
-            self._store.put(network)
+            self._store.add(network)
             found.append(network)
         return found, self._store.endpoints()
 
@@ -66,15 +66,16 @@ class NetworkRegistry:
         check_free_of(network, list(self))
         self._networks[network.id] = network  # nobody else may take the name while it is written
         try:
-            await asyncio.to_thread(self._store.put, network)
+            await asyncio.to_thread(self._store.add, network)
         except BaseException:
             del self._networks[network.id]
             raise
 
     async def change(self, network: Network) -> None:
-        """Write what became of a network."""
-        await asyncio.to_thread(self._store.put, network)
-        self._networks[network.id] = network
+        """Write what became of a network. NotFound: it was removed meanwhile, and does not come back."""
+        await asyncio.to_thread(self._store.change, network)
+        if network.id in self._networks:
+            self._networks[network.id] = network
 
     async def remove(self, network: Network) -> None:
         """Conflict: it has endpoints."""

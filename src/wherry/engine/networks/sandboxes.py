@@ -185,9 +185,18 @@ class Sandboxes:
                 await self._registry.change(found)
             return found
 
-    async def vacate(self, network: Network) -> None:
-        """It is to be removed: take down what was only made ahead on it."""
-        await self._berths.clear(network)
+    async def remove_network(self, network: Network) -> None:
+        """Forget a network and take it off the host, with what was only made ahead on it. Conflict: it has endpoints.
+
+        The record goes first: it alone is what a killed engine would look for, and a bridge alone is nobody's. Nobody
+        establishes a network meanwhile, or its bridge would be made again behind this.
+        """
+        async with self._establishing:
+            await self._berths.clear(network)
+            await self._registry.remove(network)
+            driver = self._services.network_drivers.get(network.driver)
+            if driver is not None:
+                await driver.dissolve(network)
 
     def _driver(self, network: Network) -> NetworkDriver:
         driver = self._services.network_drivers.get(network.driver)
