@@ -18,12 +18,13 @@ from benchmarks.figures import Bound, Row, Samples
 from benchmarks.programs import Programs
 from benchmarks.shim import running
 from wherry.errors import Internal, Unavailable, WherryError
-from wherry.shim.wagi.exchange import Exchange, Job
-from wherry.shim.wagi.log import Log
-from wherry.shim.wagi.pool import Pool
-from wherry.shim.wagi.routes import ALL_BELOW, Route
-from wherry.shim.wagi.server import Server
-from wherry.shim.wagi.settings import Settings
+from wherry.shim.httpd.exchange import Exchange, Job
+from wherry.shim.httpd.log import Log
+from wherry.shim.httpd.pool import Pool
+from wherry.shim.httpd.server import Server
+from wherry.shim.httpd.settings import Settings
+from wherry.shim.wagi.output import Output
+from wherry.wire import cgi
 from wherry.wire import task as api
 from wherry.wire.wellknown import Empty
 
@@ -221,15 +222,17 @@ class _Native:
 
     def serve(self, job: Job, exchange: Exchange) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        environ = dict(word.split(b"=", 1) for word in job.environ)
+        place = cgi.Place("/...", "", job.port, job.peer, job.peer_port, "bench")
+        environ = dict(word.split(b"=", 1) for word in cgi.variables(job.head, place))
+        output = Output(exchange)
         files = [(os.POSIX_SPAWN_DUP2, writing, 1)]
         pid = os.posix_spawn(self._program, [self._program], environ, file_actions=files)
         os.close(writing)
         while data := os.read(reading, _READ):
-            exchange.write(data)
+            output.write(data)
         os.close(reading)
         os.waitpid(pid, 0)
-        exchange.end()
+        output.end()
 
 
 @contextlib.contextmanager
@@ -253,7 +256,7 @@ def _serve(listener: socket.socket, program: str) -> None:
         signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_WRONLY)
     pool = Pool(_Native(program), 16, 1 << 20, lambda: None)
-    Server(listener, [Route(ALL_BELOW)], Settings(), pool, Log(null, 2)).run()
+    Server(listener, lambda _path: True, Settings(), pool, Log(null, 2)).run()
 
 
 def _free_port() -> int:

@@ -20,7 +20,7 @@ KEPT_CAPABILITIES = FILE_CAPABILITIES | SOCKET_CAPABILITIES
 
 
 HTTP_ANNOTATION = "dev.wherry.http"
-"""``wagi``: the container's module answers HTTP requests. What else there is to say: wagi/settings.py."""
+"""``wagi``: the container's module answers HTTP requests. What else there is to say: httpd/settings.py."""
 
 
 class RootMount(Record):
@@ -47,7 +47,7 @@ class Sandbox(Record):
     to join, or ""; ``memory`` the most bytes of linear memory a guest may have, or 0; ``fuel`` the units it
     may use, or 0 where nobody counts them; ``sockets`` what it may do with them, None for no network at all;
     ``sysctls`` the kernel parameters of its network, names and values; ``refused`` are host functions that it may not
-    use, as wasm/grants.py has them; ``http`` what its server of HTTP is told, as wagi/plan.py has it, () for none."""
+    use, as wasm/grants.py has them; ``http`` what its server of HTTP is told (handlers.py), () for none."""
 
     rootfs: str
     mounts: tuple[RootMount, ...]

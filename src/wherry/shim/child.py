@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from wherry.shim.wagi.front import Front
+    from wherry.shim.httpd.front import Front
 
 _CANNOT_RUN = 126
 _NO_CORE = 1
@@ -190,7 +190,7 @@ def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int
 
 
 def _be_a_server(cradle: Cradle, birth: Birth, doing: Doing, front: Front) -> NoReturn:
-    """The same for a process whose guests come and go: see wagi/front.py."""
+    """The same for a process whose guests come and go: see httpd/front.py."""
     front.listen()
     end = _ending(cradle.report, alone=True)
     doing.step = "open the volumes"

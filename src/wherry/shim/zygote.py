@@ -198,9 +198,9 @@ class _Zygote:
         stdin, stdout, stderr, meter, *join = descriptors
         network = join.pop(0) if sandbox.network and not beside else -1
         if sandbox.http and not beside:
-            from wherry.shim.wagi.front import Front  # few containers serve HTTP, the others shall not pay for it
+            from wherry.shim import handlers  # few containers serve HTTP, the others shall not pay for it
 
-            front = Front(sandbox, self._library)
+            front = handlers.make(sandbox, self._library)
             return Birth(sandbox, command, front.program, (stdin, stdout, stderr), meter, tuple(join), network, front)
         program = self._own(module, fuel=bool(sandbox.fuel))
         return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join), network)

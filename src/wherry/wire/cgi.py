@@ -6,7 +6,7 @@ Source: RFC 3875; WAGI's own variables and arguments: https://github.com/deislab
 from __future__ import annotations
 
 from wherry.record import Record
-from wherry.wire.http1 import CHUNKED, REASONS, RequestHead, has_controls
+from wherry.wire.http1 import CHUNKED, REASONS, AnswerHead, RequestHead, has_controls
 
 MOST_HEAD = 64 << 10
 """Bytes of the header that a program may write."""
@@ -28,20 +28,6 @@ _HOP_BY_HOP = frozenset(
 
 class BadOutput(Exception):
     """What the program wrote is no CGI answer: the text says why, on one line."""
-
-
-class CgiHead(Record):
-    """``length`` is the Content-Length that the program gave, or -1; it is not in ``header``."""
-
-    status: int
-    reason: str
-    header: tuple[tuple[str, str], ...]
-    length: int
-
-    @property
-    def has_body(self) -> bool:
-        """Whether such an answer may have one (RFC 9110, 6.4.1)."""
-        return self.status not in (204, 304)
 
 
 class Place(Record):
@@ -136,7 +122,7 @@ def find_end(data: bytes | bytearray) -> tuple[int, int]:
     return end
 
 
-def parse_head(data: bytes) -> CgiHead:
+def parse_head(data: bytes) -> AnswerHead:
     """A header, without the empty line that ends it. BadOutput."""
     lines = [line.removesuffix(b"\r") for line in data.split(b"\n")] if data.strip() else []
     if len(lines) > MOST_FIELDS:
@@ -154,7 +140,7 @@ def parse_head(data: bytes) -> CgiHead:
     if length != "-1" and not (length.isascii() and length.isdigit() and len(length) < 19):
         raise BadOutput("its Content-Length is no number")
     kept = tuple((name, value) for name, value in fields if name not in _HOP_BY_HOP | {"status", "content-length"})
-    return CgiHead(status, reason, kept, int(length))
+    return AnswerHead(status, reason, kept, int(length))
 
 
 def _field(line: bytes) -> tuple[str, str]:

@@ -36,6 +36,7 @@ _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _MOST_DIGITS = 18
 _MOST_SIZE_LINE = 256
 _MOST_TRAILERS = 8 << 10
+"""Bytes of them."""
 
 
 class BadRequest(Exception):
@@ -62,6 +63,20 @@ class RequestHead(Record):
     def field(self, name: str) -> str:
         """The first field of that name, "" if there is none."""
         return next((value for key, value in self.header if key == name), "")
+
+
+class AnswerHead(Record):
+    """What a handler answers. ``length`` is the body's if that is known, or -1; it is not in ``header``."""
+
+    status: int
+    reason: str
+    header: tuple[tuple[str, str], ...]
+    length: int
+
+    @property
+    def has_body(self) -> bool:
+        """Whether such an answer may have one (RFC 9110, 6.4.1)."""
+        return self.status not in (204, 304)
 
 
 def find_end(data: bytes | bytearray) -> int:
@@ -184,7 +199,7 @@ _SIZE, _DATA, _END, _TRAILERS, _DONE = range(5)
 class Body:
     """Takes a request's body out of what comes after its head. ``limit`` is the most bytes it may have."""
 
-    __slots__ = ("_buffer", "_left", "_limit", "_state", "_taken", "length")
+    __slots__ = ("_buffer", "_left", "_limit", "_state", "_taken", "length", "trailers")
 
     def __init__(self, length: int, beginning: bytes, limit: int) -> None:
         if length > limit:
@@ -193,6 +208,7 @@ class Body:
         self._buffer = bytearray(beginning)
         self._limit = limit
         self._taken = 0
+        self.trailers: tuple[tuple[str, str], ...] = ()
         self._left = max(length, 0)
         self._state = _SIZE if length == CHUNKED else _DATA if length else _DONE
 
@@ -251,11 +267,10 @@ class Body:
         return True
 
     def _trailer(self, line: bytes) -> None:
-        """Trailers are read and dropped: CGI has no place for them."""
         if not line:
             self._state = _DONE
             return
-        _field(line)
+        self.trailers += (_field(line),)
         self._taken += len(line)
         if self._taken > self._limit + _MOST_TRAILERS:
             raise BadRequest(431, "too many trailers")
@@ -292,7 +307,10 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+def last_chunk(trailers: tuple[tuple[str, str], ...]) -> bytes:
+    """The end of a body in chunks. Names and values must have been checked."""
+    return ("0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in trailers) + "\r\n").encode("latin-1", "replace")
+
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

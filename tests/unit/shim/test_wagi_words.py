@@ -3,8 +3,8 @@
 import pytest
 
 from wherry.errors import InvalidArgument
-from wherry.shim.wagi import settings
-from wherry.shim.wagi.log import printable
+from wherry.shim.httpd import settings
+from wherry.shim.httpd.log import printable
 from wherry.shim.wagi.routes import Route, below, check_pattern, find
 
 

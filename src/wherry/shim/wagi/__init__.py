@@ -1,4 +1,4 @@
-"""Containers that answer HTTP with WAGI: CGI programs as modules, a new instance for each request.
+"""WAGI: CGI programs as modules, a new instance for each request. One kind of handler for the server in httpd/.
 
 Loaded only for such containers: `plan` by the shim's server, the rest by the child that becomes the HTTP server.
 """

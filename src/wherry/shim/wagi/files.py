@@ -6,10 +6,11 @@ import os
 import posixpath
 import stat
 
-from wherry.shim.wagi.exchange import Abort, Exchange, Job
+from wherry.shim.httpd.exchange import Abort, Exchange, Job
 from wherry.wasm.wasi import resolve
 from wherry.wasm.wasi.errno import WasiError
-from wherry.wire.cgi import CgiHead, unquote
+from wherry.wire.cgi import unquote
+from wherry.wire.http1 import AnswerHead
 
 _READ = 128 << 10
 _INDEX = b"index.html"
@@ -25,8 +26,7 @@ _TYPES = {
 
 def serve(folder: int, script: str, job: Job, exchange: Exchange) -> None:
     """Answer with the file below ``folder`` that the path names after ``script``. Abort: there is none."""
-    method = next((word[15:] for word in job.environ if word.startswith(b"REQUEST_METHOD=")), b"")
-    if method not in (b"GET", b"HEAD"):
+    if job.head.method not in ("GET", "HEAD"):
         raise Abort(405, "files are read by GET and HEAD")
     path = unquote(job.path[len(script) :]).encode("latin-1").lstrip(b"/")
     if not path or path.endswith(b"/"):
@@ -35,7 +35,7 @@ def serve(folder: int, script: str, job: Job, exchange: Exchange) -> None:
     try:
         size = os.fstat(fd).st_size
         kind = _TYPES.get(posixpath.splitext(os.fsdecode(path))[1].lower(), "application/octet-stream")
-        exchange.start(CgiHead(200, "OK", (("content-type", kind), ("x-content-type-options", "nosniff")), size))
+        exchange.start(AnswerHead(200, "OK", (("content-type", kind), ("x-content-type-options", "nosniff")), size))
         while not job.head_only and (data := os.read(fd, _READ)):
             exchange.write(data)
     finally:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 
+from wherry import __version__
 from wherry.errors import InvalidArgument, WherryError
 from wherry.record import Record
+from wherry.shim.httpd.exchange import Abort, Exchange, Job
 from wherry.shim.wagi import files
-from wherry.shim.wagi.exchange import Abort, Exchange, Job
-from wherry.shim.wagi.routes import Route, below
+from wherry.shim.wagi.output import Output
+from wherry.shim.wagi.routes import Route, below, find
 from wherry.suppress import suppress
 from wherry.wasm.guest import TRAP_EXIT_CODE, Guest, GuestConfig, Preopen, trap_message
 from wherry.wasm.imports import HostFunction
 from wherry.wasm.wasi.errno import Trap
+from wherry.wire import cgi
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from wherry.wasm.wasi.host import Host
     from wherry.wasm.wasi.table import Entry
 
+_SOFTWARE = f"wherry/{__version__}"
 _ROUTES_EXPORT = "_routes"
 _MOST_ROUTES_TEXT = 64 << 10
 
@@ -101,9 +105,9 @@ class Streams:
             self.abort = abort
             raise Trap("the request is over") from None
 
-    def take(self, exchange: Exchange) -> None:
+    def take(self, exchange: Exchange, output: Output) -> None:
         """Be the streams of this exchange from now on."""
-        self.read, self.write, self.flush = exchange.read, exchange.write, exchange.flush
+        self.read, self.write, self.flush = exchange.read, output.write, exchange.flush
         self.abort = None
 
     def follow(self, guest: Guest) -> None:
@@ -179,13 +183,17 @@ class Handlers:
 
     def serve(self, job: Job, exchange: Exchange) -> None:
         """Have the request answered. Abort: it was not."""
-        route = self.routes[job.route]
+        number = find(self.routes, job.path)
+        route = self.routes[number]
         if route.files:
-            files.serve(self._volumes[job.route][0].fd, route.script, job, exchange)
+            files.serve(self._volumes[number][0].fd, route.script, job, exchange)
             return
-        self._streams.take(exchange)
-        self._run(job.route, route.entry, (*self._base.args[1:], *job.args), job.environ)
-        exchange.end()
+        output = Output(exchange)
+        self._streams.take(exchange, output)
+        place = cgi.Place(route.pattern, route.script, job.port, job.peer, job.peer_port, _SOFTWARE)
+        args = (*self._base.args[1:], *cgi.arguments(job.head.target))
+        self._run(number, route.entry, args, cgi.variables(job.head, place))
+        output.end()
 
     def declared(self, number: int) -> list[Route]:
         """The routes that the module of route ``number`` declares by its ``_routes``, if it has one. InvalidArgument,

@@ -13,7 +13,7 @@ from wherry.linux.files import open_regular
 from wherry.record import Record
 from wherry.shim import sandbox
 from wherry.shim.birth import HTTP_ANNOTATION, Command, Sandbox
-from wherry.shim.wagi import settings
+from wherry.shim.httpd import settings
 from wherry.shim.wagi.routes import ALL_BELOW, Route, check_pattern
 
 TYPE_CHECKING = False  # see record.py
@@ -39,7 +39,7 @@ class Plan(Record):
         routes = tuple(
             tuple(Route(route.pattern, paths.get(route.module, ""), *tuple(route)[2:])) for route in self.routes
         )
-        return tuple(self.settings), routes
+        return tuple(self.settings), "wagi", routes
 
 
 def asks_for(annotations: Mapping[str, str]) -> bool:

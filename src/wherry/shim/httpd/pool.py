@@ -8,14 +8,14 @@ from __future__ import annotations
 import mmap
 import time
 
-from wherry.shim.wagi import worker as workers
-from wherry.shim.wagi.worker import Worker
+from wherry.shim.httpd import worker as workers
+from wherry.shim.httpd.worker import Worker
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wherry.shim.wagi.worker import Serving
+    from wherry.shim.httpd.handler import Serving
 
 _PATIENCE = 0.004
 """Seconds a request waits for a busy worker before another one is forked."""

@@ -1,7 +1,7 @@
-"""One request and its answer, as the worker that serves it sees them: a body to read, an output to make an answer of.
+"""One request and its answer, as the worker that serves it sees them: a body to read, and a head and a body to answer.
 
-Both go straight between the program's calls and the connection: what a client does not take, the program waits with,
-and what the program does not read is not fetched. The connection does not block; whoever has to wait waits here.
+Both go straight between the handler's calls and the connection: what a client does not take, the handler waits with,
+and what the handler does not read is not fetched. The connection does not block; whoever has to wait waits here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import select
 import time
 
 from wherry.record import Record
-from wherry.wire import cgi, http1
+from wherry.wire import http1
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Fields = tuple[tuple[str, str], ...]
 
 STALL = 30.0
 """Seconds that a client may neither send nor take anything while a request waits for it."""
@@ -28,19 +30,24 @@ CLIENT_GONE = 499
 
 
 class Job(Record):
-    """A request for a worker. ``beginning`` is what of its body was read with the head; ``environ`` its variables."""
+    """A request for a worker, from ``peer`` at the server's ``port``. ``keep``: the connection is to be kept;
+    ``beginning`` is what of its body was read with the head."""
 
     number: int
-    route: int
-    args: tuple[bytes, ...]
-    environ: tuple[bytes, ...]
-    length: int
-    beginning: bytes
-    minor: int
-    head_only: bool
+    peer: str
+    peer_port: int
+    port: int
     keep: bool
-    expects: bool
-    path: str
+    beginning: bytes
+    head: http1.RequestHead
+
+    @property
+    def path(self) -> str:
+        return self.head.target.partition("?")[0]
+
+    @property
+    def head_only(self) -> bool:
+        return self.head.method == "HEAD"
 
 
 class Outcome(Record):
@@ -56,7 +63,7 @@ class Outcome(Record):
 
 
 class Abort(Exception):
-    """The request is over, whatever the program wanted yet: ``status`` is to be answered, if nothing was."""
+    """The request is over, whatever the handler wanted yet: ``status`` is to be answered, if nothing was."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -67,19 +74,19 @@ class Exchange:
     """``on_head`` is called before the first byte of the answer goes out."""
 
     def __init__(self, fd: int, job: Job, body_limit: int, date: str, on_head: Callable[[], None]) -> None:
-        self._fd = fd
+        self.fd = fd
         self._job = job
         self._date = date
         self._on_head = on_head
-        self._expects = job.expects
+        self._expects = job.head.expects
         self._body: http1.Body | None = None
         self._limit = body_limit
-        self._header = bytearray()
-        self._head: cgi.CgiHead | None = None
+        self._head: http1.AnswerHead | None = None
         self._held = b""
         self._head_sent = False
         self._chunked = False
         self._keep = job.keep
+        self._head_only = job.head_only
         self.sent = 0
         self.status = 0
         self.trouble = ""
@@ -91,15 +98,21 @@ class Exchange:
         """Abort: it is larger than is allowed."""
         if self._body is None:
             try:
-                self._body = http1.Body(self._job.length, self._job.beginning, self._limit)
+                self._body = http1.Body(self._job.head.length, self._job.beginning, self._limit)
             except http1.BadRequest as error:
                 raise Abort(error.status, str(error)) from None
         return self._body
 
     def read(self, most: int) -> bytes:
         """At most ``most`` bytes of the body, b"" at its end. Abort."""
-        body = self.body
         self.flush()
+        while (data := self.read_now(most)) is None:
+            self._wait(select.POLLIN, 408, "the client stalled in its body")
+        return data
+
+    def read_now(self, most: int) -> bytes | None:
+        """The same without waiting: None if nothing is there."""
+        body = self.body
         while most:
             try:
                 data = body.take(most)
@@ -108,39 +121,39 @@ class Exchange:
                 raise Abort(error.status, str(error)) from None
             if data or body.done:
                 return data
-            self._fetch(body)
+            if not self._fetch(body):
+                return None
         return b""
 
-    def _fetch(self, body: http1.Body) -> None:
+    def _fetch(self, body: http1.Body) -> bool:
         if self._expects:
             self._expects = False
             if not self._head_sent:
                 self._send(http1.CONTINUE)
-        while True:
-            try:
-                data = os.read(self._fd, _READ)
-                break
-            except BlockingIOError:
-                self._wait(select.POLLIN, 408, "the client stalled in its body")
-            except OSError as error:
-                raise Abort(CLIENT_GONE, f"the client is gone: {error.strerror}") from None
+        try:
+            data = os.read(self.fd, _READ)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise Abort(CLIENT_GONE, f"the client is gone: {error.strerror}") from None
         if not data:
             self._keep = False
             raise Abort(400, "the client ended its body early")
         body.feed(data)
+        return True
 
     # The answer
 
+    def start(self, head: http1.AnswerHead) -> None:
+        """Answer with this head. `write` takes the body, `end` ends it. Nothing is sent yet."""
+        self._head = head
+
+    @property
+    def started(self) -> bool:
+        return self._head is not None
+
     def write(self, data: bytes) -> None:
-        """What the program wrote to its standard output. Abort: it is no answer, or nobody takes it."""
-        if self._head is None:
-            self._header += data
-            end, start = self._find_end()
-            if end < 0:
-                return
-            self._head = self._parse(bytes(self._header[:end]))
-            data = bytes(self._header[start:])
-            self._header.clear()
+        """More of the answer's body. Abort: nobody takes it."""
         if data:
             self.flush()
             self._held = self._fitting(data)
@@ -151,28 +164,40 @@ class Exchange:
             held, self._held = self._held, b""
             self._send_body(held)
 
-    def end(self) -> None:
-        """The program ended. Abort: it has not answered."""
+    def flush_head(self) -> None:
+        """Have the client know the head, whether there is a body yet or not."""
+        self.flush()
+        if self._head is not None and not self._head_sent:
+            self._send_body(b"")
+
+    @property
+    def has_sent(self) -> bool:
+        """The client has seen something of the answer."""
+        return self._head_sent
+
+    def end(self, trailers: Fields = ()) -> None:
+        """The handler is done. Abort: its body is shorter than it said."""
         head = self._head
-        if head is None:
-            raise Abort(502, "the program wrote no CGI header" + (" that ends" if self._header else ""))
+        assert head is not None
+        if trailers and self._job.head.minor and head.length < 0 and head.has_body and not self._head_only:
+            self.flush_head()
         held, self._held = self._held, b""
         if not self._head_sent:
-            whole = head.length if self._job.head_only and head.length >= 0 else len(held)
-            if not self._job.head_only and head.has_body and head.length > len(held):
-                raise Abort(502, f"the program's body has {len(held)} bytes of {head.length}")
+            whole = head.length if self._head_only and head.length >= 0 else len(held)
+            if not self._head_only and head.has_body and head.length > len(held):
+                raise Abort(502, f"the handler's body has {len(held)} bytes of {head.length}")
             self._send_head((("content-length", str(whole)),) if head.has_body else (), held)
         elif self._chunked:
-            self._send((http1.chunk(held) if held else b"") + http1.LAST_CHUNK)
+            self._send((http1.chunk(held) if held else b"") + http1.last_chunk(trailers))
             self.sent += len(held)
         elif held:
             self._send_body(held)
-        if head.length > self.sent and head.has_body and not self._job.head_only:
+        if head.length > self.sent and head.has_body and not self._head_only:
             self._keep = False
-            raise Abort(502, f"the program's body has {self.sent} bytes of {head.length}")
+            raise Abort(502, f"the handler's body has {self.sent} bytes of {head.length}")
 
     def fail(self, status: int, why: str) -> None:
-        """Answer in the program's place, or cut the answer short if it has begun."""
+        """Answer in the handler's place, or cut the answer short if it has begun."""
         self.trouble = why
         self._held = b""
         if self._head_sent:
@@ -184,17 +209,13 @@ class Exchange:
             return
         keep = self._keep and status in (404, 405, 502)
         self._keep = keep
-        data = http1.answer(status, _public(status, why), self._date, head_only=self._job.head_only, keep=keep)
+        data = http1.answer(status, _public(status, why), self._date, head_only=self._head_only, keep=keep)
         self._begin()
         try:
             self._send(data)
             self.sent = len(data) - data.index(b"\r\n\r\n") - 4
         except Abort:
             self._keep = False
-
-    def start(self, head: cgi.CgiHead) -> None:
-        """Answer with this head instead of one that a program writes; `write` takes the body."""
-        self._head = head
 
     def outcome(self) -> Outcome:
         """After `end` or `fail`."""
@@ -204,45 +225,37 @@ class Exchange:
             rest = self.body.rest if keep else b""
         return Outcome(self._job.number, self.status, self.sent, keep, rest, self.trouble)
 
-    def _find_end(self) -> tuple[int, int]:
-        try:
-            return cgi.find_end(self._header)
-        except cgi.BadOutput as error:
-            raise Abort(502, f"no CGI answer: {error}") from None
-
-    def _parse(self, data: bytes) -> cgi.CgiHead:
-        try:
-            return cgi.parse_head(data)
-        except cgi.BadOutput as error:
-            raise Abort(502, f"no CGI answer: {error}") from None
-
     def _fitting(self, data: bytes) -> bytes:
-        """``data`` cut to the length that the program gave, or to nothing where there can be no body."""
+        """``data`` cut to the length that the handler gave, or to nothing where there can be no body."""
         head = self._head
         assert head is not None
-        if self._job.head_only or not head.has_body:
+        if self._head_only or not head.has_body:
             return b""
         if 0 <= head.length < self.sent + len(data):
-            self.trouble = f"the program's body is longer than its Content-Length of {head.length}"
+            self.trouble = f"the handler's body is longer than its Content-Length of {head.length}"
             return data[: head.length - self.sent]
         return data
 
     def _send_body(self, data: bytes) -> None:
         if not self._head_sent:
-            head = self._head
-            assert head is not None
-            if head.length >= 0:
-                self._send_head((("content-length", str(head.length)),), data)
-                return
-            self._chunked = self._job.minor > 0
-            self._keep = self._keep and self._chunked
-            framing = (("transfer-encoding", "chunked"),) if self._chunked else ()
-            self._send_head(framing, http1.chunk(data) if self._chunked else data, len(data))
+            self._send_head_and(data)
             return
         self._send(http1.chunk(data) if self._chunked else data)
         self.sent += len(data)
 
-    def _send_head(self, framing: tuple[tuple[str, str], ...], data: bytes, size: int = -1) -> None:
+    def _send_head_and(self, data: bytes) -> None:
+        """The head of an answer that is not whole yet, and what there is of its body."""
+        head = self._head
+        assert head is not None
+        if head.length >= 0:
+            self._send_head((("content-length", str(head.length)),), data)
+            return
+        self._chunked = self._job.head.minor > 0 and head.has_body and not self._head_only
+        self._keep = self._keep and (self._chunked or not head.has_body or self._head_only)
+        framing = (("transfer-encoding", "chunked"),) if self._chunked else ()
+        self._send_head(framing, http1.chunk(data) if self._chunked and data else data, len(data))
+
+    def _send_head(self, framing: Fields, data: bytes, size: int = -1) -> None:
         head = self._head
         assert head is not None
         closing = () if self._keep else (("connection", "close"),)
@@ -259,7 +272,7 @@ class Exchange:
         left = memoryview(data)
         while left:
             try:
-                left = left[os.write(self._fd, left) :]
+                left = left[os.write(self.fd, left) :]
             except BlockingIOError:
                 self._wait(select.POLLOUT, CLIENT_GONE, "the client does not take its answer")
             except OSError as error:
@@ -270,13 +283,13 @@ class Exchange:
 
     def _wait(self, event: int, status: int, why: str) -> None:
         poll = select.poll()
-        poll.register(self._fd, event)
+        poll.register(self.fd, event)
         if not poll.poll(STALL * 1000):
             self._keep = False
             raise Abort(status, why)
 
     def _drain(self) -> bool:
-        """Take what is there already of a body that the program did not read; False: there is more to come."""
+        """Take what is there already of a body that the handler did not read; False: there is more to come."""
         if self._expects and not self._job.beginning:
             return False  # nobody asked for it: it may come or not
         try:
@@ -286,7 +299,7 @@ class Exchange:
                     continue
                 if body.done:
                     return True
-                data = os.read(self._fd, _READ)
+                data = os.read(self.fd, _READ)
                 if not data:
                     return False
                 body.feed(data)
@@ -296,7 +309,7 @@ class Exchange:
 
 
 def _public(status: int, why: str) -> str:
-    """What a client is told: of a program's faults, that there was one; the rest is in the log."""
+    """What a client is told: of a handler's faults, that there was one; the rest is in the log."""
     return "the handler failed" if status == 502 else "the handler took too long" if status == 504 else why
 
 

@@ -11,27 +11,23 @@ import os
 import select
 import time
 
-from wherry import __version__
 from wherry.record import Record
-from wherry.shim.wagi import exchange
-from wherry.shim.wagi.connection import LINGERING, QUEUED, READING, SERVED, Connection
-from wherry.shim.wagi.exchange import Job, Outcome, now_date
-from wherry.shim.wagi.log import LATEST, Log
-from wherry.shim.wagi.pool import Pool
-from wherry.shim.wagi.routes import find
+from wherry.shim.httpd import exchange
+from wherry.shim.httpd.connection import LINGERING, QUEUED, READING, SERVED, Connection
+from wherry.shim.httpd.exchange import Job, Outcome, now_date
+from wherry.shim.httpd.log import LATEST, Log
+from wherry.shim.httpd.pool import Pool
 from wherry.suppress import suppress
-from wherry.wire import cgi, http1
+from wherry.wire import http1
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from typing import Any
 
-    from wherry.shim.wagi.routes import Route
-    from wherry.shim.wagi.settings import Settings
-    from wherry.shim.wagi.worker import Worker
+    from wherry.shim.httpd.settings import Settings
+    from wherry.shim.httpd.worker import Worker
 
-_SOFTWARE = f"wherry/{__version__}"
 _TURN = 0.25
 """Seconds between two looks at what has taken too long."""
 _ACCEPTED_AT_ONCE = 64
@@ -47,12 +43,12 @@ class Times(Record):
 
 
 class Server:
-    """``listener`` listens already. `run` returns when it has drained."""
+    """``listener`` listens already; ``accepts`` is the handler's. `run` returns when it has drained."""
 
     def __init__(
         self,
         listener: _socket.socket,
-        routes: Sequence[Route],
+        accepts: Callable[[str], bool],
         settings: Settings,
         pool: Pool,
         log: Log,
@@ -61,7 +57,7 @@ class Server:
     ) -> None:
         self._listener = listener
         self._port = listener.getsockname()[1]
-        self._routes = routes
+        self._accepts = accepts
         self._settings = settings
         self._pool = pool
         self._log = log
@@ -214,7 +210,7 @@ class Server:
         connection.head = head
         if head.length > self._settings.body:
             self._refuse(connection, 413, f"the body has over {self._settings.body} bytes", _line(head))
-        elif find(self._routes, head.target.partition("?")[0]) < 0:
+        elif not self._accepts(head.target.partition("?")[0]):
             self._refuse(connection, 404, "no handler answers that path", _line(head))
         else:
             connection.state = QUEUED
@@ -270,22 +266,14 @@ class Server:
     def _job(self, connection: Connection) -> Job:
         head = connection.head
         assert head is not None
-        path = head.target.partition("?")[0]
-        number = find(self._routes, path)
-        route = self._routes[number]
-        place = cgi.Place(route.pattern, route.script, self._port, connection.peer, connection.peer_port, _SOFTWARE)
         return Job(
             number=self._count_job(),
-            route=number,
-            args=cgi.arguments(head.target),
-            environ=cgi.variables(head, place),
-            length=head.length,
-            beginning=bytes(connection.buffer),
-            minor=head.minor,
-            head_only=head.method == "HEAD",
+            peer=connection.peer,
+            peer_port=connection.peer_port,
+            port=self._port,
             keep=head.keep and not self._draining,
-            expects=head.expects,
-            path=path,
+            beginning=bytes(connection.buffer),
+            head=head,
         )
 
     def _count_job(self) -> int:

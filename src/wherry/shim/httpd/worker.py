@@ -15,20 +15,16 @@ import os
 import struct
 
 from wherry.linux import clone, signals
-from wherry.shim.wagi.exchange import Abort, Exchange, Job, Outcome, now_date
+from wherry.shim.httpd.exchange import Abort, Exchange, Job, Outcome, now_date
 from wherry.suppress import suppress
+from wherry.wire.http1 import RequestHead
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn, Protocol
+    from typing import NoReturn
 
-    class Serving(Protocol):
-        """What answers requests."""
-
-        def serve(self, job: Job, exchange: Exchange) -> None:
-            """Read and write the exchange, and end it. Abort: it could not."""
-
+    from wherry.shim.httpd.handler import Serving
 
 _INT = struct.Struct("i")
 _ANCILLARY = _socket.CMSG_SPACE(_INT.size)
@@ -50,7 +46,8 @@ class Worker:
         """Start it on a job. OSError: it is dead."""
         self._begun[self.slot] = 0
         self.line.sendmsg(
-            [marshal.dumps(tuple(job))], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(connection))]
+            [marshal.dumps((*tuple(job)[:-1], tuple(job.head)))],
+            [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(connection))],
         )
         self.job = job.number
 
@@ -111,7 +108,8 @@ def _work(serving: Serving, line: _socket.socket, slot: int, begun: mmap.mmap, b
         if not message:
             os._exit(0)
         connection = _INT.unpack(ancillary[0][2])[0]
-        job = Job(*marshal.loads(message))
+        *rest, head = marshal.loads(message)
+        job = Job(*(*rest, RequestHead(*head)))
         exchange = Exchange(connection, job, body_limit, now_date(), on_head)
         try:
             serving.serve(job, exchange)
