@@ -1,4 +1,4 @@
-"""WAGI containers by the docker CLI: published, logged, stopped; and ``wherry serve``."""
+"""WAGI containers by the docker CLI: published, logged, stopped."""
 
 import http.client
 import os
@@ -84,42 +84,3 @@ def test_a_list_of_modules_is_an_entry(docker: Docker, page: Path, tmp_path: Pat
     assert get(*address, "/hello/you") == (200, b"Hello from WAGI!\n")
     assert get(*address, "/")[0] == 404
     docker("rm", "-f", container)
-
-
-def test_a_served_file_is_served_anew_when_it_changes(docker: Docker, page: Path, tmp_path: Path) -> None:
-    port, file, before = free_port(), tmp_path / "page.wat", docker("ps", "-aq")
-    text = (
-        '(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))'
-        '(memory (export "memory") 1) (data (i32.const 0)'
-        ' "\\08\\00\\00\\00\\1c\\00\\00\\00content-type: text/plain\\n\\n{}\\n")'
-        '(func (export "_start") (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))))'
-    )
-    file.write_text(text.format("1"))
-    environ = {**docker.environ, "WHERRY_HOST": docker.daemon.host}
-    command = [sys.executable, "-m", "wherry.cli", "serve", "--port", str(port), str(file)]
-    with tempfile.TemporaryFile() as said:
-        serving = subprocess.Popen(command, env=environ, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
-
-        def output() -> bytes:
-            return os.pread(said.fileno(), 1 << 16, 0)
-
-        def answers(wanted: bytes) -> bool:
-            assert serving.poll() is None, output()
-            try:
-                return get("127.0.0.1", port, timeout=2)[1] == wanted
-            except (OSError, http.client.HTTPException):
-                return False
-
-        try:
-            until(lambda: b"serving" in output(), "it serves")
-            assert get("127.0.0.1", port) == (200, b"1\n"), docker("logs", docker("ps", "-q"))
-            file.write_text("(module broken")
-            until(lambda: b"wherry: " in output(), "a broken file is told of")
-            assert answers(b"1\n")
-            file.write_text(text.format("2"))
-            until(lambda: answers(b"2\n"), "the changed file is served")
-            assert f"serving {file} at http://127.0.0.1:{port}/".encode() in output()
-        finally:
-            serving.terminate()
-            assert serving.wait(DEADLINE) == 0
-    assert docker("ps", "-aq") == before

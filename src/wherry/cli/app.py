@@ -31,6 +31,10 @@ class App:
             self._client = Client(place.address, lambda _: connect(place, self.environ, self.uid, note))
         return self._client
 
+    def another(self) -> "App":
+        """The same for another thread: a client's connections are one thread's. Close it."""
+        return App(self.environ, self.uid, self.host)
+
     def close(self) -> None:
         """Idempotent."""
         if self._client:

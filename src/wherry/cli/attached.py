@@ -21,13 +21,15 @@ from wherry.errors import WherryError
 
 
 class Foreground(NamedTuple):
-    """How to be attached. ``condition`` is the wait's: ``next-exit``, ``removed`` or ``not-running``."""
+    """How to be attached. ``condition`` is the wait's: ``next-exit``, ``removed`` or ``not-running``; ``passed_on``
+    hears of each signal that goes to the container."""
 
     streams: Streams
     tty: bool
     condition: str
     detach_keys: str | None = None
     sig_proxy: bool = True
+    passed_on: Callable[[int], None] | None = None
 
 
 def follow(app: App, container: str, how: Foreground, start: Callable[[], None] | None = None) -> int:
@@ -45,7 +47,7 @@ def follow(app: App, container: str, how: Foreground, start: Callable[[], None] 
         stack.callback(wait.close)
         if start:
             start()
-        hooks = Hooks(lambda number: _forward(app, path, number), lambda: resize(app, path))
+        hooks = Hooks(lambda number: _forward(app, path, number, how.passed_on), lambda: resize(app, path))
         if not interact(hijacked, watch, hooks, how.streams.stdin, how.tty, how.detach_keys, wait):
             return 0
         return _exit_code(app.client.finish(wait))
@@ -97,7 +99,9 @@ def _selected(streams: Streams) -> dict[str, object]:
     return {"stdin": streams.stdin, "stdout": streams.stdout, "stderr": streams.stderr}
 
 
-def _forward(app: App, path: str, number: int) -> None:
+def _forward(app: App, path: str, number: int, passed_on: Callable[[int], None] | None) -> None:
+    if passed_on is not None:
+        passed_on(number)
     # It may have ended a moment ago: the wait tells.
     with contextlib.suppress(WherryError):
         app.client.call("POST", f"{path}/kill", {"signal": signal.Signals(number).name})

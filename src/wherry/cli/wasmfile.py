@@ -1,5 +1,6 @@
 """A .wasm or .wat file as an image: ``wherry run hello.wasm`` builds ``FROM scratch`` around it, once per contents."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -10,7 +11,8 @@ import tarfile
 from wherry.cli.app import App
 from wherry.cli.exits import CANNOT_RUN, CommandError
 from wherry.cli.progress import unless_quick
-from wherry.errors import Internal, NotFound
+from wherry.client.api import Client
+from wherry.errors import Conflict, Internal, NotFound
 
 SOURCE_LABEL = "dev.wherry.source"
 _MAGIC = b"\0asm"
@@ -35,6 +37,13 @@ def image_of(app: App, path: str) -> str:
     except NotFound:
         pass
     return _build(app, name, digest, base, contents)
+
+
+def forget(client: Client, image: str) -> None:
+    """Remove an image that `image_of` made, if a later one has its name by now and nobody uses it."""
+    with contextlib.suppress(NotFound, Conflict):
+        if not client.call("GET", f"/images/{image}/json").get("RepoTags"):
+            client.call("DELETE", f"/images/{image}")
 
 
 def _build(app: App, name: str, digest: str, base: str, contents: bytes) -> str:

@@ -1,6 +1,7 @@
 """``wherry run``: create, start, and stay attached unless ``-d``."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -24,17 +25,21 @@ from wherry.errors import NotFound, NotModified, WherryError
         *options(),
         click.Option(("--detach-keys",), metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q)."),
         click.Option(("--sig-proxy/--no-sig-proxy",), default=True, hidden=True),
+        click.Option(("--watch",), is_flag=True, help="Run FILE.wasm anew whenever it changes."),
     ],
 )
 @click.argument("image", shell_complete=images_known)
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def command(
-    app: App, /, image: str, args: tuple[str, ...], detach: bool, detach_keys: str | None, sig_proxy: bool, **given: Any
-) -> int:
+def command(app: App, /, image: str, args: tuple[str, ...], detach: bool, watch: bool, **given: Any) -> int:
     """Every fault before the guest runs ends with docker's codes for it: 125, 126 or 127."""
     try:
-        return _run(app, image, args, detach, detach_keys, sig_proxy, given)
+        if not watch:
+            return _run(app, image, args, detach, given)
+        from wherry.cli import rerunning  # hashing and tar, which every other run does without
+
+        rerunning.check(image, given, detach=detach)
+        return rerunning.Watched(app, image, lambda *hears: _run(app, image, args, False, given, *hears)).run()
     except exits.CommandError:
         raise
     except WherryError as error:
@@ -46,10 +51,11 @@ def _run(
     image: str,
     args: tuple[str, ...],
     detach: bool,
-    detach_keys: str | None,
-    sig_proxy: bool,
     given: dict[str, Any],
+    started: Callable[[str], None] | None = None,
+    passed_on: Callable[[int], None] | None = None,
 ) -> int:
+    """``started`` hears the container's ID, ``passed_on`` of signals."""
     attached = streams(given, detach=detach)
     if not detach:
         check_terminal(attached.stdin, given["tty"])
@@ -57,6 +63,8 @@ def _run(
 
     def start() -> None:
         app.client.call("POST", f"/containers/{container}/start")
+        if started is not None:
+            started(container)
 
     try:
         if not attached.any:
@@ -64,7 +72,8 @@ def _run(
             print(container)
             return 0
         condition = "removed" if given["rm"] else "next-exit"
-        return follow(app, container, Foreground(attached, given["tty"], condition, detach_keys, sig_proxy), start)
+        keys, proxy = given["detach_keys"], given["sig_proxy"]
+        return follow(app, container, Foreground(attached, given["tty"], condition, keys, proxy, passed_on), start)
     except (WherryError, KeyboardInterrupt):
         if given["rm"]:
             _forget_unstarted(app, container)

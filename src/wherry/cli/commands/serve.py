@@ -1,28 +1,27 @@
 """``wherry serve``: a handler's file answers HTTP on a port of this machine, and a changed file its next requests.
 
-Each change makes an image and a container anew: the old one goes when the new one is made, so that a file that does not
-compile leaves the old one serving.
+The port is this process's own (relay.py). Each version of the file is a container (serving.py): a new one is current
+once it has started, the one before then ends what it has begun; one that is broken leaves the old one serving.
 """
 
-import contextlib
-import os
+import asyncio
 import signal
-import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from wherry.cli import serving
 from wherry.cli.app import App
 from wherry.cli.command import command as declare
-from wherry.cli.wasmfile import image_of
-from wherry.errors import InvalidArgument, NotFound, WherryError
+from wherry.cli.relay import Relay
+from wherry.cli.serving import Handler, Version
+from wherry.cli.watching import Identity, identity, keeps_on, watch
 
-_LOOK_EVERY = 0.1
-"""Seconds."""
-_INSIDE = "80/tcp"
-_LABEL = "dev.wherry.http"
+_PATIENCE = 60
+"""Seconds that a version which was replaced has for what it has begun."""
+_LAST_PATIENCE = 10
+"""The same for the last one, when all is over."""
 
 
 @declare(
@@ -40,103 +39,77 @@ _LABEL = "dev.wherry.http"
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def command(app: App, /, file: str, args: tuple[str, ...], **given: Any) -> int:
-    """Serve until a signal."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with _serving(app) as current:
-        seen = _identity(file)
-        current.replace(image_of(app, file), args, given)
-        print(f"serving {file} at http://{current.address(given)}/", flush=True)
-        while not stopped.wait(_LOOK_EVERY):
-            if (now := _identity(file)) != seen and now is not None:
-                seen = now
-                _reload(app, current, file, args, given)
-    return 0
+    """Serve until a signal; a second one does not wait for what is being answered."""
+    return asyncio.run(_Serving(app, Handler(file, args, given)).run())
 
 
-def _reload(app: App, current: "_Current", file: str, args: tuple[str, ...], given: dict[str, Any]) -> None:
-    try:
-        current.replace(image_of(app, file), args, given)
-        print(f"serving {file} anew", flush=True)
-    except WherryError as error:  # it is being written, or broken: the old one goes on
-        print(f"wherry: {error}", file=sys.stderr, flush=True)
-
-
-def _identity(file: str) -> tuple[int, int, int] | None:
-    """What changes with the file's contents; None while there is none."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-class _Current:
-    """The container that serves now, and the port it has."""
-
-    def __init__(self, app: App) -> None:
+class _Serving:
+    def __init__(self, app: App, handler: Handler) -> None:
         self._app = app
-        self._id = ""
-        self._port = 0
+        self._handler = handler
+        self._relay = Relay()
+        self._current: Version | None = None
+        self._ending: dict[asyncio.Task[None], Version] = {}
 
-    def replace(self, image: str, args: tuple[str, ...], given: dict[str, Any]) -> None:
-        """Serve ``image`` from now on. A failure before its start leaves the old one."""
-        old, port = self._id, self._port or given["port"]
-        made = self._app.client.call(
-            "POST", "/containers/create", {"platform": None}, _document(image, args, given, port)
-        )
-        new = str(made["Id"])
+    async def run(self) -> int:
+        """Serve and watch until a signal."""
+        stopped, at_once = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: (at_once if stopped.is_set() else stopped).set())
+        given = self._handler.given
         try:
-            if old:
-                self._remove(old)
-                self._id = ""
-            self._app.client.call("POST", f"/containers/{new}/start")
-        except WherryError:
-            self._remove(new)
-            raise
-        self._id = new
-        self._port = self._published()
+            port = await self._relay.listen(given["address"], given["port"])
+            seen = identity(self._handler.file)
+            self._take(await asyncio.to_thread(serving.start, self._app, self._handler))
+            print(f"serving {self._handler.file} at http://{given['address']}:{port}/", flush=True)
+            await self._watch(stopped, seen)
+        finally:
+            await self._end(at_once)
+        return 0
 
-    def address(self, given: dict[str, Any]) -> str:
-        return f"{given['address']}:{self._port}"
+    async def _watch(self, stopped: asyncio.Event, seen: Identity | None) -> None:
+        """Until ``stopped``: a version that is being made by then is taken, so that it is ended too."""
+        loop, over = asyncio.get_running_loop(), threading.Event()
 
-    def remove(self) -> None:
-        if self._id:
-            self._remove(self._id)
+        def changed() -> None:
+            version = serving.start(self._app, self._handler)
+            loop.call_soon_threadsafe(self._take, version)
+            print(f"serving {self._handler.file} anew", flush=True)
 
-    def _published(self) -> int:
-        ports = self._app.client.call("GET", f"/containers/{self._id}/json")["NetworkSettings"]["Ports"]
-        return int(ports[_INSIDE][0]["HostPort"])
+        watching = asyncio.create_task(asyncio.to_thread(watch, self._handler.file, seen, over, changed, keeps_on))
+        waiting = asyncio.create_task(stopped.wait())
+        await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        over.set()
+        await watching
 
-    def _remove(self, container: str) -> None:
-        with contextlib.suppress(NotFound):
-            self._app.client.call("DELETE", f"/containers/{container}", {"force": True, "v": True})
+    def _take(self, new: Version) -> None:
+        """New connections are this version's from now on."""
+        old, self._current = self._current, new
+        self._relay.target = new.address
+        # It ends with its container, and holds up nobody who ends before.
+        threading.Thread(target=serving.follow, args=(self._app, new), daemon=True).start()
+        if old is not None:
+            self._let_end(old, _PATIENCE)
 
+    def _let_end(self, version: Version, patience: int) -> None:
+        ending = asyncio.create_task(asyncio.to_thread(serving.end, self._app, version, patience))
+        self._ending[ending] = version
+        ending.add_done_callback(self._ending.pop)
 
-@contextlib.contextmanager
-def _serving(app: App) -> Iterator[_Current]:
-    current = _Current(app)
-    try:
-        yield current
-    finally:
-        current.remove()
-
-
-def _document(image: str, args: tuple[str, ...], given: dict[str, Any], port: int) -> dict[str, Any]:
-    labels = {_LABEL: "wagi"}
-    for name in ("deadline", "concurrency"):
-        if given[name] is not None:
-            labels[f"{_LABEL}.{name}"] = str(given[name])
-    if any("=" not in word for word in given["env"]):
-        raise InvalidArgument("-e wants NAME=VALUE")
-    binding = {"HostIp": given["address"], "HostPort": str(port) if port else ""}
-    volumes = [":".join((os.path.abspath(word.partition(":")[0]), word.partition(":")[2])) for word in given["volume"]]
-    return {
-        "Image": image,
-        "Cmd": list(args) or None,
-        "Env": list(given["env"]),
-        "Labels": labels,
-        "ExposedPorts": {_INSIDE: {}},
-        "HostConfig": {"PortBindings": {_INSIDE: [binding]}, "Binds": volumes, "AutoRemove": False},
-    }
+    async def _end(self, at_once: asyncio.Event) -> None:
+        """Take nothing new, answer what was begun within the patience, unless a second signal says no; remove all."""
+        self._relay.close()
+        if self._current is not None:
+            self._let_end(self._current, _LAST_PATIENCE)
+        over = asyncio.create_task(at_once.wait())
+        while self._ending and not over.done():
+            done, _ = await asyncio.wait((*self._ending, over), return_when="FIRST_COMPLETED", timeout=_LAST_PATIENCE)
+            if not done:
+                break
+        over.cancel()
+        for version in list(self._ending.values()):
+            await asyncio.to_thread(serving.kill, self._app, version)
+        await asyncio.gather(*self._ending)
+        await self._relay.finish()
