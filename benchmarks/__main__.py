@@ -26,6 +26,7 @@ from benchmarks.memory import IDLE, image_rows, memory_rows
 from benchmarks.merging import merging_rows
 from benchmarks.python import PythonPart
 from benchmarks.registry import RegistryPart
+from benchmarks.reload import ReloadPart
 from benchmarks.report import print_table, write_json
 from benchmarks.start import StartPart
 from benchmarks.wagi import WagiPart
@@ -34,7 +35,7 @@ from wherry.errors import WherryError
 
 _PARTS = (
     *("start", "http", "wagi", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory"),
-    "image",
+    *("reload", "image"),
 )
 _ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
 _ROUNDS = {
@@ -49,6 +50,7 @@ _ROUNDS = {
     "linux": 30,
     "flow": 10,
     "registry": 3,
+    "reload": 15,
     "memory": 100,
 }
 _QUICK = {
@@ -63,6 +65,7 @@ _QUICK = {
     "linux": 4,
     "flow": 3,
     "registry": 1,
+    "reload": 2,
     "memory": 10,
 }
 """Rounds of each part; of "memory", idle containers."""
@@ -163,6 +166,9 @@ def _parts(
         parts["api"] = ApiPart(folder, made, environ, engine, stack)
     if engine is not None and "cli" in only:
         parts["cli"] = CliPart(engine)
+    if engine is not None and "reload" in only:
+        say("starting wherry serve")
+        parts["reload"] = ReloadPart(folder, engine, stack)
     if engine is not None and "registry" in only:
         say("starting a registry, and filling it")
         parts["registry"] = RegistryPart(folder, environ, engine, stack)

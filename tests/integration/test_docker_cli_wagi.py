@@ -1,17 +1,12 @@
 """WAGI containers by the docker CLI: published, logged, stopped."""
 
 import http.client
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import DEADLINE, Docker, until
-from tests.integration.wagi_box import free_port
 from tests.zig import compile_wasm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
