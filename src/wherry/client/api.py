@@ -156,7 +156,6 @@ class Hijacked:
     def __init__(self, response: Response) -> None:
         kind = response.headers.get("content-type", "")
         self.multiplexed = "multiplexed" in kind
-        self.labelled = "vnd.docker" in kind
         self.duplex: Duplex = response.hijack()
 
 

@@ -1,6 +1,6 @@
 """Attaching: one client's view of a container's or an exec's stdio. The fan-out itself lies in streams.py."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +63,6 @@ class AttachSession:
         self._keys = DetachKeys(options.detach_keys if streams.tty else b"")
         self._closed = False
         self._stdin_closed = False
-        self.on_detach: Callable[[], Awaitable[None] | None] = lambda: None
 
     async def open(self, replay: Replay | None) -> None:
         """Begin to take output; ``replay`` gives the log's text up to a moment (nanoseconds since the epoch)."""

@@ -10,7 +10,6 @@ from wherry.linux import signals
 from wherry.linux.syscalls import check, libc, syscall_with_gil
 from wherry.record import Record
 
-CLONE_VM = 0x100
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x20000

@@ -15,7 +15,6 @@ class Layer:
     """One layer of the sandbox; ``reason`` says why it is missing, "" when it is there."""
 
     name: str
-    available: bool
     reason: str = ""
 
 
@@ -29,7 +28,7 @@ def sandbox_layers() -> tuple[Layer, ...]:
         ("seccomp", _seccomp),
     )
     reasons = [(name, attempt()) for name, attempt in tries]
-    return tuple(Layer(name, not reason, reason) for name, reason in reasons)
+    return tuple(Layer(name, reason) for name, reason in reasons)
 
 
 def _namespaces() -> str:

@@ -12,7 +12,6 @@ from wherry.linux.syscalls import syscall
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
-MOUNT_ATTR_NOEXEC = 0x8
 _MS_PRIVATE = 0x40000
 
 _AT_FDCWD = -100

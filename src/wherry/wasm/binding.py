@@ -28,8 +28,6 @@ _TEXT = ctypes.c_char_p
 # wasm_trap_t *(void *env, wasmtime_caller_t *, wasmtime_val_raw_t *args_and_results, size_t)
 Callback = ctypes.CFUNCTYPE(_P, _P, _P, _P, _SIZE)
 
-VAL_RAW_SIZE = 16
-
 
 class ByteVec(ctypes.Structure):
     """``wasm_byte_vec_t``; also the layout of the other vectors."""
