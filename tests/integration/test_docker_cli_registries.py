@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.docker_registry import DockerRegistry
+from tests.fakes.proxy import proxy
 from tests.integration.conftest import Docker
 
 
@@ -93,6 +94,25 @@ def test_all_tags(fresh_docker: Docker, guest_context: Path, registry: DockerReg
     docker("rmi", "-f", name, f"{name}:v1", f"{name}:v2")
     docker("pull", "-a", name)
     assert sorted(docker("images", "--format", "{{.Tag}}", name).splitlines()) == ["latest", "v1", "v2"]
+
+
+def test_a_registry_behind_a_proxy(
+    docker: Docker, guest_image: str, registry: DockerRegistry, fresh_docker: Docker
+) -> None:
+    docker("tag", guest_image, f"{registry.address}/behind")
+    docker("push", "-q", f"{registry.address}/behind")
+    behind, daemon = fresh_docker, fresh_docker.daemon
+    with proxy({"reg.test": registry.address, "other.test": registry.address}, "me:hidden") as made:
+        daemon.stop()
+        daemon.environ = {"HTTP_PROXY": f"http://me:hidden@{made.address}", "NO_PROXY": "other.test"}
+        daemon.arguments = ("--registry", "reg.test=http://reg.test", "--registry", "other.test=http://other.test")
+        daemon.start()
+        assert "Downloaded newer image" in behind("pull", "reg.test/behind")
+        assert behind("run", "--rm", "reg.test/behind") == "hello"
+        assert "GET http://reg.test/v2/" in made.log
+        shown = json.loads(behind("info", "--format", "{{json .}}"))
+        assert (shown["HttpProxy"], shown["NoProxy"]) == (f"http://xxxxx:xxxxx@{made.address}", "other.test")
+        assert "lookup other.test: no such host" in behind.fails("pull", "other.test/behind", code=1)
 
 
 def test_what_is_not_there(docker: Docker, registry: DockerRegistry) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import wherry
 from wherry.core.remotes.hosts import RegistryConfig, parse_insecure, parse_url
+from wherry.core.remotes.proxies import proxies
 from wherry.daemon.tls import TlsConfig, add_options, tls_config
 from wherry.errors import InvalidArgument
 
@@ -114,6 +115,12 @@ def _add_registry_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", metavar="NAME=URL", action="append", default=[], help="where the registry NAME is to be reached"
     )
+    for name in ("http", "https"):
+        words = f"the proxy to registries by {name.upper()}; {name.upper()}_PROXY says the same"
+        parser.add_argument(f"--{name}-proxy", metavar="URL", help=words)
+    parser.add_argument(
+        "--no-proxy", metavar="HOST,...", help="names and addresses that no proxy is asked for; NO_PROXY says the same"
+    )
     parser.add_argument(
         "--max-layer-size", metavar="SIZE", default="64g", help="what one layer may unpack to, like 64g"
     )
@@ -140,6 +147,7 @@ def _registries(told: argparse.Namespace, environ: Mapping[str, str], uid: int) 
         mirrors=tuple(parse_url(text, "registry mirror") for text in told.registry_mirror),
         places=places,
         certificates=tuple(os.path.abspath(folder) for folder in folders),
+        proxies=proxies({"http": told.http_proxy, "https": told.https_proxy, "no": told.no_proxy}, environ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import wherry
 from wherry.core.remotes.hosts import RegistryConfig
+from wherry.core.remotes.proxies import shown
 from wherry.engine import machine
 from wherry.engine.containers.containers import Containers
 from wherry.engine.disk import build_cache, shared_sizes
@@ -88,6 +89,9 @@ class System:
             "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
             "DockerRootDir": config.root,
             "RegistryConfig": _registries(config.registries),
+            "HttpProxy": shown(config.registries.proxies.http),
+            "HttpsProxy": shown(config.registries.proxies.https),
+            "NoProxy": config.registries.proxies.no,
             "LoggingDriver": config.log_driver,
             "Runtimes": {name: {"runtimeType": name, "status": {}} for name in known},
             "DefaultRuntime": "io.containerd.wherry.v1",
@@ -177,9 +181,6 @@ def _capabilities(facts: machine.Facts) -> Json:
         "NGoroutines": facts.threads,
         "IndexServerAddress": "https://index.docker.io/v1/",
         "GenericResources": None,
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
         "Labels": [],
         "Isolation": "",
         "InitBinary": "",

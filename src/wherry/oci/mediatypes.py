@@ -24,6 +24,14 @@ DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 DOCKER_LAYER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 DOCKER_LAYER_FOREIGN_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
+FIRST_SCHEMA = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+"""Docker's manifests before 2016; they are known only to be refused by name."""
+
 WASM_CONFIG_V0 = "application/vnd.wasm.config.v0+json"
 """CNCF Wasm artifact: one layer, `WASM_LAYER`."""
 WASM_LAYER = "application/wasm"

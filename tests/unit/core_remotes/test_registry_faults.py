@@ -331,7 +331,7 @@ BAD_DOCUMENTS = [
     (b"", "not valid JSON"),
     (b"[]", "not a JSON object"),
     (b"[" * 100_000, "nested too deeply"),
-    (b'{"schemaVersion": 1, "fsLayers": []}', "schema version 1"),
+    (b'{"schemaVersion": 1, "fsLayers": []}', "version 2, schema 1, support for which has been removed"),
     (b'{"mediaType": "text/plain"}', "unsupported manifest media type"),
     (Manifest(BLOB).to_bytes()[:-1] + b',"manifests":[]}', "also has manifests"),
 ]
@@ -342,6 +342,21 @@ async def test_documents_that_are_none(world: World, data: bytes, words: str) ->
     world.registry.add_manifest("a", data, "application/json", "bad")
     with pytest.raises(InvalidArgument, match=words):
         await world.repository().document("bad")
+
+
+async def test_a_signed_manifest_of_schema_1(world: World) -> None:
+    """Its digest is that of its bytes without the signatures."""
+    signed = b'{"schemaVersion": 1, "fsLayers": [], "signatures": [{}]}'
+    digest = world.registry.add_manifest(
+        "a", signed, "application/vnd.docker.distribution.manifest.v1+prettyjws", "old"
+    )
+    other = digest_of(signed[:40])
+    manifests = world.registry.repository("a")["manifests"]
+    manifests[other] = manifests.pop(digest)
+    world.registry.repository("a")["tags"]["old"] = other
+    for reference in ("old", other):
+        with pytest.raises(InvalidArgument, match="schema 1, support for which has been removed"):
+            await world.repository().resolve(reference)
 
 
 async def test_a_document_under_a_wrong_digest(world: World) -> None:

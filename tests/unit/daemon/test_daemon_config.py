@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wherry.core.remotes.proxies import Proxies
 from wherry.daemon.config import TcpAddress, UnixAddress, parse, parse_address
 from wherry.daemon.tls import TlsConfig
 from wherry.errors import InvalidArgument
@@ -141,6 +142,8 @@ def test_registries():
     assert config.registries.places == {"ghcr.io": "https://g/x"}
     assert config.registries.certificates == ("/etc/wherry/certs.d", "/etc/docker/certs.d")
     assert config.largest_layer == 2 << 30
+    proxied = parse(["--https-proxy", "http://p:1", "--no-proxy", "a,b"], {"HTTP_PROXY": "q:2", "NO_PROXY": "c"}, 0)
+    assert proxied.registries.proxies == Proxies("http://q:2", "http://p:1", "a,b")
     mine = parse(["--certs-dir", "/x"], {"WHERRY_REGISTRIES": "a=http://b,c=http://d"}, 1000)
     assert mine.registries.places == {"a": "http://b", "c": "http://d"}
     assert mine.registries.certificates == ("/x",)
@@ -158,6 +161,7 @@ def test_registries():
         ["--max-layer-size", "0"],
         ["--max-layer-size", "big"],
         ["--max-layer-size", ""],
+        ["--http-proxy", "socks5://x:1"],
     ],
 )
 def test_registries_that_are_none(arguments):

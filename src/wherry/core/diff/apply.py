@@ -117,18 +117,30 @@ def put(source: Source, target: Target, manner: Manner, *, what: str) -> None:
 
 
 class _Hashed:
-    """The plain bytes of a stream, hashed as they pass."""
+    """The plain bytes of a stream, hashed as they come: in large pieces, of which small ones are handed out."""
 
     def __init__(self, stream: BinaryIO, what: str, largest: int) -> None:
         self._stream = stream
         self._what = what
         self._largest = largest
+        self._piece = b""
+        self._at = 0
         self.digester = Digester()
 
     def open(self) -> None:
         self._stream = decompressed(self._stream)
 
     def read(self, size: int, /) -> bytes:
+        start = self._at
+        if start == len(self._piece):
+            if size >= _CHUNK:
+                return self._next(size)
+            self._piece, start = self._next(_CHUNK), 0
+        data = self._piece[start : start + size]
+        self._at = start + len(data)
+        return data
+
+    def _next(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.digester.update(data)
         if self.digester.size > self._largest:
@@ -258,8 +270,7 @@ class _Layer:
         self._folders[place] = entry
 
     def make_file(self, folder: Folder, name: bytes, entry: Entry) -> None:
-        self._replace(folder, name)
-        handle = os.open(name, _NEW, 0o600, dir_fd=folder.handle)
+        handle = self._create(folder, name)
         try:
             if entry.sparse is None:
                 for chunk in self._reader.data():
@@ -269,6 +280,16 @@ class _Layer:
             self._attributes(handle, entry)
         finally:
             os.close(handle)
+
+    def _create(self, folder: Folder, name: bytes) -> int:
+        """A new file, where most often there is nothing: then that is one system call."""
+        if not self._manner.keep_kinds and self._made is None:
+            try:
+                return os.open(name, _NEW, 0o600, dir_fd=folder.handle)
+            except FileExistsError:
+                pass
+        self._replace(folder, name)
+        return os.open(name, _NEW, 0o600, dir_fd=folder.handle)
 
     def make_symlink(self, folder: Folder, name: bytes, entry: Entry) -> None:
         place = self._replace(folder, name)

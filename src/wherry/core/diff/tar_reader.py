@@ -6,6 +6,7 @@ Sources: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html (pa
 https://www.gnu.org/software/tar/manual/html_node/Standard.html and Sparse-Formats.html
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -17,6 +18,7 @@ BLOCK = 512
 _EXTENSION_LIMIT = 1 << 20  # bytes of one pax header or long name; xattrs may have 64 KiB each
 _CHUNK = 256 << 10
 _ZEROS = bytes(BLOCK)
+_OCTAL = b"01234567"
 
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
@@ -78,7 +80,8 @@ class TarReader:
             raise InvalidArgument("the archive is corrupt: data after its end")
         stored = _number(block, 148, 8, "checksum")
         rest = block[:148] + b" " * 8 + block[156:]
-        if stored not in (sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest)):
+        found = sum(rest)
+        if stored != found and stored != found - 256 * sum(byte > 127 for byte in rest):  # old tars took signed bytes
             raise InvalidArgument("the archive is corrupt, or no tar archive: a header's checksum is wrong")
         return block
 
@@ -223,11 +226,15 @@ def _number(block: bytes, start: int, length: int, what: str) -> int:
 
 
 def _signed(block: bytes, start: int, length: int) -> int:
+    return _parsed(block[start : start + length])
+
+
+@functools.lru_cache(maxsize=1024)  # modes, owners and times are the same in header after header
+def _parsed(field: bytes) -> int:
     """Octal digits, or GNU's base 256 (first bit set, two's complement)."""
-    field = block[start : start + length]
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
-        bits = 8 * length
+        bits = 8 * len(field)
         value = value - (1 << bits) if field[0] == 0xFF else value & ~(1 << (bits - 1))
         if not -(2**63) <= value < 2**63:
             raise InvalidArgument("the archive is corrupt: a header's number is too large")
@@ -235,7 +242,7 @@ def _signed(block: bytes, start: int, length: int) -> int:
     digits = field.replace(b"\0", b" ").strip()
     if not digits:
         return 0
-    if not all(0x30 <= byte <= 0x37 for byte in digits):
+    if digits.strip(_OCTAL):
         raise InvalidArgument("the archive is corrupt, or no tar archive: a header's number is not octal")
     return int(digits, 8)
 

@@ -30,6 +30,7 @@ _WORDS = {
     401: "unauthorized: authentication required",
     403: "denied: requested access to the resource is denied",
     404: "not found",
+    407: "the proxy wants a login: put USER:PASSWORD@ into its URL",
     429: "toomanyrequests: too many requests",
 }
 _CODES: dict[str, type[WherryError]] = {

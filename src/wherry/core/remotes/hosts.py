@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wherry.core.remotes.proxies import Proxies
 from wherry.errors import InvalidArgument
 from wherry.oci.reference import DEFAULT_DOMAIN
 
@@ -17,12 +18,14 @@ _HUB = "registry-1.docker.io"
 class RegistryConfig:
     """``insecure`` are names (``host``, ``host:port``) and CIDR blocks that may be spoken to without TLS or with any
     certificate; ``mirrors`` are URLs asked first for images of Docker Hub; ``places`` say by domain where a registry's
-    API is, if not at its name; ``certificates`` are folders with one folder for each ``host:port``."""
+    API is, if not at its name; ``certificates`` are folders with one folder for each ``host:port``; ``proxies`` are on
+    the way to all of them."""
 
     insecure: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     certificates: tuple[str, ...] = ()
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Client:
             headers=dict(headers),
             allow_redirects=False,
             ssl=context or True,
+            proxy=self.config.proxies.of(url) or None,
             **more,  # type: ignore[arg-type]  # `data` alone comes this way
         )
 
@@ -321,6 +322,10 @@ def broken(error: BaseException, what: str) -> WherryError:
         )
     if isinstance(error, TimeoutError):
         return Unavailable(f"{what}: timed out")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Unavailable(
+            f"{what}: the proxy refuses to connect: {error.status} {' '.join(error.message.split())[:200]}"
+        )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Unavailable(f"{what}: dial tcp: lookup {error.host}: no such host")
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -329,6 +334,7 @@ def broken(error: BaseException, what: str) -> WherryError:
             reason = str(error.os_error.reason or reason).lower().replace("_", " ")
         elif error.os_error.errno is not None and error.os_error.errno > 0:
             reason = os.strerror(error.os_error.errno).lower()
-        return Unavailable(f"{what}: dial tcp {error.host}:{error.port}: connect: {reason}")
+        way = "proxyconnect tcp: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return Unavailable(f"{what}: {way}dial tcp {error.host}:{error.port}: connect: {reason}")
     text = " ".join(str(error).split()) or type(error).__name__
     return Unavailable(f"{what}: {text[:200]}")

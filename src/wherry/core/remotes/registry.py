@@ -280,6 +280,7 @@ async def _within(response: aiohttp.ClientResponse, limit: int, what: str) -> by
 
 def _verified(response: aiohttp.ClientResponse, reference: str, data: bytes) -> Document:
     """The document under the digest that was asked for, or that the registry says it has, or its own."""
+    _refuse_first_schema(response, reference, data)  # first, for a signed one's digest is not that of its bytes
     said = reference if ":" in reference else response.headers.get("Docker-Content-Digest", "")
     try:
         wanted = Digest.parse(said) if said else Digest.of(data)
@@ -296,12 +297,25 @@ def _verified(response: aiohttp.ClientResponse, reference: str, data: bytes) -> 
 def _media_type(response: aiohttp.ClientResponse, data: bytes) -> str:
     """The document's own word, else the header's; some registries say application/json of everything."""
     document = decode(data, "manifest")
-    if document.get("schemaVersion") == 1 or "fsLayers" in document:
-        raise InvalidArgument(
-            "it is a manifest of schema version 1, which registries dropped years ago: push the image anew"
-        )
     said = response.headers.get("Content-Type", "").partition(";")[0].strip()
     return "" if document.get("mediaType") or said not in mediatypes.MANIFESTS | mediatypes.INDEXES else said
+
+
+def _refuse_first_schema(response: aiohttp.ClientResponse, reference: str, data: bytes) -> None:
+    said = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    document = {} if said in mediatypes.MANIFESTS | mediatypes.INDEXES else _guessed(data)
+    if said in mediatypes.FIRST_SCHEMA or document.get("schemaVersion") == 1 or "fsLayers" in document:
+        raise InvalidArgument(
+            f"manifest {reference} is a Docker Image manifest version 2, schema 1, support for which has been removed:"
+            " its author has to push the image anew, as an OCI image or with a schema 2 manifest"
+        )
+
+
+def _guessed(data: bytes) -> dict[str, Any]:
+    try:
+        return decode(data, "manifest")
+    except InvalidArgument:
+        return {}
 
 
 def _range_start(text: str, offset: int) -> int:
