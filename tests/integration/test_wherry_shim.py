@@ -1,6 +1,7 @@
 """Guests in the real shim: what they see of the sandbox, and how each way of ending is told."""
 
 import asyncio
+import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -234,3 +235,22 @@ async def test_a_dead_shim_takes_its_guests_along_and_is_told(box: Box) -> None:
     async with asyncio.timeout(DEADLINE):
         assert (await task.wait()).code == 137
     assert (await box.run("exit", "3")).code == 3  # a new server takes over
+
+
+async def test_compiled_code_that_was_replaced_in_place_is_loaded_anew(guest: Path, tmp_path: Path) -> None:
+    """As by a restored backup: the name and the inode are the same, and the shim has the old code mapped."""
+    cache = tmp_path / "cache"
+    async with open_box(guest, cache, tmp_path) as box:
+        assert (await box.run("exit", "3")).code == 3
+        (code,) = cache.glob(f"{hashlib.sha256(guest.read_bytes()).hexdigest()}*.cwasm")
+        leave = '(import "wasi_snapshot_preview1" "proc_exit" (func $e (param i32)))'
+        run = '(func (export "_start") (call $e (i32.const 9)))'
+        (tmp_path / "lower/other.wat").write_text(f'(module {leave} (memory (export "memory") 1) {run})')
+        before = set(cache.glob("*.cwasm"))
+        assert (await box.run(process={"args": ["/other.wat"]})).code == 9
+        (other,) = set(cache.glob("*.cwasm")) - before
+        inode = code.stat().st_ino
+        code.write_bytes(other.read_bytes())
+        code.with_suffix(".info").write_bytes(other.with_suffix(".info").read_bytes())
+        assert code.stat().st_ino == inode
+        assert (await box.run("exit", "3")).code == 9

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT = 1 << 18
 """Bytes of a message to the zygote or to a child that waits for its birth."""
-_MOST_PROGRAMS = 64
 _DESCRIPTORS = 16
 _ANCILLARY = _socket.CMSG_SPACE(4 * _DESCRIPTORS)
 _INTS = tuple(struct.Struct(f"{count}i") for count in range(_DESCRIPTORS + 1))
@@ -93,7 +92,8 @@ class _Zygote:
         self._runtime = Runtime(self._library)
         self._warmup = ""
         self._uid, self._gid = os.geteuid(), os.getegid()
-        self._programs: dict[str, Program] = {}
+        self._mine: Program | None = None
+        """A child's program, if it was loaded before the child went where the file can't be reached."""
         _settle()
 
     def run(self) -> None:
@@ -111,20 +111,11 @@ class _Zygote:
 
     def _warm(self, path: str) -> None:
         try:
-            self._load(path)
             self._runtime.warm(path)
             self._warmup = path
         except WherryError as error:  # starts are slower then, and nothing else
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
         _settle()
-
-    def _load(self, path: str) -> Program:
-        """The program of a compiled module. The last ones stay; a child whose own is not there loads it itself."""
-        program = self._programs.pop(path, None) or self._runtime.load(path)
-        self._programs[path] = program
-        if len(self._programs) > _MOST_PROGRAMS:
-            del self._programs[next(iter(self._programs))]
-        return program
 
     def _conceive(self, request: Conception, descriptors: tuple[int, ...]) -> None:
         report_fd, start_fd, line, *rest = descriptors
@@ -132,7 +123,7 @@ class _Zygote:
         into = rest.pop(0) if request.into else None
         try:
             if request.module and not request.fuel:
-                self._load(request.module)
+                self._runtime.load(request.module)
             foreign = (self._line.fileno(), *descriptors[3:])
             cradle = Cradle(report_fd, start_fd, foreign, self._filters, self._uid != 0, self._uid, self._gid)
             if request.beside:
@@ -167,7 +158,7 @@ class _Zygote:
     def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
             doing.step = "load the module"
-            self._own(request.module, fuel=request.fuel)
+            self._mine = self._own(request.module, fuel=request.fuel)
             report.gone_between(cradle.report, os.getpid())  # first: see process.py, which hears it no more later
             doing.step = "join the container"
             clone.setns(leader, request.flags)
@@ -202,15 +193,15 @@ class _Zygote:
 
             front = handlers.make(sandbox, self._library)
             return Birth(sandbox, command, front.program, (stdin, stdout, stderr), meter, tuple(join), network, front)
-        program = self._own(module, fuel=bool(sandbox.fuel))
+        program = self._mine or self._own(module, fuel=bool(sandbox.fuel))
         return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join), network)
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""
-        if fuel and module not in self._programs:
+        if fuel:
             # It belongs to another engine of wasmtime's, which few children need.
             self._runtime = Runtime(self._library, fuel=True)
-        program = self._load(module)
+        program = self._runtime.load(module)
         self._runtime.complete(program)
         return program
 

@@ -61,10 +61,11 @@ class Runtime:
             self._meter.words,
             self._adapt,
         )
-        self._programs: dict[tuple[str, int, int], Program] = {}
+        self._programs: dict[tuple[str, int, int, int, int], Program] = {}
 
     def load(self, compiled_path: str) -> Program:
-        """Map a compiled module and bind its imports, if all are such as every child shares; the last 64 stay loaded.
+        """Map a compiled module and bind its imports, if all are such as every child shares; the last 64 stay loaded,
+        each for as long as its file is what it was.
 
         InvalidArgument names an import that no host here provides; DataLoss: this engine can't use the file, compile
         the module again; NotFound: no such file; PermissionDenied: others may have written it.
@@ -72,7 +73,7 @@ class Runtime:
         fd = open_trusted(compiled_path)
         try:
             status = os.fstat(fd)
-            key = (compiled_path, status.st_ino, status.st_mtime_ns)
+            key = (compiled_path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             program = self._programs.pop(key, None) or self._load(fd, compiled_path)
         finally:
             os.close(fd)
