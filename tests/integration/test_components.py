@@ -110,6 +110,34 @@ def test_what_is_told_of_it(docker: Docker, image: str) -> None:
     assert "files" in wasm["Capabilities"]
 
 
+def test_what_it_used(docker: Docker, image: str) -> None:
+    docker("run", "--name", "ended", "--entrypoint", "/files.wasm", image, "read", "/note")
+    (told,) = json.loads(docker("inspect", "ended"))
+    usage = told["Wasm"]["Usage"]
+    assert usage["LinearMemoryPeak"] % 65536 == 0
+    assert usage["LinearMemoryPeak"] > 2 * 65536
+    calls = usage["Calls"]
+    assert calls["wasi:filesystem/types"] > calls["wasi:filesystem/preopens"] >= 1
+    assert calls["wasi:cli/stdout"] >= 1
+    assert not any(name.startswith("wasi:sockets/") for name in calls)
+    docker("rm", "ended")
+    docker("run", "-d", "--name", "spins", "--entrypoint", "/files.wasm", image, "spin")
+    until(lambda: _usage(docker, "spins")["LinearMemoryPeak"] > 2 * 65536, "it has memory", DEADLINE)
+    docker("rm", "-f", "spins")
+
+
+def test_fuel(docker: Docker, image: str) -> None:
+    command = ["run", "--label", "dev.wherry.fuel=1000000", "--entrypoint", "/files.wasm", "--name", "fuelled"]
+    ended = docker.run(*command, image, "spin")
+    assert (ended.returncode, ended.stderr) == (152, "wherry: out of fuel: all 1000000 units are used\n")
+    assert _usage(docker, "fuelled")["Fuel"] == {"Used": 1000000, "Limit": 1000000}
+    docker("rm", "fuelled")
+
+
+def _usage(docker: Docker, container: str) -> dict:
+    return json.loads(docker("inspect", container))[0]["Wasm"]["Usage"]
+
+
 def test_what_is_not_granted(docker: Docker, image: str) -> None:
     refused = docker.run("run", "--rm", "--cap-drop", "files", "--entrypoint", "/files.wasm", image, "read", "/note")
     assert refused.returncode != 0

@@ -7,6 +7,7 @@ import os
 
 from wherry.suppress import suppress
 from wherry.wasm import meter
+from wherry.wasm.component.counted import INTERFACES, SOMEWHERE, memories
 from wherry.wasm.imports import HOST
 from wherry.wasm.wasi import preview1
 from wherry.wasm.wasi.sock_list import SOCKETS
@@ -16,6 +17,7 @@ _NAMES = (
     *(name if module == preview1.MODULE else f"{module}.{name}" for module, name in HOST),
     *SOCKETS,
     "wasi.thread-spawn",
+    *INTERFACES,
 )
 _MOST = 2**64 - 1
 """What a message can carry: a child writes into its page what it likes."""
@@ -52,10 +54,15 @@ class Page:
 
 
 def writable_from(pid: int, base: int) -> int:
-    """Bytes of the process ``pid`` that can be written, from the address ``base`` on, without a gap.
+    """Bytes of the process ``pid`` that can be written, from the address ``base`` on, without a gap; for `SOMEWHERE`
+    those of all its linear memories.
 
     What a memory may yet grow to lies behind them, out of reach: https://man7.org/linux/man-pages/man5/proc_pid_maps.5.html
     """
+    if base == SOMEWHERE:
+        with suppress(OSError, ValueError), open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as file:
+            return memories(file)
+        return 0
     end = base
     with suppress(OSError), open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as file:
         for line in file:

@@ -11,6 +11,7 @@ from wherry.errors import Internal
 from wherry.wasm.binding import Library
 from wherry.wasm.component import cli, io
 from wherry.wasm.component.binding import Callback, Destructor, Functions
+from wherry.wasm.component.counted import word
 from wherry.wasm.component.state import State, StreamError, number_of
 from wherry.wasm.component.values import SIZE, Codec, Failed, Resources
 from wherry.wasm.grants import matches
@@ -29,11 +30,23 @@ if TYPE_CHECKING:
 class Linked:
     """A linker with what one component imports, and what must be kept alive with it."""
 
-    def __init__(self, library: Library, functions: Functions, engine: int, space: memoryview, state: State) -> None:
+    def __init__(
+        self,
+        library: Library,
+        functions: Functions,
+        engine: int,
+        space: memoryview,
+        state: State,
+        counts: memoryview,
+        look: Callable[[], object] | None = None,
+    ) -> None:
+        """``counts`` are a meter's words; ``look`` is called before each function."""
         self._library = library
         self._functions = functions
         self._space = space
         self._state = state
+        self._counts = counts
+        self._look = look
         self._resources = Resources()
         self._codec = Codec(library, functions, space, self._resources)
         self._destructor = Destructor(self._drop)
@@ -78,12 +91,17 @@ class Linked:
     def _callback(self, full: str, function: Callable[..., Any], params: Any, result: Any) -> Any:
         codec, state = self._codec, self._state
         lifts = [(codec.lift(kind), SIZE * number) for number, kind in enumerate(params)]
-        answer = self._answer(full.partition(".")[0], result)
+        interface = full.partition(".")[0]
+        answer = self._answer(interface, result)
+        counts, at, look = self._counts, word(interface), self._look
 
         def run(
             _env: int, context: int, _type: int, values: int, _count: int, results: int, _results: int
         ) -> int | None:
             try:
+                counts[at] += 1
+                if look is not None:
+                    look()
                 codec.context = context
                 if state.refused and matches(state.refused, full):
                     raise Trap("it is not granted to this container (--cap-drop)")

@@ -8,12 +8,14 @@ import os
 from wherry.errors import DataLoss, InvalidArgument
 from wherry.wasm.cache import open_trusted
 from wherry.wasm.component.binding import FUNC_SIZE, Functions
+from wherry.wasm.component.counted import SOMEWHERE, memories
 from wherry.wasm.component.host import Linked
 from wherry.wasm.component.state import State
 from wherry.wasm.component.values import SIZE
 from wherry.wasm.grants import matches
 from wherry.wasm.guest import GuestConfig, Process
 from wherry.wasm.loaded import Program
+from wherry.wasm.meter import BASE, MEMORY
 from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
@@ -35,11 +37,22 @@ class Component:
         library = program.library
         self.functions = Functions(library)
         self.state = State(program.host)
-        self._linked = Linked(library, self.functions, program.engine, program.space, self.state)
+        tank = program.tank
+        self._linked = Linked(
+            library,
+            self.functions,
+            program.engine,
+            program.space,
+            self.state,
+            program.meter.words,
+            tank.look if tank is not None else None,
+        )
         self._linked.define(program.info["host"])
         self.linker = self._linked.linker
         self.handle = self._load(compiled_path)
         self.run = self._find_run()
+        # Opened while there is a /proc: what the component has of memory is told nowhere else.
+        self.maps = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
 
     def _load(self, compiled_path: str) -> int:
         library = self._program.library
@@ -99,6 +112,7 @@ class ComponentGuest(Process):
     def instantiate(self) -> None:
         """Instantiate: cores' start functions run. What goes wrong is kept, and `run` reports it."""
         component, functions = self._component, self._component.functions
+        self._program.meter.words[BASE] = SOMEWHERE
         instance = ctypes.create_string_buffer(16)
         error = functions.linker_instantiate(component.linker, self._context, component.handle, instance)
         self._failure = self._library.take_error(error) if error else ""
@@ -114,8 +128,24 @@ class ComponentGuest(Process):
         self._count()
         return self._told(self._failure) if self._failure else code
 
+    def _count(self) -> None:
+        super()._count()
+        self._program.meter.words[MEMORY] = memories(_lines(self._component.maps))
+
     def _call(self) -> int:
         answer = ctypes.create_string_buffer(SIZE)
         error = self._component.functions.func_call(self._function, self._context, None, 0, answer, 1)
         self._failure = self._library.take_error(error) if error else ""
         return 0 if self._failure or answer.raw[8] else 1
+
+
+def _lines(maps: int) -> list[str]:
+    """The map of this process; nothing if it was cloned after the file was opened, by exec: that was another's then."""
+    parts, at = [], 0
+    try:
+        while part := os.pread(maps, 1 << 16, at):
+            parts.append(part)
+            at += len(part)
+    except ProcessLookupError:
+        return []
+    return b"".join(parts).decode("ascii", "replace").splitlines()
