@@ -25,7 +25,8 @@ http:
 
 
 class DockerRegistry:
-    """``with DockerRegistry(users={"me": "secret"}) as registry``: ``registry.address`` is ``127.0.0.1:PORT``.
+    """``with DockerRegistry(users={"me": "secret"}) as registry``: ``registry.address`` is ``127.0.0.1:PORT``,
+    ``registry.config`` the file that it goes by.
 
     ``certificate`` are the paths of a server certificate and its key; ``clients`` of a CA that clients' must be from.
     """
@@ -46,7 +47,7 @@ class DockerRegistry:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        config = self._folder / "config.yml"
+        self.config = config = self._folder / "config.yml"
         config.write_text(_CONFIG.format(folder=self._folder, address=self.address, tls=self._tls(), auth=self._auth()))
         with open(self._folder / "log", "wb") as log:
             self._process = subprocess.Popen(

@@ -251,6 +251,13 @@ def test_sparse_files(stack: Stack, tmp_path: Path, version: str) -> None:
         assert (root / "holey").stat().st_blocks * 512 < 8 << 20
 
 
+# An eStargz's footer: an empty gzip member whose header tells where the table of contents is.
+# https://github.com/containerd/stargz-snapshotter/blob/main/docs/estargz.md
+ESTARGZ = (
+    b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x1a\0SG\x16\0" + b"%016xSTARGZ" % 4096 + b"\x01\0\0\xff\xff" + bytes(8)
+)
+
+
 @pytest.mark.parametrize(
     "compress",
     [
@@ -258,6 +265,12 @@ def test_sparse_files(stack: Stack, tmp_path: Path, version: str) -> None:
         zstandard.compress,
         lzma.compress,
         lambda data: gzip.compress(data[:700]) + gzip.compress(data[700:]),
+        lambda data: (
+            b"".join(gzip.compress(data[start : start + 512]) for start in range(0, 5120, 512))
+            + ESTARGZ
+            + gzip.compress(data[5120:])
+            + ESTARGZ
+        ),
     ],
 )
 def test_compression_is_told_by_the_first_bytes(stack: Stack, compress: Callable[[bytes], bytes]) -> None:
