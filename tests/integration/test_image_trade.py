@@ -58,7 +58,16 @@ def podman(folder: Path) -> Iterator[Run]:
     """Debian's, with a store of its own."""
     assert shutil.which("podman"), "podman is not installed: install podman"
     options = ["--root", folder / "podman", "--runroot", folder / "run", "--storage-driver", "vfs"]
-    options += ["--cgroup-manager", "cgroupfs", "--runtime", "runc", "--events-backend", "none", "--tmpdir", folder / "tmp"]
+    options += [
+        "--cgroup-manager",
+        "cgroupfs",
+        "--runtime",
+        "runc",
+        "--events-backend",
+        "none",
+        "--tmpdir",
+        folder / "tmp",
+    ]
 
     def call(*words: object) -> str:
         return run("podman", *options, *words)

@@ -141,6 +141,34 @@ def test_other_folders_and_files_cover_it(layers: list[str], tmp_path: Path) -> 
         assert view.find(b"/a/sub/../../c/inside", follow=True).place == (b"c", b"inside")
 
 
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_covers_it_is_what_was_opened(layers: list[str], tmp_path: Path, kind: str) -> None:
+    """Part of a volume, of which a container has put a link to the host's files in the place meanwhile."""
+    volume, secret = tmp_path / "volume", tmp_path / "secret"
+    volume.mkdir()
+    own, host = (volume / "part", secret / "part")
+    for place, text in ((own, "own"), (host, "secret")):
+        (place if kind == "folder" else place.parent).mkdir(parents=True, exist_ok=True)
+        (place / "f" if kind == "folder" else place).write_text(text)
+    os.setxattr(own, "user.mine", b"1")
+    handle = os.open(own, os.O_PATH)
+    try:
+        with View(layers) as view:
+            view.mount("/a" if kind == "folder" else "/b/y", f"/proc/self/fd/{handle}")
+            if kind == "folder":
+                own.rename(volume / "moved")
+            else:
+                own.unlink()
+            for name in ("part", "part (deleted)"):  # the kernel's word for where it was
+                (volume / name).symlink_to(host)
+            entries = [(entry, b"".join(data)) for entry, data in view.walk(view.find(b"/", follow=True), b"")]
+    finally:
+        os.close(handle)
+    found = {entry.path.strip(b"/"): (entry, data) for entry, data in entries}
+    assert found[b"a/f" if kind == "folder" else b"b/y"][1] == b"own"
+    assert found[b"a" if kind == "folder" else b"b/y"][0].xattrs == {"user.mine": b"1"}
+
+
 def test_entries_go_into_what_covers_it(layers: list[str], tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     upper = tmp_path / "upper"

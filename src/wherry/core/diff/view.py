@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from wherry.core.diff.changes import KINDS, described
 from wherry.core.diff.entries import Entry
@@ -187,7 +187,7 @@ class View:
             return
         with self._folder(found.place) as folder:
             if name:
-                yield _entry_of(_folder_name(name), os.fstat(folder.handles[0]), folder.handles[0], b"."), ()
+                yield _entry_of(_folder_name(name), os.fstat(folder.handles[0]), _Opened(folder.handles[0])), ()
         pending = [(found.place, name)]
         while pending:
             place, shown = pending.pop()
@@ -216,19 +216,29 @@ class View:
         """The entry of one name; none if there is nothing to tell."""
         source = self._mounts.get((*folder.place, name))
         if source is not None:
-            parent = os.open(os.path.dirname(os.path.realpath(source)) or "/", _FOLDER & ~os.O_NOFOLLOW)
-            with _Folder((), [parent]):
-                yield from self._plain(parent, os.fsencode(os.path.basename(os.path.realpath(source))), path, links)
+            yield from self._mounted(source, path, links)
             return
         found = self._child(folder, name)
-        if found is not None:
-            yield from self._plain(found[0], name, path, links)
+        status = _status(found[0], name) if found is not None else None
+        if found is not None and status is not None:
+            yield from self._plain(_Named(found[0], name), status, path, links)
+
+    def _mounted(
+        self, source: str, path: bytes, links: dict[tuple[int, int], bytes]
+    ) -> Iterator[tuple[Entry, Iterable[bytes]]]:
+        """What covers a name. It is opened once and read by that, for its path may lead elsewhere a moment later."""
+        try:
+            handle = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            _gone(error)
+            return
+        with _Folder((), [handle]):
+            yield from self._plain(_Opened(handle), os.fstat(handle), path, links)
 
     def _plain(
-        self, handle: int, name: bytes, path: bytes, links: dict[tuple[int, int], bytes]
+        self, file: "_File", status: os.stat_result, path: bytes, links: dict[tuple[int, int], bytes]
     ) -> Iterator[tuple[Entry, Iterable[bytes]]]:
-        status = _status(handle, name)
-        if status is None or stat.S_IFMT(status.st_mode) not in KINDS:
+        if stat.S_IFMT(status.st_mode) not in KINDS:
             return
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             first = links.setdefault((status.st_dev, status.st_ino), path)
@@ -237,11 +247,11 @@ class View:
                 return
         shown = _folder_name(path) if stat.S_ISDIR(status.st_mode) else path
         try:
-            entry = _entry_of(shown, status, handle, name)
+            entry = _entry_of(shown, status, file)
         except OSError as error:
             _gone(error)
             return
-        yield entry, _contents(handle, name, entry.size) if entry.kind == "file" else ()
+        yield entry, _contents(file, entry.size) if entry.kind == "file" else ()
 
 
 def _source_status(source: str) -> os.stat_result:
@@ -273,17 +283,59 @@ def _status(handle: int, name: bytes) -> os.stat_result | None:
         return None
 
 
-def _entry_of(path: bytes, status: os.stat_result, handle: int, name: bytes) -> Entry:
+def _entry_of(path: bytes, status: os.stat_result, file: "_File") -> Entry:
     kind = KINDS[stat.S_IFMT(status.st_mode)]
-    link = os.readlink(name, dir_fd=handle) if kind == "symlink" else b""
-    return described(path, status, kind, link, xattrs(b"/proc/self/fd/%d/" % handle + name))
+    return described(path, status, kind, file.link() if kind == "symlink" else b"", file.xattrs())
 
 
-def _contents(parent: int, name: bytes, size: int) -> Iterator[bytes]:
+class _File(Protocol):
+    """One file, however it was found. OSError, if it is no longer there."""
+
+    def link(self) -> bytes: ...
+
+    def open(self) -> int: ...
+
+    def xattrs(self) -> dict[str, bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """``name`` in an open folder; no link is followed."""
+
+    parent: int
+    name: bytes
+
+    def link(self) -> bytes:
+        return os.readlink(self.name, dir_fd=self.parent)
+
+    def open(self) -> int:
+        return os.open(self.name, _FILE, dir_fd=self.parent)
+
+    def xattrs(self) -> dict[str, bytes]:
+        return xattrs(b"/proc/self/fd/%d/" % self.parent + self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a descriptor, perhaps of O_PATH, stands for."""
+
+    handle: int
+
+    def link(self) -> bytes:
+        return b""  # it was followed
+
+    def open(self) -> int:
+        return os.open(b"/proc/self/fd/%d" % self.handle, _FILE & ~os.O_NOFOLLOW)
+
+    def xattrs(self) -> dict[str, bytes]:
+        return xattrs(b"/proc/self/fd/%d" % self.handle, follow=True)
+
+
+def _contents(file: _File, size: int) -> Iterator[bytes]:
     """``size`` bytes, whatever is written meanwhile: what has grown is cut, what has shrunk is filled with zeros."""
     left = size
     try:
-        handle = os.open(name, _FILE, dir_fd=parent)
+        handle = file.open()
     except OSError as error:
         _gone(error)
         handle = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)

@@ -148,11 +148,12 @@ def set_xattrs(target: int | str | bytes, values: Mapping[str, bytes]) -> None:
                 raise
 
 
-def xattrs(path: str | bytes) -> dict[str, bytes]:
-    """The xattrs of a file (not of what it links to), by name; overlayfs's own marks are no part of a file."""
+def xattrs(path: str | bytes, *, follow: bool = False) -> dict[str, bytes]:
+    """The xattrs of a file (of what it links to only with ``follow``), by name; overlayfs's own marks are no part of a
+    file."""
     try:
-        names = sorted(os.listxattr(path, follow_symlinks=False))
-        return {name: os.getxattr(path, name, follow_symlinks=False) for name in names if ".overlay." not in name}
+        names = sorted(os.listxattr(path, follow_symlinks=follow))
+        return {name: os.getxattr(path, name, follow_symlinks=follow) for name in names if ".overlay." not in name}
     except OSError:  # the filesystem has none
         return {}
 
