@@ -53,6 +53,7 @@ class DaemonConfig:
     uid: int
     registries: RegistryConfig = field(default_factory=RegistryConfig)
     largest_layer: int = 64 << 30
+    most_entries: int = 500_000
     trust_policy: str = ""
     trust_policy_given: bool = False
     tls: TlsConfig | None = None
@@ -95,6 +96,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
         uid=uid,
         registries=_registries(told, environ, uid),
         largest_layer=_size(told.max_layer_size),
+        most_entries=_count(told.max_layer_entries),
         trust_policy=os.path.abspath(told.trust_policy or f"{_config_home(environ, uid)}/wherry/trust.json"),
         trust_policy_given=bool(told.trust_policy),
         tls=tls,
@@ -123,6 +125,9 @@ def _add_registry_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-layer-size", metavar="SIZE", default="64g", help="what one layer may unpack to, like 64g"
+    )
+    parser.add_argument(
+        "--max-layer-entries", metavar="N", default="500000", help="files, folders and links that one layer may have"
     )
     parser.add_argument(
         "--trust-policy", metavar="FILE", help="which registries' images must be signed, and by whose keys"
@@ -158,6 +163,13 @@ def _size(text: str) -> int:
     if power is None or not (number.isascii() and number.isdigit()) or len(number) > 12 or not int(number):
         raise InvalidArgument(f"invalid size {text[:40]!r}: write bytes, or a number with k, m, g or t, like 64g")
     return int(number) << (10 * power)
+
+
+def _count(text: str) -> int:
+    """A number above zero. InvalidArgument."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 12 or not int(text):
+        raise InvalidArgument(f"invalid number {text[:40]!r}: write one above zero, like 500000")
+    return int(text)
 
 
 def _config_home(environ: Mapping[str, str], uid: int) -> str:

@@ -76,7 +76,7 @@ def _services(
         state=config.state,
         default_platform=Platform.host(),
         registries=config.registries,
-        layer_limits=Limits(size=config.largest_layer),
+        layer_limits=Limits(size=config.largest_layer, entries=config.most_entries),
         rootless=config.rootless,
         trust_policy=config.trust_policy,
         trust_policy_given=config.trust_policy_given,

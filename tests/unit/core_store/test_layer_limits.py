@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,36 @@ def test_what_does_not_shrink_may_be_large(tmp_path: Path) -> None:
 def test_ten_gigabytes_of_zeros_in_ten_megabytes_are_too_much_by_default() -> None:
     assert LIMITS.largest(10 << 20) < 10 << 30
     assert LIMITS.largest(2 << 30) == LIMITS.size
+
+
+def test_a_million_entries(tmp_path: Path) -> None:
+    """The same folder again and again; nothing but the number is wrong with it. It ends at the limit, early."""
+    assert LIMITS.entries < 1_000_000
+    header = tarfile.TarInfo("d/").tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(InvalidArgument, match=r"more than 20000 entries \(wherryd --max-layer-entries\)"):
+        unpack(gzip.compress(header * 1_000_000, 1), tmp_path / "root", replace(LIMITS, entries=20_000))
+
+
+@pytest.mark.parametrize("size", [1 << 40, 2**63 - 1])
+def test_a_sparse_file_of_a_terabyte(tmp_path: Path, size: int) -> None:
+    with pytest.raises(InvalidArgument, match="files of more than 68719476736 bytes, holes included"):
+        unpack(sparse(f"0,1,{size},0".encode(), size), tmp_path / "root", LIMITS)
+    assert unpack(sparse(b"0,1,5000000,0", 5_000_000), tmp_path / "fine") == 1
+    assert (tmp_path / "fine/f").stat().st_blocks < 100
+
+
+@pytest.mark.parametrize("stretches", [b"0,1,0,1", b"5,1,1,1", b"0,9", b"0,1,9223372036854775807,9", b"0", b"-1,1"])
+def test_sparse_maps_that_do_not_fit(tmp_path: Path, stretches: bytes) -> None:
+    with pytest.raises(InvalidArgument, match=r"sparse|map"):
+        unpack(sparse(stretches, 5000), tmp_path / "root")
+
+
+def sparse(stretches: bytes, size: int) -> bytes:
+    """One file of one stored byte, by pax 0.1."""
+    entry = tarfile.TarInfo("f")
+    entry.size = 1
+    entry.pax_headers = {"GNU.sparse.map": stretches.decode(), "GNU.sparse.size": str(size)}
+    return entry.tobuf(tarfile.PAX_FORMAT) + b"x".ljust(512, b"\0") + bytes(1024)
 
 
 def test_entries_are_counted(tmp_path: Path) -> None:

@@ -131,17 +131,19 @@ def test_version_and_help(capsys):
         assert caught.value.code == 0
         said = capsys.readouterr().out
         assert words in said
-        assert len(said.splitlines()) < 44
+        assert len(said.splitlines()) < 48
 
 
 def test_registries():
     told = ["--insecure-registry", "reg:5000", "--insecure-registry", "10.1.0.0/16", "--registry-mirror", "http://m:1/"]
-    config = parse([*told, "--registry", "ghcr.io=https://g/x", "--max-layer-size", "2g"], {}, 0)
+    config = parse(
+        [*told, "--registry", "ghcr.io=https://g/x", "--max-layer-size", "2g", "--max-layer-entries", "7"], {}, 0
+    )
     assert config.registries.insecure == ("reg:5000", "10.1.0.0/16")
     assert config.registries.mirrors == ("http://m:1",)
     assert config.registries.places == {"ghcr.io": "https://g/x"}
     assert config.registries.certificates == ("/etc/wherry/certs.d", "/etc/docker/certs.d")
-    assert config.largest_layer == 2 << 30
+    assert (config.largest_layer, config.most_entries) == (2 << 30, 7)
     proxied = parse(["--https-proxy", "http://p:1", "--no-proxy", "a,b"], {"HTTP_PROXY": "q:2", "NO_PROXY": "c"}, 0)
     assert proxied.registries.proxies == Proxies("http://q:2", "http://p:1", "a,b")
     mine = parse(["--certs-dir", "/x"], {"WHERRY_REGISTRIES": "a=http://b,c=http://d"}, 1000)
@@ -161,6 +163,8 @@ def test_registries():
         ["--max-layer-size", "0"],
         ["--max-layer-size", "big"],
         ["--max-layer-size", ""],
+        ["--max-layer-entries", "0"],
+        ["--max-layer-entries", "many"],
         ["--http-proxy", "socks5://x:1"],
     ],
 )

@@ -37,12 +37,12 @@ class Applied:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an archive may become: at most ``size`` bytes, and beyond ``free`` of them at most ``ratio`` times what it
-    takes packed; at most ``entries`` files, folders and links."""
+    takes packed; at most ``entries`` files, folders and links. Holes of sparse files count for ``size``."""
 
     size: int = 64 << 30
     free: int = 1 << 30
     ratio: int = 200
-    entries: int = 5_000_000
+    entries: int = 500_000
 
     def largest(self, packed: int) -> int:
         """Bytes that ``packed`` ones may become."""
@@ -67,14 +67,26 @@ def apply(
         reader = TarReader(source)
         with Root(target) as root:
             layer = _Layer(root, reader, what)
-            for entry in reader:
+            for entry in _within(reader, limits, what):
                 layer.take(entry)
-                if layer.count > limits.entries:
-                    raise InvalidArgument(f"{what} has more than {limits.entries} entries")
             layer.finish()
         while source.read(_CHUNK):  # what follows the archive's end belongs to the digest
             pass
     return Applied(source.digester.digest(), source.digester.size, layer.count)
+
+
+def _within(reader: TarReader, limits: Limits, what: str) -> Iterator[Entry]:
+    """The entries; InvalidArgument at the first that is too much."""
+    size = 0
+    for count, entry in enumerate(reader, start=1):
+        size += entry.size
+        if count > limits.entries:
+            raise InvalidArgument(f"{what} has more than {limits.entries} entries (wherryd --max-layer-entries)")
+        if size > limits.size:
+            raise InvalidArgument(
+                f"{what} has files of more than {limits.size} bytes, holes included (wherryd --max-layer-size)"
+            )
+        yield entry
 
 
 class Source(Protocol):
