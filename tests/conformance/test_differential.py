@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.components import componentize
 from tests.conformance.guests import Guests
 
 # A rename, link or removal by a name with a trailing slash below a folder that is no preopen fails under the oracle,
@@ -103,20 +104,45 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 numbers = count()
 
 
+@pytest.fixture(scope="module")
+def component(guests: Guests) -> Path:
+    """The same program in jco's adapter: its calls come by wasi:filesystem and wasi:io."""
+    return componentize(guests.zig("operations.c"), guests.scratch / "operations.component.wasm")
+
+
 # The same ones in every run; for others: --hypothesis-seed, without derandomize.
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(OPERATIONS, min_size=1, max_size=25))
-@example(["mkdir 0 d", "open 1 0 d 0 2 1 0", "open 2 1 a 0 1 3 0", "write 2 hello", "rename 1 a 0 b", "readdir 1 64"])
-@example(["symlink .. 0 l", "open 1 0 l 1 2 1 0", "symlink l 0 l", "status 0 l 1", "readlink 0 l 60"])
+drawn = given(st.lists(OPERATIONS, min_size=1, max_size=25))
+settled = settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+MADE = ["mkdir 0 d", "open 1 0 d 0 2 1 0", "open 2 1 a 0 1 3 0", "write 2 hello", "rename 1 a 0 b", "readdir 1 64"]
+LINKS = ["symlink .. 0 l", "open 1 0 l 1 2 1 0", "symlink l 0 l", "status 0 l 1", "readlink 0 l 60"]
+
+
+@settled
+@drawn
+@example(MADE)
+@example(LINKS)
 def test_the_same_under_both(guests: Guests, place: Path, operations: list[str]) -> None:
+    compare(guests, place, guests.zig("operations.c"), operations)
+
+
+@settled
+@drawn
+@example(MADE)
+@example(LINKS)
+def test_a_component_does_the_same_under_both(
+    guests: Guests, place: Path, component: Path, operations: list[str]
+) -> None:
+    compare(guests, place, component, operations)
+
+
+def compare(guests: Guests, place: Path, program: Path, operations: list[str]) -> None:
     folder = place / str(next(numbers))
     ours, theirs, text = folder / "ours/root", folder / "theirs/root", folder / "operations"
     ours.mkdir(parents=True)
     theirs.mkdir(parents=True)
     text.write_text("\n".join(operations) + "\n")
-    module = guests.zig("operations.c")
-    mine = guests.run(module, preopens=[("/", ours, True)], stdin=text)
-    oracle = guests.native(module, preopens=[("/", theirs, True)], stdin=text)
+    mine = guests.run(program, preopens=[("/", ours, True)], stdin=text)
+    oracle = guests.native(program, preopens=[("/", theirs, True)], stdin=text)
     assert mine.stdout.splitlines() == oracle.stdout.splitlines()
     assert (mine.code, mine.stderr, mine.error) == (oracle.code, oracle.stderr, "")
     assert tree(ours) == tree(theirs)

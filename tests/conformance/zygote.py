@@ -15,7 +15,7 @@ sys.path.insert(0, sys.argv[1])
 
 from wherry.errors import WherryError
 from wherry.wasm.guest import Guest, GuestConfig, Preopen
-from wherry.wasm.program import Program, Runtime
+from wherry.wasm.program import Program, Runtime, new_guest
 from wherry.wasm.wasi.host import SocketPolicy
 
 
@@ -62,10 +62,11 @@ def child(runtime: Runtime, program: Program, request, report: int):
             cwd=request["cwd"],
             sockets=SocketPolicy(None, outbound=True) if request["sockets"] else None,
         )
-        guest = Guest(program, config, os._exit)
+        guest = new_guest(program, config, os._exit)
         guest.instantiate()
         code = guest.run()
-        os.write(report, json.dumps({"memory": guest.linear_memory()}).encode())
+        memory = guest.linear_memory() if isinstance(guest, Guest) else 0
+        os.write(report, json.dumps({"memory": memory}).encode())
         os._exit(code)
     except WherryError as error:
         os.write(report, json.dumps({"error": type(error).__name__, "message": str(error)}).encode())
