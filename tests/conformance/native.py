@@ -10,7 +10,6 @@ from collections.abc import Callable
 import wasmtime
 import wasmtime.component
 
-
 COMPONENT = b"\0asm\x0d\0\x01\0"
 
 
