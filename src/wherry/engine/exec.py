@@ -12,7 +12,7 @@ from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.execspec import exec_document
-from wherry.engine.containers.launch import exit_code_of, io_folder
+from wherry.engine.containers.launch import NOT_RUNNABLE, exit_code_of, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.run import GRACE, Nowhere, Run
@@ -112,7 +112,7 @@ class Execs:
         try:
             await self._containers.whole(self._launch(found, run, start))
         except WherryError as error:
-            found.exit_code = exit_code_of(error)
+            found.exit_code = found.exit_code or exit_code_of(error)
             if session is None:
                 raise
             return session
@@ -120,8 +120,15 @@ class Execs:
         return session
 
     async def _launch(self, found: _Exec, run: Run, start: ExecStart) -> None:
-        config, task = found.config, found.live.process()
-        document = await asyncio.to_thread(exec_document, self._services, found.live.record, config, start.size)
+        config = found.config
+        try:
+            task = found.live.process()
+            document = await asyncio.to_thread(exec_document, self._services, found.live.record, config, start.size)
+        except WherryError as error:  # no runtime was asked: no such user, or the container has just ended
+            found.exit_code = NOT_RUNNABLE
+            run.streams.output.say("stdout", f"{error}\r\n".encode())
+            run.failed()
+            raise
         folder = os.path.join(io_folder(self._services.config.state, found.live.record.id), found.id[:12])
         io = await asyncio.to_thread(
             make_fifos, folder, stdin=config["AttachStdin"], terminal=config["Tty"], prefix="exec-"

@@ -35,9 +35,15 @@ def check(name: str) -> str:
     """The name without its leading slash. InvalidArgument: docker's rule for names is broken."""
     if len(name) > _LONGEST or not _VALID.fullmatch(name):
         shown = name if len(name) <= 80 else name[:80] + "..."
-        allowed = f"only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, at most {_LONGEST} characters"
-        raise InvalidArgument(f"Invalid container name ({shown!r}), {allowed}")
+        allowed = "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        if len(name) > _LONGEST:
+            allowed += f", at most {_LONGEST} characters"
+        raise InvalidArgument(f"Invalid container name ({_printable(shown)}), {allowed}")
     return name.removeprefix("/")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def invent(rng: random.Random, taken: Callable[[str], bool]) -> str:

@@ -212,7 +212,7 @@ class Containers:
         now = self.services.clock()
         deleted, reclaimed = [], 0
         for live in [live for live in self.registry if selection.prunable(live.record, wanted, now)]:
-            size = await self._size(live.record)
+            size = await self._own_size(live.record)
             try:
                 await self.whole(self._control.remove(live, live.record.id, force=False))
             except (WherryError, OSError):
@@ -247,20 +247,36 @@ class Containers:
             for record in found[: limit or None]
         ]
         if size:
+            images: dict[str, int] = {}
             for record, row in zip(found, rows, strict=False):
-                row["SizeRw"] = row["SizeRootFs"] = await self._size(record)
+                row["SizeRw"], row["SizeRootFs"] = await self._sizes(record, images)
         return rows
 
     def _created(self, wanted: Filters, key: str) -> int | None:
         values = wanted.get(key)
         return self.registry.get(values[-1]).record.created if values else None
 
-    async def _size(self, record: Record) -> int:
+    async def _sizes(self, record: Record, images: dict[str, int]) -> tuple[int, int]:
+        """Bytes of its own layer, and with those of its image; ``images`` remembers what images take, by snapshot."""
         try:
-            usage = await asyncio.to_thread(self.services.snapshots.usage, record.id)
+            return await asyncio.to_thread(self._measured, record, images)
+        except NotFound:
+            return 0, 0
+
+    async def _own_size(self, record: Record) -> int:
+        try:
+            return (await asyncio.to_thread(self.services.snapshots.usage, record.id)).size
         except NotFound:
             return 0
-        return usage.size
+
+    def _measured(self, record: Record, images: dict[str, int]) -> tuple[int, int]:
+        snapshots = self.services.snapshots
+        own, image, key = snapshots.usage(record.id).size, 0, snapshots.stat(record.id).parent
+        while key:
+            if key not in images:
+                images[key] = snapshots.usage(key).size
+            image, key = image + images[key], snapshots.stat(key).parent
+        return own, own + image
 
     async def inspect(self, ref: str, *, size: bool = False) -> Json:
         """The document of `docker inspect`."""
@@ -282,7 +298,7 @@ class Containers:
         if record.kind == "wasm":
             document["Wasm"] = {"Module": await self._module(record, layers), "Usage": await self._usage(live)}
         if size:
-            document["SizeRw"] = document["SizeRootFs"] = await self._size(record)
+            document["SizeRw"], document["SizeRootFs"] = await self._sizes(record, {})
         return document
 
     async def _module(self, record: Record, layers: Sequence[str]) -> Json:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from wherry.engine import signals
+from wherry.engine.containers import fit
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.hostconfig import check_resources, update_of
+from wherry.engine.containers.hostconfig import RESOURCES, check_resources, update_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.containers.removal import Removal
@@ -16,7 +17,7 @@ from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.warnings import warnings
 from wherry.engine.spec.resources import resources
 from wherry.engine.states import after
-from wherry.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable
+from wherry.errors import Conflict, InvalidArgument, NotFound, NotModified, Unavailable, WherryError
 
 _PATIENCE: Final = 10
 """Seconds between the stop signal and SIGKILL when nobody says otherwise, and those SIGKILL is given."""
@@ -77,10 +78,12 @@ class Control:
             return False
         try:
             await task.kill(number)
-            if live.record.state.status == "paused":
-                await task.resume()
         except NotFound:
             return False
+        if live.record.state.status == "paused":
+            # Killed, it may be gone before it is woken; runtimes say so each in their own words.
+            with contextlib.suppress(WherryError):
+                await task.resume()
         self._tell(live.record, "kill", signal=str(number))
         return True
 
@@ -137,6 +140,7 @@ class Control:
             if "Memory" in changes and "MemorySwap" not in changes and 0 < host["MemorySwap"] < host["Memory"]:
                 raise InvalidArgument("Memory limit should be smaller than already set memoryswap limit")
             check_resources(host)
+            await asyncio.to_thread(fit.check, host)
             if host["AutoRemove"] and host["RestartPolicy"]["Name"] != "no":
                 raise InvalidArgument(
                     "Restart policy cannot be updated because AutoRemove is enabled for the container"
@@ -145,7 +149,10 @@ class Control:
             await self._apply(live, host, changes)
             await self._registry.save(live, replace(live.record, host_config=host))
         self._tell(live.record, "update")
-        return warnings(live.record, only=changes)
+        told = warnings(live.record, only=changes)
+        if live.record.kind == "linux":
+            told += await asyncio.to_thread(fit.discarded, {**dict.fromkeys(RESOURCES), **changes})
+        return told
 
     async def _apply(self, live: Live, host: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         if live.task is not None and set(changes) - {"RestartPolicy"}:

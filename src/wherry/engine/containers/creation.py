@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wherry.core.snapshots.snapshotter import LaidSnapshot
-from wherry.engine import names, runtimes
+from wherry.engine import names, runtimes, signals
+from wherry.engine.containers import fit
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.httpcheck import target_of
@@ -76,7 +77,10 @@ class Creation:
         if _may_have_twins(record):
             self._twins.asked(kind, lambda: self._twin(request, image))
         foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
-        return {"Id": record.id, "Warnings": [*foreign, *warnings(record)]}
+        told = [*foreign, *warnings(record)]
+        if record.kind == "linux":
+            told += await asyncio.to_thread(fit.discarded, record.host_config)
+        return {"Id": record.id, "Warnings": told}
 
     async def _new(self, wanted: str, request: CreateRequest, image: RunnableImage) -> Record:
         container_id = self._services.new_id()
@@ -202,6 +206,11 @@ class Creation:
         wanted_devices(host)
         throttles(host)
         target_of(config, host)
+        if config["StopSignal"]:
+            signals.parse(config["StopSignal"])
+        for text in host["Links"] or ():
+            name = text.partition(":")[0]
+            self._named(name, f"could not get container for {name[:100]}: ")
         return Record(
             id=container_id,
             name=name,
@@ -244,20 +253,24 @@ class Creation:
         for given, words in clashes:
             if given:
                 raise InvalidArgument(f"conflicting options: {words}")
-        try:
-            other = self._registry.get(host["NetworkMode"].removeprefix(settings.JOINED)).record
-        except NotFound as error:
-            raise InvalidArgument(str(error)) from None
+        other = self._named(host["NetworkMode"].removeprefix(settings.JOINED)).record
         host["NetworkMode"] = f"{settings.JOINED}{other.id}"
         config["Hostname"] = other.config["Hostname"]
 
     def _lent(self, specs: Sequence[str]) -> list[MountPoint]:
-        """What other containers lend by `--volumes-from`. NotFound is told as docker does; InvalidArgument."""
+        """What other containers lend by `--volumes-from`. InvalidArgument."""
         found: list[MountPoint] = []
         for text in specs:
             name, writable = volumes_from(text)
-            found += lend(self._registry.get(name).record.mounts, writable=writable)
+            found += lend(self._named(name).record.mounts, writable=writable)
         return found
+
+    def _named(self, ref: str, told: str = "") -> Live:
+        """InvalidArgument: there is none, which docker's CLI would take for a missing image if it were NotFound."""
+        try:
+            return self._registry.get(ref)
+        except NotFound as error:
+            raise InvalidArgument(f"{told}{error}") from None
 
     def _layers(self, image: RunnableImage) -> Sequence[str]:
         return self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
@@ -283,6 +296,7 @@ class Creation:
             http(record)
         if record.kind == "linux" and split(host).of_modules:
             capabilities(host["CapAdd"] or (), host["CapDrop"] or ())  # refuses them
+        fit.check(host)
         _make_binds(record)
         snapshot = snapshots.lay(record.id, image.snapshot)
         if record.kind != "wasm" or not module or names_modules(record):

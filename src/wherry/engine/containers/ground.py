@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from wherry.engine.containers.fit import weighs
 from wherry.engine.services import EngineConfig
-from wherry.engine.spec.devices import Wanted, throttles, wanted
+from wherry.engine.spec.devices import Throttle, Wanted, throttles, wanted
 from wherry.engine.spec.linux import Ground
 from wherry.errors import FailedPrecondition, InvalidArgument, NotFound
 from wherry.linux import machine
@@ -23,7 +24,7 @@ def ground(host: Mapping[str, Any], config: EngineConfig) -> Ground:
         kernel=machine.kernel_version(),
         capabilities=machine.bounding_capabilities(),
         devices=tuple(_devices(host)),
-        throttles=tuple((limit, _throttled(limit.path)) for limit in throttles(host)),
+        throttles=_throttles(host),
         init=_init(config.path) if host["Init"] else "",
         apparmor=machine.has_apparmor(),
     )
@@ -49,6 +50,12 @@ def _nodes(item: Wanted) -> list[DeviceNode]:
             f'error gathering device information while adding custom device "{item.source}": '
             f"{str(error).removeprefix(item.source + ': ')}"
         ) from None
+
+
+def _throttles(host: Mapping[str, Any]) -> tuple[tuple[Throttle, DeviceNode], ...]:
+    """Weights that the kernel has not are left out: the create has told."""
+    weighed = bool(host["BlkioWeightDevice"]) and weighs(True)
+    return tuple((limit, _throttled(limit.path)) for limit in throttles(host) if weighed or limit.key != "weightDevice")
 
 
 def _throttled(path: str) -> DeviceNode:

@@ -170,6 +170,12 @@ def _check_modes(host: Mapping[str, Any]) -> None:
     for field in ("IpcMode", "PidMode", "UTSMode"):
         if host[field].startswith("container:"):
             raise Unimplemented(f"{field} container:NAME is not offered yet: use host, none or leave it out")
+    if host["Isolation"] not in ("", "default"):
+        raise InvalidArgument(f"invalid isolation: \"{host['Isolation'][:60]}\" - linux only supports 'default'")
+    for option in host["StorageOpt"] or ():
+        if option != "size":
+            raise InvalidArgument(f"unknown option {option[:100]}")
+        raise InvalidArgument("--storage-opt is not offered: a writable layer has no bound but the disk's")
     for field, (known, told) in _MODES.items():
         if host[field] not in known:
             raise InvalidArgument(f"invalid {told}: {host[field][:120]}")

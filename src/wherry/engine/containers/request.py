@@ -77,6 +77,8 @@ def parse(body: Any) -> CreateRequest:
         raise InvalidArgument("invalid environment variable: a name is wanted before '='")
     health.check(config["Healthcheck"])
     host = host_config(body.get("HostConfig"))
+    if host["UTSMode"] == "host" and config["Hostname"]:
+        raise InvalidArgument("conflicting options: hostname and the UTS mode")
     check_ports(host, config["ExposedPorts"])
     networks = attachments(host, endpoints_config(body.get("NetworkingConfig")))
     return CreateRequest(config["Image"], config, host, networks)

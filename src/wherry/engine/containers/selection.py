@@ -45,6 +45,22 @@ def _network(record: Record, wanted: Sequence[str]) -> bool:
     return any(name in record.networks for name in wanted)
 
 
+def _ports(wanted: Sequence[str]) -> set[str]:
+    """``80``, ``80/udp``, ``80-90/tcp`` as HostConfig writes ports. InvalidArgument, as docker words it."""
+    found: set[str] = set()
+    for text in wanted:
+        span, _, protocol = text.partition("/")
+        first, dash, last = span.partition("-")
+        for number in (first, last) if dash else (first,):
+            if not (number.isascii() and number.isdecimal() and int(number[:6]) < 65_536):
+                raise InvalidArgument(f'strconv.ParseUint: parsing "{number[:60]}": invalid syntax')
+        low, high = int(first), int(last or first)
+        if high < low:
+            raise InvalidArgument(f"invalid range specified for port: {span[:60]}")
+        found.update(f"{port}/{protocol or 'tcp'}" for port in range(low, high + 1))
+    return found
+
+
 TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     "id": lambda record, wanted: any(record.id.startswith(item) for item in wanted),
     "name": _name,
@@ -57,10 +73,9 @@ TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     "network": _network,
     "health": lambda record, wanted: status_of(record) in wanted,
     "is-task": lambda record, wanted: not filters.boolean("is-task", wanted),
-    "publish": lambda record, wanted: False,
-    "expose": lambda record, wanted: any(
-        port.partition("/")[0] == item.partition("/")[0] for item in wanted for port in record.config["ExposedPorts"]
-    ),
+    "publish": lambda record, wanted: not record.host_config["PortBindings"].keys().isdisjoint(_ports(wanted)),
+    "expose": lambda record, wanted: not record.config["ExposedPorts"].keys().isdisjoint(_ports(wanted)),
+    "isolation": lambda record, wanted: True,  # as docker on Linux
 }
 KNOWN: Final = frozenset({*TESTS, "before", "since"} - {"label!"})
 _HEALTH: Final = ("none", "starting", "healthy", "unhealthy")
@@ -79,6 +94,11 @@ def check(wanted: Wanted | None) -> dict[str, tuple[str, ...]]:
     for code in found.get("exited", ()):
         if not code.lstrip("-").isdigit():
             raise InvalidArgument(f"invalid filter 'exited={code[:60]}': a number is wanted")
+    for key in ("publish", "expose"):
+        try:
+            _ports(found.get(key, ()))
+        except InvalidArgument as error:
+            raise InvalidArgument(f"error while looking up for {key} {found[key][0][:60]}: {error}") from None
     if any(len(pattern) > 255 for pattern in found.get("name", ())):
         raise InvalidArgument("invalid filter 'name': longer than any name")
     return found

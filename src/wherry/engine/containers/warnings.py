@@ -1,6 +1,6 @@
 """What a container will not get though it was asked for: the lines that `docker run` prints. Pure.
 
-What would be dangerous to leave out is refused instead, in hostconfig.py.
+What the kernel has not is in fit.py. What would be dangerous to leave out is refused instead, in hostconfig.py.
 """
 
 from collections.abc import Collection
@@ -17,10 +17,17 @@ _NOT_FOR_WASM: Final = (
     (("Sysctls",), "--sysctl has no effect on a WASM container: nothing in it can read them"),
     (("ShmSize",), "--shm-size has no effect on a WASM container: it has no /dev/shm"),
     (("CpusetCpus", "CpusetMems"), "--cpuset-cpus has no effect on a WASM container: use --cpus"),
+    (
+        ("CpuRealtimePeriod", "CpuRealtimeRuntime"),
+        "--cpu-rt-runtime has no effect on a WASM container: use --cpus",
+    ),
     (("MemoryReservation",), "--memory-reservation has no effect on a WASM container: use --memory"),
+    (("MemorySwappiness",), "--memory-swappiness has no effect on a WASM container: use --memory-swap"),
+    (("OomKillDisable",), "--oom-kill-disable has no effect on a WASM container: who exceeds --memory is killed"),
     (("BlkioWeight", *THROTTLES), "--blkio-weight and --device-read-bps have no effect on a WASM container"),
 )
-_DEFAULT_SHM: Final = 64 << 20
+_UNSAID: Final = frozenset({("ShmSize", 64 << 20), ("MemorySwappiness", -1)})
+"""Defaults that the docker CLI sends though nobody asked for anything."""
 
 
 def warnings(record: Record, only: Collection[str] | None = None) -> list[str]:
@@ -51,4 +58,4 @@ def foreign_platform(image: Platform, host: Platform) -> list[str]:
 
 
 def _is_set(name: str, value: Any) -> bool:
-    return bool(value) and not (name == "ShmSize" and value == _DEFAULT_SHM)
+    return bool(value) and (name, value) not in _UNSAID

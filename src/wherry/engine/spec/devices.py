@@ -82,7 +82,8 @@ def wanted(host: Mapping[str, Any]) -> tuple[Wanted, ...]:
     for request in host["DeviceRequests"] or ():
         kinds = request.get("Capabilities") or []
         driver = str(request.get("Driver") or "")[:60]
-        raise InvalidArgument(f'could not select device driver "{driver}" with capabilities: {str(kinds)[:120]}')
+        shown = str(kinds).replace("'", "").replace(",", "")[:120]  # as Go prints lists
+        raise InvalidArgument(f'could not select device driver "{driver}" with capabilities: {shown}')
     for text in host["DeviceCgroupRules"] or ():
         _rule(text)
     return tuple(_wanted(entry) for entry in host["Devices"] or ())

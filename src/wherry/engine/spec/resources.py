@@ -29,7 +29,7 @@ def _memory(host: Mapping[str, Any]) -> dict[str, Any]:
         limits["swap"] = swap or memory * 2
     if host.get("MemoryReservation"):
         limits["reservation"] = host["MemoryReservation"]
-    if (host.get("MemorySwappiness") or -1) >= 0:
+    if (swappiness := host.get("MemorySwappiness")) is not None and swappiness >= 0:
         limits["swappiness"] = host["MemorySwappiness"]
     if host.get("OomKillDisable"):
         limits["disableOOMKiller"] = True
@@ -45,6 +45,8 @@ def _cpu(host: Mapping[str, Any]) -> dict[str, Any]:
         ("CpuShares", "shares"),
         ("CpuQuota", "quota"),
         ("CpuPeriod", "period"),
+        ("CpuRealtimePeriod", "realtimePeriod"),
+        ("CpuRealtimeRuntime", "realtimeRuntime"),
         ("CpusetCpus", "cpus"),
         ("CpusetMems", "mems"),
     ):
