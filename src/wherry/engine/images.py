@@ -27,7 +27,7 @@ from wherry.engine.progress import Report, short, streamed
 from wherry.engine.record import Record, from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
-from wherry.errors import InvalidArgument, WherryError
+from wherry.errors import InvalidArgument, Unimplemented, WherryError
 from wherry.linux import stacked
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -180,9 +180,9 @@ class Images:
                 found.append(image_views.created_seconds(variant.config, entry))
         return selection(asked, self._services.clock(), before=times["before"], since=times["since"])
 
-    async def inspect(self, ref: str) -> Json:
+    async def inspect(self, ref: str, platform: Platform | None = None) -> Json:
         found = await self.catalog.find(ref)
-        variant = await self.catalog.variant(found.entry, None, _shown(found, ref))
+        variant = await self.catalog.variant(found.entry, platform, _shown(found, ref))
         document = image_views.inspection(found.entry, variant, self._services.snapshots.name)
         if variant.platform.is_wasm:
             document["Wasm"] = self._modules.get(found.entry.id) or await self._told(ref)
@@ -199,9 +199,9 @@ class Images:
             self._modules.popitem(last=False)
         return told
 
-    async def history(self, ref: str) -> Jsons:
+    async def history(self, ref: str, platform: Platform | None = None) -> Jsons:
         found = await self.catalog.find(ref)
-        return image_views.history(found.entry, await self.catalog.variant(found.entry, None, _shown(found, ref)))
+        return image_views.history(found.entry, await self.catalog.variant(found.entry, platform, _shown(found, ref)))
 
     async def tag(self, ref: str, repository: str, tag: str) -> None:
         """Give the image one more name. InvalidArgument: the name is none, or has a digest."""
@@ -213,9 +213,15 @@ class Images:
         await self.catalog.name(str(named), target)
         self._tell("tag", str(target.digest), named.familiar())
 
-    async def remove(self, ref: str, *, force: bool = False, prune: bool = True) -> Jsons:
-        """Take names away, and the image with its last one. ``[{"Untagged"} | {"Deleted"}]``. NotFound; Conflict."""
+    async def remove(
+        self, ref: str, *, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
+    ) -> Jsons:
+        """Take names away, and the image with its last one. ``[{"Untagged"} | {"Deleted"}]``. ``platforms`` must be all
+        that it has. NotFound; Conflict; Unimplemented: to keep some of its platforms."""
         found = await self.catalog.find(ref)
+        chosen = {(await self.catalog.variant(found.entry, each, _shown(found, ref))).descriptor for each in platforms}
+        if chosen and len(chosen) < len(await self.catalog.variants(found.entry.target)):
+            raise Unimplemented("removing some of an image's platforms is not offered: leave --platform out")
         users = [user for image, user in await self._users() if image == found.entry.id]
         told = await self._take_away(found.entry, plan(found, users, force=force))
         if any("Deleted" in each for each in told):
@@ -311,13 +317,16 @@ class Images:
         await self.catalog.keep(image.target)
         self._tell("load", str(image.target.digest), str(image.target.digest))
 
-    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
-        """``await`` it (NotFound; DataLoss), then iterate: a tar archive of the images with the names they were asked
-        for by. All is read once before, so that damage is an error with its reason and not an archive that breaks off.
+    async def save(self, refs: Sequence[str], platform: Platform | None = None) -> AsyncIterator[bytes]:
+        """``await`` it (NotFound, also of the ``platform``; DataLoss), then iterate: a tar archive of the images with
+        the names they were asked for by. All is read once before, so that damage is an error with its reason and not an
+        archive that breaks off.
         """
         wanted: dict[Digest, tuple[Descriptor, list[str]]] = {}
         for ref in refs:
             found = await self.catalog.find(ref)
+            if platform is not None:
+                await self.catalog.variant(found.entry, platform, _shown(found, ref))
             names = wanted.setdefault(found.entry.target.digest, (found.entry.target, []))[1]
             if found.name and found.name not in names:
                 names.append(found.name)

@@ -157,7 +157,7 @@ def test_limits_on_block_devices() -> None:
         ({"Devices": [{"PathOnHost": 7}]}, "invalid device"),
         ({"Devices": [{}]}, "invalid device"),
         ({"Devices": [{"PathOnHost": "/a", "PathInContainer": "b"}]}, "absolute"),
-        ({"DeviceRequests": [{"Capabilities": [["gpu"]]}]}, r"could not select device driver .* \[\['gpu'\]\]"),
+        ({"DeviceRequests": [{"Capabilities": [["gpu"]]}]}, r"could not select device driver .* \[\[gpu\]\]"),
     ],
 )
 def test_devices_that_cannot_be(host: dict[str, Any], told: str) -> None:

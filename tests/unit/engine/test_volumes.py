@@ -119,7 +119,7 @@ async def test_a_lent_volume_stays_until_its_last_user_goes(world: World) -> Non
         assert not world.services.volumes.get(name).provisional
         await containers.remove("borrower", volumes=True)
         assert names(world) == []
-        with pytest.raises(NotFound, match="No such container: gone"):
+        with pytest.raises(InvalidArgument, match="No such container: gone"):
             await create(containers, "late", VolumesFrom=["gone"])
 
 

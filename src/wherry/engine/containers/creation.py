@@ -209,8 +209,8 @@ class Creation:
         if config["StopSignal"]:
             signals.parse(config["StopSignal"])
         for text in host["Links"] or ():
-            name = text.partition(":")[0]
-            self._named(name, f"could not get container for {name[:100]}: ")
+            linked = text.partition(":")[0]
+            self._named(linked, f"could not get container for {linked[:100]}: ")
         return Record(
             id=container_id,
             name=name,

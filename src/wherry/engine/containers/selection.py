@@ -91,6 +91,7 @@ def check(wanted: Wanted | None) -> dict[str, tuple[str, ...]]:
     for health in found.get("health", ()):
         if health not in _HEALTH:
             raise InvalidArgument(f"invalid filter 'health={health[:60]}' (known: {', '.join(_HEALTH)})")
+    filters.boolean("is-task", found.get("is-task", ("false",)))
     for code in found.get("exited", ()):
         if not code.lstrip("-").isdigit():
             raise InvalidArgument(f"invalid filter 'exited={code[:60]}': a number is wanted")

@@ -26,7 +26,7 @@ _NOT_FOR_WASM: Final = (
     (("OomKillDisable",), "--oom-kill-disable has no effect on a WASM container: who exceeds --memory is killed"),
     (("BlkioWeight", *THROTTLES), "--blkio-weight and --device-read-bps have no effect on a WASM container"),
 )
-_UNSAID: Final = frozenset({("ShmSize", 64 << 20), ("MemorySwappiness", -1)})
+_UNSAID: Final = (("ShmSize", 64 << 20), ("MemorySwappiness", -1))
 """Defaults that the docker CLI sends though nobody asked for anything."""
 
 

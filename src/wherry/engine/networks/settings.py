@@ -36,13 +36,15 @@ def endpoints_config(networking: Any) -> dict[str, dict[str, Any]]:
 
 
 def settings(document: Any) -> dict[str, Any]:
-    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 addresses."""
+    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 and link-local addresses."""
     found = checked(document or {}, ENDPOINT, "endpoint settings")
     links.check(found["Links"])
     if found["IPAMConfig"]:
         ipam = checked(found["IPAMConfig"], _IPAM, "endpoint settings")
         if ipam["IPv6Address"]:
             raise Unimplemented("networks have no IPv6 yet: leave --ip6 out")
+        if ipam["LinkLocalIPs"]:
+            raise Unimplemented("link-local addresses are not offered: leave --link-local-ip out")
         found["IPAMConfig"] = {"IPv4Address": _address(ipam["IPv4Address"])} if ipam["IPv4Address"] else None
     found["MacAddress"] = _mac(found["MacAddress"])
     return found

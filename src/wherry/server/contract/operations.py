@@ -137,11 +137,15 @@ _IMAGES: Final = {
         "List images", _several("ImageSummary"), {"all": FLAG, "manifests": FLAG, **_FILTERS}
     ),
     ("POST", "/images/load"): Operation("Load an archive", _LINES, {"quiet": FLAG}, body=BINARY, body_type=_TAR),
-    ("GET", "/images/get"): Operation("Save images", _TAR_OUT, {"names": listed(TEXT)}, ("names",), errors=(404,)),
+    ("GET", "/images/get"): Operation(
+        "Save images", _TAR_OUT, {"names": listed(TEXT), "platform": TEXT}, ("names",), errors=(404,)
+    ),
     ("POST", "/images/prune"): Operation("Remove what nobody needs", _PRUNED, _FILTERS),
-    ("GET", "/images/{name*}/json"): Operation("Look at one", _found("Image"), {"manifests": FLAG}, errors=(404,)),
-    ("GET", "/images/{name*}/history"): Operation("Its layers", _several("Layer"), errors=(404,)),
-    ("GET", "/images/{name*}/get"): Operation("Save it", _TAR_OUT, errors=(404,)),
+    ("GET", "/images/{name*}/json"): Operation(
+        "Look at one", _found("Image"), {"manifests": FLAG, "platform": TEXT}, errors=(404,)
+    ),
+    ("GET", "/images/{name*}/history"): Operation("Its layers", _several("Layer"), {"platform": TEXT}, errors=(404,)),
+    ("GET", "/images/{name*}/get"): Operation("Save it", _TAR_OUT, {"platform": TEXT}, errors=(404,)),
     ("GET", "/images/{name*}/raw"): Operation(
         "Its manifest or index, byte by byte (wherry's own)",
         {200: Reply(ANY, "*/*")},
@@ -158,7 +162,10 @@ _IMAGES: Final = {
         "Name it", {201: Reply()}, {"repo": TEXT, "tag": TEXT}, ("repo",), errors=(404,)
     ),
     ("DELETE", "/images/{name*}"): Operation(
-        "Remove it", _found("Removed"), {"force": FLAG, "noprune": FLAG}, errors=(404, 409)
+        "Remove it",
+        _found("Removed"),
+        {"force": FLAG, "noprune": FLAG, "platforms": listed(TEXT)},
+        errors=(404, 409, 501),
     ),
     ("POST", "/commit"): Operation(
         "Make an image of a container",
@@ -199,7 +206,7 @@ _BUILD: Final = {
         {
             **dict.fromkeys(("dockerfile", "remote", "target", "platform", "networkmode", "version"), TEXT),
             **dict.fromkeys(("q", "nocache", "squash", "pull"), FLAG),
-            **dict.fromkeys(("buildargs", "labels", "cachefrom"), TEXT),
+            **dict.fromkeys(("buildargs", "labels", "cachefrom", "isolation", "securityopt"), TEXT),
             "t": listed(TEXT),
         },
         body=BINARY,
@@ -215,7 +222,7 @@ _BUILD: Final = {
 _PLACES: Final = {
     ("GET", "/volumes"): Operation("List volumes", _found("Volumes"), _FILTERS),
     ("POST", "/volumes/create"): Operation(
-        "Make a volume", {201: Reply(named("Volume"))}, body=VOLUME, errors=(404, 409, 501)
+        "Make a volume", {201: Reply(named("Volume"))}, body=VOLUME, errors=(404, 409, 501, 503)
     ),
     ("POST", "/volumes/prune"): Operation("Remove those nobody uses", _PRUNED, _FILTERS),
     ("GET", "/volumes/{name}"): Operation("Look at one", _found("Volume"), errors=(404,)),

@@ -9,7 +9,7 @@ from wherry.server.call import ApiRoute, Call, answer
 from wherry.server.router import Route
 
 # The words are docker's, for clients look for them; the way out that docker names (swarm init) is none here.
-_NO_MANAGER = "This node is not a swarm manager. Swarm mode is not offered."
+NO_MANAGER = "This node is not a swarm manager. Swarm mode is not offered."
 _NO_MEMBER = "This node is not part of a swarm"
 _SWARM_NOUNS = ("services", "nodes", "tasks", "secrets", "configs")
 _METHODS = ("GET", "POST", "DELETE")
@@ -38,7 +38,7 @@ def table() -> Sequence[ApiRoute]:
 
 
 async def _no_manager(call: Call) -> web.StreamResponse:
-    raise Unavailable(_NO_MANAGER)
+    raise Unavailable(NO_MANAGER)
 
 
 async def _no_member(call: Call) -> web.StreamResponse:

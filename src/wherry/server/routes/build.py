@@ -53,6 +53,10 @@ class BuildRoutes:
 
 def options(query: Query, logins: Mapping[str, Credentials]) -> BuildOptions:
     """The query of ``POST /build``. InvalidArgument."""
+    if query.text("isolation") not in ("", "default"):
+        raise InvalidArgument(f"unsupported isolation: {query.text('isolation')[:60]!r}: builds know default alone")
+    if any(query.texts("securityopt")):
+        raise InvalidArgument("the daemon on this platform does not support setting security options on build")
     return BuildOptions(
         tags=tuple(query.texts("t")),
         dockerfile=query.text("dockerfile") or "Dockerfile",

@@ -11,6 +11,7 @@ from wherry.engine.module_sbom import Sboms
 from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun, done
+from wherry.server.platforms import parsed, platform_of
 from wherry.server.router import Kind, Route
 from wherry.server.routes.archives import send
 from wherry.server.versions import ApiVersion
@@ -49,10 +50,10 @@ class ImageRoutes:
         return answer([_as_of(call.version, image) for image in found])
 
     async def inspect(self, call: Call) -> web.StreamResponse:
-        return answer(_as_of(call.version, await self._images.inspect(call["name"])))
+        return answer(_as_of(call.version, await self._images.inspect(call["name"], platform_of(call.query))))
 
     async def history(self, call: Call) -> web.StreamResponse:
-        return answer(await self._images.history(call["name"]))
+        return answer(await self._images.history(call["name"], platform_of(call.query)))
 
     async def tag(self, call: Call) -> web.StreamResponse:
         repository = call.query.text("repo")
@@ -64,7 +65,12 @@ class ImageRoutes:
     async def remove(self, call: Call) -> web.StreamResponse:
         query = call.query
         return answer(
-            await self._images.remove(call["name"], force=query.flag("force"), prune=not query.flag("noprune"))
+            await self._images.remove(
+                call["name"],
+                force=query.flag("force"),
+                prune=not query.flag("noprune"),
+                platforms=[parsed(text) for text in query.texts("platforms")],
+            )
         )
 
     async def prune(self, call: Call) -> web.StreamResponse:
@@ -101,7 +107,7 @@ class ImageRoutes:
         return await self._archive(call, names)
 
     async def _archive(self, call: Call, names: Sequence[str]) -> web.StreamResponse:
-        return await send(call, await self._images.save(names))
+        return await send(call, await self._images.save(names, platform_of(call.query)))
 
 
 def _as_of(version: ApiVersion, image: dict[str, Any]) -> dict[str, Any]:

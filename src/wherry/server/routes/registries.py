@@ -16,11 +16,10 @@ from wherry.engine.pulls import PullRequest, Pulls
 from wherry.engine.pushes import Pushes, PushRequest
 from wherry.engine.registries import Registries
 from wherry.errors import InvalidArgument, Unimplemented
-from wherry.oci.platform import Platform
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun
 from wherry.server.credentials import from_header, from_json
-from wherry.server.query import Query
+from wherry.server.platforms import platform_of
 from wherry.server.router import Kind, Route
 from wherry.server.routes.makings import naming
 
@@ -66,7 +65,7 @@ class RegistryRoutes:
     async def push(self, call: Call) -> web.StreamResponse:
         query = call.query
         request = PushRequest.parse(
-            call["name"], query.text("tag"), _platform(query), _credentials(call), query.text("as")
+            call["name"], query.text("tag"), platform_of(query), _credentials(call), query.text("as")
         )
         return await call.lines(await begun(self._pushes.stream(request)))
 
@@ -107,16 +106,3 @@ def trusted_keys(header: str) -> tuple[str, ...] | None:
     if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
         raise InvalidArgument(f"{KEYS} is no base64 of a JSON list of keys in PEM")
     return tuple(found)
-
-
-def _platform(query: Query) -> Platform | None:
-    """A push's platform: JSON since API 1.46, or as users write it. InvalidArgument."""
-    text = query.text("platform")
-    if not text:
-        return None
-    if not text.startswith("{"):
-        return Platform.parse(text)
-    try:
-        return Platform.from_json(json.loads(text))
-    except (ValueError, RecursionError):
-        raise InvalidArgument(f"invalid platform: {text[:80]!r}") from None

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from wherry.engine.volumes import Volumes
+from wherry.errors import Unavailable
 from wherry.server.call import ApiRoute, Call, answer, done
 from wherry.server.router import Route
+from wherry.server.routes.absent import NO_MANAGER
 from wherry.server.versions import ApiVersion
 
 _PRUNES_ANONYMOUS = ApiVersion(1, 42)
@@ -33,7 +35,10 @@ class VolumeRoutes:
         return answer(await self._volumes.list(call.query.filters()))
 
     async def create(self, call: Call) -> web.StreamResponse:
-        return answer(await self._volumes.create(await call.json()), 201)
+        wanted = await call.json()
+        if isinstance(wanted, dict) and wanted.get("ClusterVolumeSpec"):
+            raise Unavailable(NO_MANAGER)
+        return answer(await self._volumes.create(wanted), 201)
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         return answer(await self._volumes.inspect(call["name"]))
