@@ -65,6 +65,7 @@ class FakeNamespaces:
     """Driver of `Namespaces`. ``there`` are those that were made, ``resolvers`` the names that are answered from."""
 
     resolver = "127.0.0.11"
+    late = False
 
     def __init__(self) -> None:
         self.there: set[str] = set()

@@ -73,7 +73,8 @@ def empty_hub() -> str:
 
 @dataclass
 class Daemon:
-    """A wherryd process on a root and a socket of its own. Killed and started again as a test likes."""
+    """A wherryd process on a root and a socket of its own. Killed and started again as a test likes. ``outer`` is a
+    command of root's that runs the one of another ``user``."""
 
     folder: Path
     arguments: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Daemon:
     environ: dict = field(default_factory=dict)
     user: int | None = None
     wrapper: list = field(default_factory=list)
+    outer: list = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -103,7 +105,7 @@ class Daemon:
         arguments = ("--root", self.root, "--host", self.host, *hub, *self.arguments)
         command = [*self.wrapper, sys.executable, "-m", "wherry.daemon", *map(str, arguments)]
         if self.user is not None:
-            command = as_user(self.user, command)
+            command = [*self.outer, *as_user(self.user, command)]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ()

@@ -25,7 +25,8 @@ from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.subprocess_compiler import CompilerConfig, SubprocessCompiler
 from wherry.core.networks.cni import CniConfig, CniDriver
 from wherry.core.networks.namespaces import PinnedNamespaces
-from wherry.core.networks.network import NetworkDriver
+from wherry.core.networks.network import Namespaces, NetworkDriver
+from wherry.core.networks.pasta import PastaConfig, PastaDriver, TaskNamespaces
 from wherry.core.networks.plugins import PluginConfig, Plugins
 from wherry.core.networks.sqlite import SqliteNetworkStore
 from wherry.core.remotes.registry import RegistryRemotes
@@ -36,6 +37,7 @@ from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
+from wherry.core.tasks.stage import Stage
 from wherry.core.trust.policy import read_policy
 from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
@@ -113,7 +115,7 @@ def _services(
         volumes=LocalVolumeStore(database, os.path.join(root, "volumes")),
         networks=SqliteNetworkStore(database),
         network_drivers=_network_drivers(config, path),
-        namespaces=PinnedNamespaces(os.path.join(config.state, "netns"), _plugin_config(path)),
+        namespaces=_namespaces(config, path),
         containers=containers,
         leases=leases,
         tasks=tasks,
@@ -134,14 +136,20 @@ def _plugin_config(path: list[str]) -> PluginConfig:
 
 
 def _network_drivers(config: DaemonConfig, path: list[str]) -> dict[str, NetworkDriver]:
-    """Bridges are root's to make."""
+    """Bridges are root's to make. What others have instead goes by the same name."""
     if config.rootless:
-        return {}
+        return {"bridge": PastaDriver(PastaConfig(os.path.join(config.state, "pasta"), _plugin_config(path)))}
     # One lock for all engines of the machine: each asks the host's routes which subnets are free.
     places = CniConfig(
         leases=os.path.join(config.state, "leases"), lock=os.path.join(os.path.dirname(config.state), "networks.lock")
     )
     return {"bridge": CniDriver(places, Plugins(_plugin_config(path)))}
+
+
+def _namespaces(config: DaemonConfig, path: list[str]) -> Namespaces:
+    if config.rootless:
+        return TaskNamespaces()
+    return PinnedNamespaces(os.path.join(config.state, "netns"), _plugin_config(path))
 
 
 def _snapshotter(database: Database, root: str) -> Snapshotter:
@@ -158,7 +166,8 @@ def _tasks_config(config: DaemonConfig, environ: Mapping[str, str], path: list[s
     shims = {**passed, "PATH": ":".join(path), "WHERRY_CACHE": cache_folder(config)}
     # Runtimes keep records of their own by namespace: two engines on one machine must not share one.
     namespace = f"wherry-{os.path.basename(config.state)}"
-    return TasksConfig(config.state, RuntimeTable(path), shims, namespace=namespace, publisher=_own_path())
+    stage = Stage(config.state, path) if config.rootless else None
+    return TasksConfig(config.state, RuntimeTable(path), shims, namespace=namespace, publisher=_own_path(), stage=stage)
 
 
 def cache_folder(config: DaemonConfig) -> str:

@@ -22,6 +22,7 @@ from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.spec.linux import linux_spec
 from wherry.engine.spec.mounts import to_spec
 from wherry.engine.spec.network import joined
+from wherry.engine.spec.rootless import rootless
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux import stacked
 
@@ -67,6 +68,8 @@ class TaskStepRunner:
             # First, since what is wrong with the user is told sooner than a network is made.
             spec = await asyncio.to_thread(_linux_spec, step, record, cgroup, self._services.config)
             spec = joined(spec, await self._sandboxes.open(record), wasm=False)
+            if self._services.config.rootless:
+                spec = rootless(spec)
             return await self._carry_out(step, RUNC, spec, io, readers, output)
         finally:
             await asyncio.shield(self._put_away(record))
@@ -88,6 +91,7 @@ class TaskStepRunner:
         task = await self._services.tasks.create(NewTask(step.id, runtime, spec, step.rootfs, io))
         pumps = [asyncio.create_task(_pump(stream, reader, output)) for stream, reader in readers.items()]
         try:
+            await self._sandboxes.ready(step.id, task.pid)
             await task.start()
             status = await task.wait()
             await asyncio.wait(pumps, timeout=_GRACE)

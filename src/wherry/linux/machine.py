@@ -1,4 +1,5 @@
-"""What this machine can give a container: capabilities, its kernel, AppArmor. Read when asked, kept nowhere."""
+"""What this machine can give a container: capabilities, its kernel, AppArmor; and who shares a pid namespace. Read when
+asked, kept nowhere."""
 
 import os
 import re
@@ -26,3 +27,17 @@ def has_apparmor() -> bool:
             return file.read(1) == "Y"
     except OSError:
         return False
+
+
+def neighbours(pid: int) -> list[int]:
+    """The processes in the pid namespace of ``pid``, as far as this process may look. Blocks."""
+    own = _pid_namespace(pid)
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [one for one in found if own and _pid_namespace(one) == own]
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""

@@ -35,6 +35,8 @@ _KERNEL_FILESYSTEMS = frozenset(("proc", "sysfs", "cgroup", "cgroup2", "devpts",
 _PROCESS_MEMORY = 2 << 20
 LISTEN_ANNOTATION = "dev.wherry.listen"
 """The ports a container may be reached at: ``80/tcp,53/udp``. Without it, any."""
+OUTLET_ANNOTATION = "dev.wherry.outlet"
+"""Set, if somebody will connect the new network namespace before the container is started."""
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _KERNEL_FOLDERS = ("/dev", "/proc", "/sys")
 _LAST_ID = 2**32 - 2
@@ -75,12 +77,13 @@ def with_http(sandbox: Sandbox, http: tuple[Any, ...]) -> Sandbox:
 
 def socket_policy(spec: Spec) -> SocketPolicy | None:
     """What a guest may do with sockets: nothing in a network namespace that is made for it and stays empty. In one
-    that is joined by its path, or the host's, it may call out, and be reached where the annotation says.
+    that is joined by its path, or is given an outlet before the start, or the host's, it may call out, and be reached
+    where the annotation says.
 
     InvalidArgument: the annotation is no list of ports.
     """
     namespace = spec.linux.namespace("network")
-    if namespace is not None and not namespace.path:
+    if namespace is not None and not namespace.path and not spec.annotations.get(OUTLET_ANNOTATION):
         return None
     listed = spec.annotations.get(LISTEN_ANNOTATION)
     return SocketPolicy(None if listed is None else _ports(listed), outbound=True)

@@ -15,6 +15,8 @@ from wherry.linux import links, netns
 class PinnedNamespaces:
     """Driver of `Namespaces`, for root. ``programs`` says where iptables is."""
 
+    late = False
+
     def __init__(self, folder: str, programs: PluginConfig) -> None:
         self._folder = folder
         self._programs = programs

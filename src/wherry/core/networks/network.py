@@ -105,7 +105,15 @@ class Names(Protocol):
 
 
 class Namespaces(Protocol):
-    """Network namespaces by the ids of containers. They outlive the engine, their resolvers do not."""
+    """Network namespaces by the ids of containers. They outlive the engine, their resolvers do not.
+
+    ``late``: they are made by the runtime with the task, and not pinned; paths are "" and `make` makes nothing. Then a
+    `NetworkDriver` is shown the namespace when its `publish` is called, which is done for every endpoint.
+    """
+
+    @property
+    def late(self) -> bool:
+        """See above."""
 
     @property
     def resolver(self) -> str:

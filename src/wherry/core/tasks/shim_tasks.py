@@ -22,6 +22,7 @@ from wherry.core.tasks.process import KILLED, Handle, ShimTask
 from wherry.core.tasks.runtimes import Runtime, RuntimeTable
 from wherry.core.tasks.shim import Shim
 from wherry.core.tasks.shimlog import ShimLog
+from wherry.core.tasks.stage import Stage
 from wherry.core.tasks.tasks import ExitStatus, NewTask, Task, TaskEvent
 from wherry.errors import NotFound, ResourceExhausted, Unavailable, WherryError
 from wherry.wire import events as wire_events
@@ -38,13 +39,15 @@ _KNOWN_FOR: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class TasksConfig:
     """``state`` is a short-lived folder of this engine alone, with a path short enough for sockets (108 bytes in all);
-    ``environ`` what shims get as environment (PATH above all); ``publisher`` the path of wherryd."""
+    ``environ`` what shims get as environment (PATH above all); ``publisher`` the path of wherryd; ``stage`` where other
+    shims than ours run, if this user's rights are too few for them."""
 
     state: str
     runtimes: RuntimeTable
     environ: Mapping[str, str] = field(default_factory=dict)
     namespace: str = "wherry"
     publisher: str = "wherryd"
+    stage: Stage | None = None
 
 
 @dataclass(slots=True)
@@ -208,8 +211,8 @@ class ShimTasks:
         return shim, record
 
     async def _launched(self, container_id: str, runtime: Runtime, record: Record) -> Record:
-        config = replace(self._launch, environ={**self._launch.environ, **record.environ})
         bundle = self._bundles.path(container_id)
+        config = self._launch_of(record)
         address = await launch.start(runtime.binary, bundle, container_id, config, options=runtime.options)
         return await self._note(container_id, record, address)
 
@@ -277,7 +280,7 @@ class ShimTasks:
         if not noted:
             return record
         with contextlib.suppress(WherryError):
-            address = launch.parse_address(noted.encode())
+            address = launch.parse_address(noted.encode(), self._launch_of(record).stage)
             return replace(record, address=address.path, version=address.version)
         return record
 
@@ -337,8 +340,14 @@ class ShimTasks:
                 await self._shutdown(shim)
 
     async def _delete(self, container_id: str, record: Record) -> task.DeleteResponse:
-        config = replace(self._launch, environ={**self._launch.environ, **record.environ})
-        return await launch.delete(record.binary, self._bundles.path(container_id), container_id, config)
+        return await launch.delete(
+            record.binary, self._bundles.path(container_id), container_id, self._launch_of(record)
+        )
+
+    def _launch_of(self, record: Record) -> launch.LaunchConfig:
+        """How the shim of a task is run: our own, which serves a group, needs no stage."""
+        stage = None if record.grouped else self._config.stage
+        return replace(self._launch, environ={**self._launch.environ, **record.environ}, stage=stage)
 
     def _lost(self, shim: Shim) -> None:
         self._jobs.spawn(self._recover(shim))

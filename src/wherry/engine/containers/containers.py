@@ -37,12 +37,13 @@ from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.networks.settings import JOINED
 from wherry.engine.record import Record
-from wherry.engine.services import EngineServices, Publisher, RunnableImages
+from wherry.engine.services import EngineConfig, EngineServices, Publisher, RunnableImages
 from wherry.engine.spec.wasm import has_fuel
 from wherry.engine.states import RUNNING
 from wherry.engine.times import ZERO
 from wherry.engine.volumes import Volumes
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
+from wherry.linux.machine import neighbours
 
 Json = dict[str, Any]
 JsonList = list[Json]
@@ -353,7 +354,9 @@ class Containers:
         task, programs = live.process(), {}
         if live.record.kind == "wasm":
             programs = {task.pid: " ".join(live.record.args), **live.exec_programs}
-        return await top(await task.pids(), ps_args, programs)
+        alone = _has_no_cgroup(live.record, self.services.config)
+        pids = await asyncio.to_thread(neighbours, task.pid) if alone else await task.pids()
+        return await top(pids, ps_args, programs)
 
     async def stats(self, ref: str, *, stream: bool = True, one_shot: bool = False) -> AsyncIterator[Json]:
         """``await`` it, then iterate: one line a second while it runs, two samples for one line without ``stream``."""
@@ -378,7 +381,7 @@ class Containers:
     async def _sample(self, live: Live, before: Json | None) -> Json:
         try:
             task = live.process()
-            figures = await task.stats()
+            figures = {} if _has_no_cgroup(live.record, self.services.config) else await task.stats()
         except WherryError:
             # Not running, or just ended: docker answers with an empty line.
             return stats.stopped(live.record)
@@ -424,3 +427,8 @@ async def _settle(outcome: asyncio.Future[T], work: Coroutine[Any, Any, T]) -> N
     else:
         if not outcome.done():
             outcome.set_result(result)
+
+
+def _has_no_cgroup(record: Record, config: EngineConfig) -> bool:
+    """Whether its runtime, which looks at cgroups, can tell its processes and figures from the engine's own."""
+    return config.rootless and record.kind == "linux"

@@ -77,7 +77,7 @@ class Creation:
         if _may_have_twins(record):
             self._twins.asked(kind, lambda: self._twin(request, image))
         foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
-        told = [*foreign, *warnings(record)]
+        told = [*foreign, *warnings(record, rootless=self._services.config.rootless)]
         if record.kind == "linux":
             told += await asyncio.to_thread(fit.discarded, record.host_config)
         return {"Id": record.id, "Warnings": told}

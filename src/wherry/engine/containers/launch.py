@@ -25,6 +25,7 @@ from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.spec.linux import Ground, linux_spec
 from wherry.engine.spec.network import Joint, joined
 from wherry.engine.spec.process import PATH, User
+from wherry.engine.spec.rootless import rootless
 from wherry.engine.spec.user import resolve_user
 from wherry.engine.spec.wasm import has_fuel, names_modules, wasm_spec
 from wherry.engine.streams import Sink
@@ -175,6 +176,8 @@ class Launcher:
         cgroup = cgroup_of(record, self._services.config)
         spec = make(record, args=plan.args, user=plan.user, cgroup=cgroup, annotations={})
         spec = joined(spec, joint, wasm=plan.ground is None)
+        if plan.ground is not None and self._services.config.rootless:
+            spec = rootless(spec)
         return NewTask(container_id=record.id, runtime=record.runtime, spec=spec, rootfs=plan.mounts, io=io)
 
     def _look(self, record: Record) -> Plan:

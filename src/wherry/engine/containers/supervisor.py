@@ -133,7 +133,7 @@ class Supervisor:
         self._background.spawn(sink.ready())  # while the runtime works
         task = await self._launcher.create(laid, run, sink, self._background)
         try:
-            await self._sandboxes.ready(live.record.id)
+            await self._sandboxes.ready(live.record.id, task.pid)
         except BaseException:
             await self._launcher.undo(run, task)
             raise

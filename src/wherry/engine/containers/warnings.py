@@ -26,14 +26,22 @@ _NOT_FOR_WASM: Final = (
     (("OomKillDisable",), "--oom-kill-disable has no effect on a WASM container: who exceeds --memory is killed"),
     (("BlkioWeight", *THROTTLES), "--blkio-weight and --device-read-bps have no effect on a WASM container"),
 )
+_NOT_ROOTLESS: Final = (
+    (
+        ("Memory", "MemoryReservation", "NanoCpus", "CpuQuota", "CpuShares", "CpusetCpus", "PidsLimit", "BlkioWeight"),
+        "limits have no effect on a Linux container of an engine that is not root's: no cgroup. Limitation discarded.",
+    ),
+    (("Devices", "DeviceCgroupRules"), "--device has no effect on a Linux container of an engine that is not root's"),
+)
 _UNSAID: Final = (("ShmSize", 64 << 20), ("MemorySwappiness", -1))
 """Defaults that the docker CLI sends though nobody asked for anything."""
 
 
-def warnings(record: Record, only: Collection[str] | None = None) -> list[str]:
-    """One line for each option that has no effect; of the fields in ``only``, if that is given."""
+def warnings(record: Record, only: Collection[str] | None = None, *, rootless: bool = False) -> list[str]:
+    """One line for each option that has no effect; of the fields in ``only``, if that is given. ``rootless``: the
+    engine is not root's."""
     host = record.host_config if only is None else {name: record.host_config[name] for name in only}
-    table = _NOT_FOR_WASM if record.kind == "wasm" else ()
+    table = _NOT_FOR_WASM if record.kind == "wasm" else _NOT_ROOTLESS if rootless else ()
     found = [text for fields, text in table if any(_is_set(name, host.get(name)) for name in fields)]
     if only is not None:
         return found

@@ -145,6 +145,18 @@ class HeldPorts:
                 lost.append(port)
         return lost
 
+    def pass_on(self, owner: str) -> None:
+        """Another program is about to hold what ``owner`` has: no longer do so, and keep it from others here."""
+        for sock in self._held.get(owner, ()):
+            sock.close()
+        self._held[owner] = []
+
+    def note(self, owner: str, ports: Sequence[PublishedPort]) -> None:
+        """Another program holds these for ``owner``, who had them before the engine was started."""
+        self._held[owner] = []
+        for port in ports:
+            self._taken.setdefault((port.protocol, port.host_port), []).append((owner, port.host_address))
+
     def release(self, owner: str) -> None:
         """Let go of all that ``owner`` has. Idempotent."""
         for sock in self._held.pop(owner, ()):

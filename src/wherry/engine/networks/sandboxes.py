@@ -86,10 +86,13 @@ class Sandboxes:
             raise
         listen = {(port.port, port.protocol) for _, endpoint in attached for port in endpoint.ports}
         listen |= set(ports.exposed(record.config["ExposedPorts"]))
-        return Joint(self._services.namespaces.path(record.id), written, sorted(listen))
+        spaces = self._services.namespaces
+        return Joint(spaces.path(record.id), written, sorted(listen), outlet=spaces.late)
 
     async def _join(self, record: Record, other: str) -> Joint:
         """Another container's namespace and files: ``other`` is its full id."""
+        if self._services.namespaces.late:
+            raise FailedPrecondition("joining another container's network needs an engine that runs as root")
         if other not in self._open:
             raise Conflict(f"cannot join network of a non running container: {other}")
         folder = os.path.join(self._services.config.root, "containers", other)
@@ -117,14 +120,18 @@ class Sandboxes:
         if networks:
             await self._registry.put([endpoint for _, endpoint in attached])
         for network, endpoint in attached[:1]:
-            if endpoint.ports:
+            if endpoint.ports and not self._services.namespaces.late:
                 publishing = self._driver(network).publish(network, endpoint, namespace)
                 self._opening[record.id] = asyncio.ensure_future(publishing)
         return attached
 
-    async def ready(self, container: str) -> None:
-        """Wait until its ports are open: that was begun by `open`, and goes on while its task is made. Errors as
-        `open`, but then `close` is to be called."""
+    async def ready(self, container: str, pid: int) -> None:
+        """Wait until its ports are open: that was begun by `open`, and goes on while its task is made, whose first
+        process is ``pid``. Errors as `open`, but then `close` is to be called."""
+        if self._services.namespaces.late and container in self._open:
+            for network, endpoint in self.attached(container):
+                self._ports.pass_on(container)
+                await self._driver(network).publish(network, endpoint, f"/proc/{pid}/ns/net")
         opening = self._opening.pop(container, None)
         if opening is not None:
             try:
@@ -135,7 +142,7 @@ class Sandboxes:
 
     async def _berth(self, networks: Sequence[Network], wanted: Sequence[Endpoint]) -> Berth | None:
         """A place that was made ahead for the first of these, unless it is to be a particular one."""
-        if not wanted or wanted[0].wanted_address or wanted[0].wanted_mac:
+        if not wanted or wanted[0].wanted_address or wanted[0].wanted_mac or self._services.namespaces.late:
             return None
         berth = await self._berths.take(networks[0])
         self._berths.used(networks[0])
@@ -274,7 +281,9 @@ class Sandboxes:
             return
         attached = self.attached(record.id)
         for _, endpoint in attached:
-            if endpoint.ports:
+            if self._services.namespaces.late:
+                self._ports.note(record.id, endpoint.ports)
+            elif endpoint.ports:
                 for port in self._ports.hold(record.id, endpoint.ports):
                     log.warning("container %s: port %d is another program's by now", record.short_id, port.host_port)
         await self._answer(record, attached, again=True)
@@ -307,6 +316,11 @@ class Sandboxes:
         """Put a running container, whose ``networks`` have it already, into one more. Errors as `open`."""
         if record.id not in self._open:
             return
+        if self._services.namespaces.late:
+            raise FailedPrecondition(
+                f"a running container can't be put into network {network.name} by an engine that is not root's: "
+                "stop it first"
+            )
         before = self.attached(record.id)
         network = await self.established(network)
         used = {endpoint.interface for _, endpoint in before}
@@ -383,7 +397,11 @@ class Sandboxes:
         host, config = record.host_config, record.config
         servers, found = list(host["Dns"]), _host_servers()
         options = list(host["DnsOptions"])
-        if _is_answered(record, [network for network, _ in attached], found):
+        if self._services.namespaces.late and attached:
+            # What goes to the host's own comes back from the resolver's address: so that is the one to be asked.
+            resolver = self._services.namespaces.resolver
+            servers = list(dict.fromkeys(resolver if one in found else one for one in servers or [resolver]))
+        elif _is_answered(record, [network for network, _ in attached], found):
             servers = [self._services.namespaces.resolver]
             options = options or ["ndots:0"]
         elif not servers:

@@ -10,15 +10,20 @@ from typing import Any, Final
 LISTEN: Final = "dev.wherry.listen"
 """The annotation that says at which ports a WASM container may listen: ``80/tcp,53/udp``. Without it, at any."""
 
+OUTLET: Final = "dev.wherry.outlet"
+"""The annotation that says of a WASM container's new network namespace that it will not stay empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joint:
     """``namespace`` is the path of a network namespace, "" a new and empty one, None the host's. ``files`` are the
-    host's paths by those in the container. ``listen`` is None where no port is forbidden."""
+    host's paths by those in the container. ``listen`` is None where no port is forbidden. ``outlet``: the new namespace
+    does not stay empty, for it gets a way out before the start."""
 
     namespace: str | None = ""
     files: Mapping[str, str] = field(default_factory=dict)
     listen: Sequence[tuple[int, str]] | None = ()
+    outlet: bool = False
 
 
 def joined(spec: dict[str, Any], joint: Joint, *, wasm: bool) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def joined(spec: dict[str, Any], joint: Joint, *, wasm: bool) -> dict[str, Any]:
         result["mounts"] = [*spec["mounts"], *added]
     if wasm and joint.listen is not None:
         ports = ",".join(f"{port}/{protocol}" for port, protocol in joint.listen)
-        result["annotations"] = {**spec["annotations"], LISTEN: ports}
+        outlet = {OUTLET: "yes"} if joint.outlet else {}
+        result["annotations"] = {**spec["annotations"], LISTEN: ports, **outlet}
     return result
 
 
