@@ -77,8 +77,7 @@ class Guests:
         code += " ".join(flags).encode()
         module = self._zig_folder / f"{source}-{hashlib.sha256(code).hexdigest()[:16]}.wasm"
         if not module.exists():
-            folders = {name: str(self._zig_folder) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
-            compile_wasm(PROGRAMS / source, module, "-O1", "-w", *flags, environ=folders)
+            compile_wasm(PROGRAMS / source, module, "-w", *flags)
         return module
 
     def run(

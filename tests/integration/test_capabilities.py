@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import DATA, Docker
-from tests.zig import compile_wasm
+from tests.zig import compile_with_names
 
 NOTCAPABLE = 76
 GRANTED = {"prestat": 0, "open": 0, "stat": 0, "readdir": 0, "clock": 0, "random": 0, "yield": 0}
@@ -23,7 +23,7 @@ SOCKETS = {"accept": NOTCAPABLE, "send": NOTCAPABLE}
 @pytest.fixture(scope="module")
 def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("grants")
-    compile_wasm(DATA / "grants_guest.c", folder / "guest.wasm", "-O1")  # says who made it
+    compile_with_names(DATA / "grants_guest.c", folder / "guest.wasm")
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY guest.wasm /guest.wasm\nENTRYPOINT ["/guest.wasm"]\n')
     docker("build", "-q", "-t", "grants", folder)
     return "grants"

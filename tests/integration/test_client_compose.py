@@ -52,7 +52,7 @@ def project(docker: Docker, daemon: Daemon, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("project")
     for name in ("compose", "http"):
         shutil.copytree(EXAMPLES / name, folder / name)
-    compile_wasm(folder / "http/server.c", folder / "http/server.wasm", "-O1", "-s")
+    compile_wasm(folder / "http/server.c", folder / "http/server.wasm")
     compile_wasm(folder / "compose/worker/worker.c", folder / "compose/worker/worker.wasm")
     database = postgres_context(tmp_path_factory.mktemp("postgres"))
     docker("build", "-q", "--platform", "linux/amd64", "-t", "postgres:15", database)

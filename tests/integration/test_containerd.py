@@ -175,7 +175,7 @@ def test_a_task_outlives_containerd_and_is_ended_by_the_next_one(containerd: Con
 
 def test_a_server_in_a_network_that_somebody_else_has_made(containerd: Containerd, tmp_path: Path) -> None:
     """As in a pod: containerd names the namespace, and says nothing of ports."""
-    compile_wasm(DATA / "wasmedge_guest.c", tmp_path / "guest.wasm", "-O1")
+    compile_wasm(DATA / "wasmedge_guest.c", tmp_path / "guest.wasm")
     with network_namespace() as network:
         options = ("-d", "--with-ns", f"network:{network.path}")
         options += ("--mount", f"type=bind,src={tmp_path},dst=/pod,options=rbind:ro")

@@ -22,7 +22,7 @@ _BINARY = bytes((at * 7 + at // 256) % 256 for at in range(256 * 300))
 @pytest.fixture(scope="module")
 def talker(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("talker")
-    compile_wasm(DATA / "log_guest.c", folder / "guest.wasm", "-O1", "-s")
+    compile_wasm(DATA / "log_guest.c", folder / "guest.wasm")
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY guest.wasm /guest.wasm\nENTRYPOINT ["/guest.wasm"]\n')
     docker("build", "-q", "-t", "talker", folder)
     return "talker"

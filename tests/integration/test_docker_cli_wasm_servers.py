@@ -20,7 +20,7 @@ HTTP = REPOSITORY / "examples/http"
 
 
 def compile_quick(source: Path, target: Path, *flags: str) -> Path:
-    return compile_wasm(source, target, "-O1", "-s", *flags)
+    return compile_wasm(source, target, *flags)
 
 
 @pytest.fixture(scope="module")

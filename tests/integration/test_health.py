@@ -99,7 +99,7 @@ def test_a_wasm_container_by_a_module_of_its_own(docker: Any, start: Any) -> Non
 
 
 def test_a_wasm_server_is_asked_from_outside(docker: Any, start: Any, tmp_path: Path) -> None:
-    compile_wasm(HTTP / "server.c", tmp_path / "server.wasm", "-O1", "-s")
+    compile_wasm(HTTP / "server.c", tmp_path / "server.wasm")
     shutil.copy(HTTP / "Dockerfile", tmp_path)
     docker("build", "-q", "-t", "http", tmp_path)
     quick = ("--health-interval", "20ms", "--health-retries", "2")

@@ -33,7 +33,7 @@ def run(*command: object, **environ: str) -> None:
 
 
 def cpp(folder: Path) -> None:
-    zig = [sys.executable, "-m", "ziglang", "c++", "-target", "wasm32-wasi", "-O2", "-s", "-fno-exceptions"]
+    zig = [sys.executable, "-m", "ziglang", "c++", "-target", "wasm32-wasi", "-Os", "-s", "-fno-exceptions"]
     run(*zig, folder / "hello.cc", "-o", folder / "hello.wasm")
 
 

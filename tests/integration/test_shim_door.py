@@ -23,7 +23,7 @@ REQUEST = 1
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_wasm(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm", "-O1")
+    return compile_wasm(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm")
 
 
 @pytest.fixture

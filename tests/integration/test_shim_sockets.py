@@ -29,7 +29,7 @@ REFUSED = NUMBERS["CONNREFUSED"]
 def modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("guests")
     names = ("wasmedge", "wamr", "listener")
-    return {name: compile_wasm(DATA / f"{name}_guest.c", folder / f"{name}.wasm", "-O1") for name in names}
+    return {name: compile_wasm(DATA / f"{name}_guest.c", folder / f"{name}.wasm") for name in names}
 
 
 @pytest.fixture(scope="module")

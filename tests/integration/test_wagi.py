@@ -22,7 +22,7 @@ DATA = Path(__file__).parent.parent / "data"
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("wagi") / "guest.wasm"
-    return compile_wasm(DATA / "wagi_guest.c", target, "-Os", "-s", "-DROUTES")
+    return compile_wasm(DATA / "wagi_guest.c", target, "-DROUTES")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Box]:
     """One shim for all; its image has each program."""
     folder = tmp_path_factory.mktemp("suite")
     programs = {
-        name: compile_wasm(PROGRAMS / name, folder / f"{Path(name).stem}.wasm", "-O1", "-w")
+        name: compile_wasm(PROGRAMS / name, folder / f"{Path(name).stem}.wasm", "-w")
         for name in sorted({case.program for case in CASES})
     }
     image = tmp_path_factory.mktemp("box")

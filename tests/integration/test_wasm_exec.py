@@ -23,8 +23,8 @@ def host(docker: Docker, tmp_path_factory: pytest.TempPathFactory, guest_wasm: P
     (folder / "work/note").write_text("noted\n")
     shutil.copy(guest_wasm, folder / "guest.wasm")
     shutil.copy(guest_wasm, folder / "tools/other.wasm")
-    compile_wasm(DATA / "greedy_guest.c", folder / "greedy.wasm", "-O1")
-    compile_wasm(DATA / "shim_guest.c", folder / "shim.wasm", "-O1")
+    compile_wasm(DATA / "greedy_guest.c", folder / "greedy.wasm")
+    compile_wasm(DATA / "shim_guest.c", folder / "shim.wasm")
     (folder / "text").write_text("no module\n")
     lines = 'FROM scratch\nCOPY . /\nENV PATH=/tools FROM=image\nENTRYPOINT ["/guest.wasm"]\n'
     (folder / "Dockerfile").write_text(lines)

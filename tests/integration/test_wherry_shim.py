@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.shim_box import DEADLINE, Box, open_box, read_all, read_to_end
-from tests.zig import compile_wasm
+from tests.zig import compile_with_names
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
 from wherry.errors import InvalidArgument, NotFound
 from wherry.linux import mounts
@@ -20,7 +20,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_wasm(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm", "-O1")
+    return compile_with_names(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm")
 
 
 @pytest.fixture(scope="module")
