@@ -21,6 +21,7 @@ from benchmarks.figures import Row, interleaved
 from benchmarks.flow import FlowPart
 from benchmarks.http import HttpPart
 from benchmarks.kernels import KernelsPart
+from benchmarks.large import large_rows
 from benchmarks.linux import LinuxPart
 from benchmarks.memory import IDLE, image_rows, memory_rows
 from benchmarks.merging import merging_rows
@@ -35,7 +36,7 @@ from wherry.errors import WherryError
 
 _PARTS = (
     *("start", "http", "wagi", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory"),
-    *("reload", "image"),
+    *("reload", "image", "large"),
 )
 _ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
 _ROUNDS = {
@@ -52,6 +53,7 @@ _ROUNDS = {
     "registry": 3,
     "reload": 15,
     "memory": 100,
+    "large": 5,
 }
 _QUICK = {
     "start": 20,
@@ -67,8 +69,9 @@ _QUICK = {
     "registry": 1,
     "reload": 2,
     "memory": 10,
+    "large": 1,
 }
-"""Rounds of each part; of "memory", idle containers."""
+"""Rounds of each part; of "memory", idle containers; of "large", gigabytes."""
 _RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
 
@@ -124,6 +127,9 @@ def measure(
             say(f"starting {rounds['memory']} idle containers")
             rows += memory_rows(engine, rounds["memory"])
             rows += merging_rows(folder, environ, made, rounds["memory"], IDLE)
+        if engine is not None and "large" in only:
+            say(f"pulling {rounds['large']} GiB")
+            rows += large_rows(engine, rounds["large"])
         if engine is not None and "image" in only:
             rows += image_rows(engine, made)
         return rows
@@ -170,8 +176,8 @@ def _parts(
         say("starting wherry serve")
         parts["reload"] = ReloadPart(folder, engine, stack)
     if engine is not None and "registry" in only:
-        say("starting a registry, and filling it")
-        parts["registry"] = RegistryPart(folder, environ, engine, stack)
+        say("starting registries and a private dockerd, and filling them")
+        parts["registry"] = RegistryPart(folder, made, environ, engine, stack)
     return parts
 
 

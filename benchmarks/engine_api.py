@@ -74,6 +74,17 @@ class EngineApi:
         if response.status >= 300 or b'"error"' in said:
             raise Internal(f"the image was not imported: {said[:200]!r}")
 
+    def pull(self, name: str) -> None:
+        """An image by its name, with ``latest``. Internal: it failed."""
+        connection = Connection(dial(self._address))
+        try:
+            response = connection.request("POST", f"{_VERSION}/images/create?fromImage={name}&tag=latest")
+            said = response.read()
+        finally:
+            connection.close()
+        if response.status >= 300 or b'"error"' in said:
+            raise Internal(f"the pull failed: {said[-300:]!r}")
+
     def build(self, name: str, context: bytes) -> int:
         """A build by the classic builder, nothing of it from a cache; the nanoseconds it took. Internal: it failed."""
         before = time.perf_counter_ns()

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from benchmarks import proc
@@ -18,6 +18,12 @@ from wherry.errors import FailedPrecondition
 _DOCKERFILE = 'FROM scratch\nCOPY {0}.wasm /{0}.wasm\nENTRYPOINT ["/{0}.wasm"]\n'
 
 
+# $0 are registries' configurations; a registry ends with dockerd.
+_INSIDE: Final = """ip link set lo up
+IFS=:
+for file in $0; do setpriv --pdeathsig KILL docker-registry serve "$file" & done
+exec "$@"
+"""
 _APART: Final = ("unshare", "--net", "--mount")
 """Network and mount namespaces of its own: an engine's bridge, firewall rules and mounts go with it."""
 
@@ -61,16 +67,29 @@ class Wherryd:
 
 
 @contextlib.contextmanager
-def dockerd(folder: str, environ: Mapping[str, str], programs: Programs) -> Iterator[EngineApi]:
-    """A dockerd with its default settings and the image ``hello``, apart. FailedPrecondition: there is none, or it does
-    not come up."""
+def dockerd(
+    folder: str, environ: Mapping[str, str], programs: Programs, *, serving: Sequence[str] = ()
+) -> Iterator[EngineApi]:
+    """A dockerd with its default settings and the image ``hello``, apart, with a docker-registry in its network by each
+    of the configurations ``serving``. FailedPrecondition: there is none, or it does not come up."""
     missing = [name for name in ("dockerd", "runc", "unshare") if shutil.which(name, path=_path(environ)) is None]
     if missing or os.geteuid() != 0:
         raise FailedPrecondition(f"no {' and no '.join(missing)} here" if missing else "dockerd needs root")
     base = os.path.join(folder, "docker")
     os.makedirs(base)
     socket_path = os.path.join(base, "docker.sock")
-    command = [*_APART, "dockerd", "--data-root", f"{base}/data", "--exec-root", f"{base}/exec"]
+    command = [
+        *_APART,
+        "sh",
+        "-c",
+        _INSIDE,
+        ":".join(serving),
+        "dockerd",
+        "--data-root",
+        f"{base}/data",
+        "--exec-root",
+        f"{base}/exec",
+    ]
     command += ["--pidfile", f"{base}/pid", "--config-file", f"{base}/none.json", "--host", f"unix://{socket_path}"]
     with open(f"{base}/none.json", "w", encoding="utf-8") as file:
         file.write("{}")
