@@ -71,6 +71,13 @@ def _descriptor(head: bytes) -> Descriptor:
     return Descriptor(mediatypes.OCI_LAYER, digest, len(head) + _LAYER + len(_END))
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is none."""
+
+
 @contextlib.contextmanager
 def _registry(manifest: bytes, config: bytes, heads: Mapping[str, bytes]) -> Iterator[str]:
     """Serve one image from a thread; the address."""
@@ -99,8 +106,7 @@ def _registry(manifest: bytes, config: bytes, heads: Mapping[str, bytes]) -> Ite
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -79,6 +79,29 @@ async def test_a_file_is_compiled_once_while_it_stays_the_same(bench: Bench) -> 
     assert len(bench.runs()) == 4
 
 
+async def test_the_same_bytes_elsewhere_start_no_process(bench: Bench) -> None:
+    """As in an image that has the module of another one."""
+    bench.program(
+        "import hashlib\n"
+        "found['digest'] = 'sha256:' + hashlib.sha256(open(sys.argv[-1], 'rb').read()).hexdigest()\n"
+        "answer()"
+    )
+    compiler = bench.compiler()
+    found = await compiler.ensure(str(bench.module))
+    other = bench.folder / "other.wasm"
+    other.write_bytes(bench.module.read_bytes())
+    assert await compiler.ensure(str(other)) is found
+    assert compiler.known(str(other)) is found
+    assert len(bench.runs()) == 1
+    await compiler.ensure(str(other), fuel=True)
+    other.write_bytes(bench.module.read_bytes()[::-1])  # of the same size
+    await compiler.ensure(str(other))
+    assert len(bench.runs()) == 3
+    bench.compiled.unlink()
+    await compiler.ensure(str(bench.module))
+    assert len(bench.runs()) == 4
+
+
 async def test_progress_is_passed_on(bench: Bench) -> None:
     bench.program("say({'progress': 'one'}); say({'progress': 'two'}); answer()")
     heard: list[str] = []

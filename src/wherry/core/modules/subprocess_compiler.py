@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import file_digest
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -53,13 +54,15 @@ class CompilerConfig:
 
 class SubprocessCompiler:
     """Compiles by running a process, which keeps the cache; what it said of a file is remembered while the file stays
-    as it is (device, inode, size and both times), so that an ordinary create starts no process."""
+    as it is (device, inode, size and both times), so that an ordinary create starts no process. Nor does another file
+    of the same bytes, of another image, say."""
 
     def __init__(self, config: CompilerConfig, kept: CompiledModules | None = None) -> None:
         """``kept`` is told what was compiled of what; without it, nobody sweeps the cache."""
         self._config = config
         self._kept = kept
         self._known: dict[_Identity, CompiledModule] = {}
+        self._alike: dict[tuple[int, bool], dict[str, CompiledModule]] = {}  # by size and fuel, then by digest
         self._locks: WeakValueDictionary[_Identity, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(config.limit)
 
@@ -94,12 +97,26 @@ class SubprocessCompiler:
         """Compile, or find compiled, and have it kept. What the process finds in the cache may be swept before it can
         be: then once more."""
         if self._kept is None:
-            return await self._compile(path, fuel, progress)
+            return await self._told(path, fuel, progress)
         with self._kept.making():
             while True:
-                found = await self._compile(path, fuel, progress)
+                found = await self._told(path, fuel, progress)
                 if await asyncio.to_thread(self._kept.record, found.path, path, fuel=fuel):
                     return found
+
+    async def _told(self, path: str, fuel: bool, progress: Callable[[str], None] | None) -> CompiledModule:
+        found = await asyncio.to_thread(self._same, path, fuel)
+        return found or await self._compile(path, fuel, progress)
+
+    def _same(self, path: str, fuel: bool) -> CompiledModule | None:
+        """What was made of the same bytes elsewhere. A file that can't be read is the compiler's to complain of."""
+        try:
+            with open(path, "rb") as file:
+                alike = self._alike.get((os.fstat(file.fileno()).st_size, fuel))
+                found = alike.get(file_digest(file, "sha256").hexdigest()) if alike else None
+        except OSError:
+            return None
+        return found if found is not None and os.path.exists(found.path) else None
 
     def _look(self, path: str, fuel: bool) -> tuple[_Identity, CompiledModule | None]:
         """The file's identity, and what is known of it if the cache still holds it. Runs in a thread."""
@@ -112,8 +129,10 @@ class SubprocessCompiler:
 
     def _remember(self, identity: _Identity, found: CompiledModule) -> None:
         self._known[identity] = found
+        self._alike.setdefault((identity[2], identity[5]), {})[found.digest.hex] = found
         if len(self._known) > _REMEMBERED:
             self._known.pop(next(iter(self._known)))
+            self._alike.pop(next(iter(self._alike)))
 
     async def _compile(self, path: str, fuel: bool, progress: Callable[[str], None] | None) -> CompiledModule:
         name = os.path.basename(path)
