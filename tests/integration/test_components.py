@@ -157,7 +157,7 @@ BAD = {
                    "imports exit of wasi:cli/exit@0.2.0 as func(u32), but it is func(result<_, _>)"),
     "wasi 0.3": ('(component (import "wasi:cli/stdout@0.3.0" (instance)) RUN)',
                  "is a component that imports wasi:cli/stdout@0.3.0: WASI 0.3 is not supported"),
-    "no program": ('(component)', "is a component that does not export wasi:cli/run@0.2: it exports nothing"),
+    "no program": ('(component)', "is a component that exports neither wasi:cli/run@0.2 nor"),
     "malformed": (b"\0asm\x0d\0\x01\0\x07\x7f", "is truncated at byte 10 (section type)"),
 }  # fmt: skip
 RUN = """

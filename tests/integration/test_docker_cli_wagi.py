@@ -63,7 +63,7 @@ def test_another_port_by_a_label_and_a_setting_that_is_refused(docker: Docker, p
     assert get(*address_of(docker, container, "8000"))[0] == 200
     docker("rm", "-f", container)
     assert "dev.wherry.http.deadline" in docker.fails("run", "--label", "dev.wherry.http.deadline=soon", "page")
-    assert "wagi is what there is" in docker.fails("run", "--label", "dev.wherry.http=cgi", "page")
+    assert "wagi or proxy is what there is" in docker.fails("run", "--label", "dev.wherry.http=cgi", "page")
     assert docker("ps", "-q") == ""
 
 

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.integration.shim_box import Box, open_box
-from tests.integration.wagi_box import DEADLINE, Handler, free_port, parse, serve
+from tests.integration.wagi_box import (
+    BAD_REQUESTS,
+    DEADLINE,
+    Handler,
+    descriptors,
+    free_port,
+    parse,
+    serve,
+    workers,
+)
 from tests.zig import compile_wasm
 from wherry.errors import WherryError
 
@@ -36,14 +45,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
     async with open_box(guest, compiled, tmp_path) as made:
         yield made
-
-
-def workers(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def listens(port: int) -> bool:
@@ -186,28 +187,6 @@ async def test_an_answer_that_has_begun_is_cut_short_and_never_looks_whole(box: 
     assert (await handler.get("/")).status == 200
 
 
-BAD_REQUESTS = [
-    (400, b"\x00\xff\xfe garbage\r\n\r\n"),
-    (400, b"GET / HTTP/1.1\r\n\r\n"),
-    (400, b"GET / HTTP/1.1\nHost: a\n\n"),
-    (414, b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
-    (431, b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n"),
-    (505, b"GET / HTTP/3.0\r\nHost: a\r\n\r\n"),
-    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
-    (400, b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n"),
-    (400, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\n"),
-    (501, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
-    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-    (413, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"),
-    (
-        413,
-        b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + b"400\r\n%b\r\n" % (b"x" * 1024) * 99,
-    ),
-]
-
-
 async def test_bad_requests_are_refused_and_logged_and_nothing_of_them_reaches_a_handler(box: Box) -> None:
     handler = await serve(box, labels={"dev.wherry.http.body": "64k"})
     smuggled = b"GET /env HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -344,7 +323,8 @@ async def test_a_modules_toml_that_makes_no_sense_is_refused_before_start(box: B
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        ({"dev.wherry.http": "proxy"}, "wagi is what there is"),
+        ({"dev.wherry.http": "cgi"}, "wagi or proxy is what there is"),
+        ({"dev.wherry.http.hosts": "a b/c"}, "dev.wherry.http.hosts"),
         ({"dev.wherry.http.port": "0"}, "dev.wherry.http.port"),
         ({"dev.wherry.cap-drop": "listen"}, "needs listen"),
     ],

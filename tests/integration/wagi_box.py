@@ -1,8 +1,11 @@
-"""A WAGI container by the real shim, on a free port of this machine, and clients that speak HTTP by the byte."""
+"""A container that answers HTTP, by the real shim on a free port of this machine; and clients that speak it by the
+byte."""
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.integration.shim_box import Box
 from wherry.core.tasks.fifos import FifoReader
@@ -99,10 +102,10 @@ def dechunk(data: bytes) -> bytes:
             return b"".join(parts)
 
 
-async def serve(box: Box, *args: str, labels: dict[str, str] | None = None, **changes) -> Handler:
-    """Start a container of ``box``'s image that answers HTTP."""
+async def serve(box: Box, *args: str, labels: dict[str, str] | None = None, kind: str = "wagi", **changes) -> Handler:
+    """Start a container of ``box``'s image that answers HTTP; ``kind`` "": of its own accord."""
     port = free_port()
-    annotations = {"dev.wherry.http": "wagi", "dev.wherry.http.port": str(port), **(labels or {})}
+    annotations = {**({"dev.wherry.http": kind} if kind else {}), "dev.wherry.http.port": str(port), **(labels or {})}
     linux = {"namespaces": _NAMESPACES, **changes.pop("linux", {})}
     task = await box.create(*args, annotations=annotations, linux=linux, **changes)
     handler = Handler(task, port)
@@ -110,3 +113,34 @@ async def serve(box: Box, *args: str, labels: dict[str, str] | None = None, **ch
         handler.reading.append(asyncio.create_task(handler.gather(path, kept)))
     await task.start()
     return handler
+
+
+def workers(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+BAD_REQUESTS = [
+    (400, b"\x00\xff\xfe garbage\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\nHost: a\n\n"),
+    (414, b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (431, b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n"),
+    (505, b"GET / HTTP/3.0\r\nHost: a\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\n"),
+    (501, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
+    (400, b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    (413, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"),
+    (
+        413,
+        b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"400\r\n%b\r\n" % (b"x" * 1024) * 99,
+    ),
+]
+"""Statuses, and requests that get them when bodies may have 64k."""

@@ -20,7 +20,9 @@ KEPT_CAPABILITIES = FILE_CAPABILITIES | SOCKET_CAPABILITIES
 
 
 HTTP_ANNOTATION = "dev.wherry.http"
-"""``wagi``: the container's module answers HTTP requests. What else there is to say: httpd/settings.py."""
+"""How the container's module answers HTTP requests; a component that can do nothing else does so unasked. What else
+there is to say: httpd/settings.py."""
+HTTP_KINDS = ("wagi", "proxy")
 
 
 class RootMount(Record):

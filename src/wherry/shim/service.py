@@ -22,7 +22,7 @@ from wherry.linux import cgroups, signals
 from wherry.oci.mount import Mount
 from wherry.oci.spec import Resources
 from wherry.shim import sandbox
-from wherry.shim.birth import HTTP_ANNOTATION, Command
+from wherry.shim.birth import HTTP_ANNOTATION, HTTP_KINDS, Command
 from wherry.shim.bundle import from_json, read_process, read_spec
 from wherry.shim.container import Container
 from wherry.shim.group import Group, check_id
@@ -135,7 +135,7 @@ class TaskService:
         command = sandbox.plan_command(spec.process)
         if request.terminal != command.terminal:
             raise InvalidArgument("the request and the spec disagree on whether there is a terminal")
-        front = _front(plan, command, spec.annotations)
+        plan, front = _http(plan, command, spec.annotations)
         path = front.modules[0] if front is not None else sandbox.module_on_host(plan, command)
         limits, linux = sandbox.limits_of(spec.linux.resources), spec.linux
         container = Container(request.id, request.bundle, plan, linux.cgroups_path, limits, cgroups.Cgroup({}))
@@ -447,13 +447,21 @@ class TaskService:
         self._publisher.publish(event)
 
 
-def _front(place: Sandbox, command: Command, annotations: Mapping[str, str]) -> HttpPlan | None:
-    """The server of HTTP that the container is to be, if it is one."""
-    if HTTP_ANNOTATION not in annotations:
-        return None
-    from wherry.shim.wagi import plan  # few containers are such
+def _http(place: Sandbox, command: Command, annotations: Mapping[str, str]) -> tuple[Sandbox, HttpPlan | None]:
+    """What the annotations say of a server of HTTP: of a component's, in the sandbox; of WAGI's, beside it.
+    InvalidArgument: that makes no sense."""
+    if not any(name.startswith(HTTP_ANNOTATION) for name in annotations):
+        return place, None
+    kind = annotations.get(HTTP_ANNOTATION, "")
+    if kind not in ("", *HTTP_KINDS):
+        raise InvalidArgument(f"{HTTP_ANNOTATION} is {kind[:40]!r}: {' or '.join(HTTP_KINDS)} is what there is")
+    from wherry.shim.httpd import settings  # few containers are such
 
-    return plan.make(place, command, annotations) if plan.asks_for(annotations) else None
+    if kind != "wagi":
+        return sandbox.with_http(place, (tuple(settings.of(annotations)), kind, ())), None
+    from wherry.shim.wagi import plan  # as above
+
+    return place, plan.make(place, command, annotations)
 
 
 def _let_go(stdio: Stdio, page: Page | None) -> None:

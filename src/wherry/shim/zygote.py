@@ -188,13 +188,20 @@ class _Zygote:
         sandbox, command, module = unpack(message)
         stdin, stdout, stderr, meter, *join = descriptors
         network = join.pop(0) if sandbox.network and not beside else -1
-        if sandbox.http and not beside:
+        stdio = stdin, stdout, stderr
+        kind = sandbox.http[1] if sandbox.http and not beside else ""
+        if kind == "wagi":
             from wherry.shim import handlers  # few containers serve HTTP, the others shall not pay for it
 
-            front = handlers.make(sandbox, self._library)
-            return Birth(sandbox, command, front.program, (stdin, stdout, stderr), meter, tuple(join), network, front)
+            front = handlers.wagi(sandbox, self._library)
+            return Birth(sandbox, command, front.program, stdio, meter, tuple(join), network, front)
         program = self._mine or self._own(module, fuel=bool(sandbox.fuel))
-        return Birth(sandbox, command, program, (stdin, stdout, stderr), meter, tuple(join), network)
+        if not beside and (kind or program.answers_http):
+            from wherry.shim import handlers  # as above
+
+            front = handlers.proxy(sandbox, program, command.args[0])
+            return Birth(sandbox, command, program, stdio, meter, tuple(join), network, front)
+        return Birth(sandbox, command, program, stdio, meter, tuple(join), network)
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""

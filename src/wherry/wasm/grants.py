@@ -23,7 +23,10 @@ _FUNCTIONS = {
     "files": ("path_*", "fd_readdir", "fd_prestat_dir_name", "wasi:filesystem/*"),
     "clocks": ("clock_*", "wasi:clocks/*"),
     "random": ("random_*", "wasi:random/*"),
-    "network": ("sock_connect*", "sock_send_to*", "sock_getaddrinfo*", "sock_addr_resolve*", "wasi:sockets/*"),
+    "network": (
+        *("sock_connect*", "sock_send_to*", "sock_getaddrinfo*", "sock_addr_resolve*"),
+        *("wasi:sockets/*", "wasi:http/outgoing-handler*"),
+    ),
     "listen": ("sock_bind*", "sock_listen*", "sock_accept*"),
     "threads": ("thread-spawn",),
 }

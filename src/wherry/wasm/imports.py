@@ -19,6 +19,8 @@ _SPELT = {"i": "i32", "I": "i64", "f": "f32", "F": "f64"}
 _LETTERS = {spelt: letter for letter, spelt in _SPELT.items()}
 
 _SPAWN = ("wasi", "thread-spawn")
+_CALLING = ("wasi:sockets/", "wasi:http/outgoing-handler@")
+_RUN, _HANDLER = "wasi:cli/run@", "wasi:http/incoming-handler@"
 
 HOST = {(preview1.MODULE, function.name): function for function in preview1.FUNCTIONS}
 
@@ -60,13 +62,21 @@ def sockets(info: Mapping[str, Any]) -> list[HostFunction]:
 def imports_sockets(info: Mapping[str, Any]) -> bool:
     """Whether a module or component imports any."""
     if is_component(info):
-        return any(item["name"].startswith("wasi:sockets/") for item in info["imports"])
+        return any(item["name"].startswith(_CALLING) for item in info["imports"])
     return any(True for _ in _socket_imports(info))
 
 
 def is_component(info: Mapping[str, Any]) -> bool:
     """Whether it is a component."""
     return bool(info["kind"] == "component")
+
+
+def answers_http(info: Mapping[str, Any]) -> bool:
+    """Whether it is a component that answers HTTP, and no program."""
+    if not is_component(info):
+        return False
+    names = [item["name"] for item in info["exports"]]
+    return any(name.startswith(_HANDLER) for name in names) and not any(name.startswith(_RUN) for name in names)
 
 
 def spawns(info: Mapping[str, Any]) -> bool:

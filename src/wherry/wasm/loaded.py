@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
-from wherry.wasm.imports import has_shared_memory, imports_sockets, is_component, spawns, wants_listeners
+from wherry.wasm.imports import answers_http, has_shared_memory, imports_sockets, is_component, spawns, wants_listeners
 from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
@@ -52,6 +52,7 @@ class Program:
         self.module = module
         self.imports_sockets = imports_sockets(info)
         self.spawns = spawns(info)
+        self.answers_http = answers_http(info)
         self.shared: Shared | None = None
         self.component: Any = None
         self.path = path

@@ -18,6 +18,7 @@ MAGIC = b"\0asm"
 _MODULE = b"\x01\0\0\0"
 _COMPONENT = b"\x0d\0\x01\0"
 _RUN = "wasi:cli/run@0.2."
+_HANDLER = "wasi:http/incoming-handler@0.2."
 _MOST_NAMED = 8
 _THREAD_ENTRY = "wasi_thread_start"
 _ELF_MACHINES = {
@@ -186,10 +187,12 @@ def _component_refusal(info: ModuleInfo) -> str:
     if any(name.partition("@")[2].startswith("0.3") for name in _wasi_names(info)):
         return ": WASI 0.3 is not supported"
     exports = [item.name for item in info.exports]
-    if any(name.startswith(_RUN) for name in exports):
+    if any(name.startswith((_RUN, _HANDLER)) for name in exports):
         return ""
     listed = ", ".join(exports[:_MOST_NAMED]) + (", ..." if len(exports) > _MOST_NAMED else "")
-    return f" that does not export wasi:cli/run@0.2: it exports {listed or 'nothing'}"
+    return (
+        f" that exports neither wasi:cli/run@0.2 nor wasi:http/incoming-handler@0.2: it exports {listed or 'nothing'}"
+    )
 
 
 def _what_else(data: bytes) -> str:

@@ -146,6 +146,11 @@ def _field(line: bytes) -> tuple[str, str]:
     return name.decode("ascii").lower(), value.decode("latin-1")
 
 
+def is_token(name: str) -> bool:
+    """Whether it may be a method or a field's name (RFC 9110, 5.6.2)."""
+    return bool(name) and name.isascii() and _TOKEN.issuperset(name.encode())
+
+
 def has_controls(value: bytes) -> bool:
     """Whether there is a character in it that no field may have: all below the space but the tab, and DEL."""
     return len(value.translate(None, _CONTROLS)) != len(value)

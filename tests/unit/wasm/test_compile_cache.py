@@ -150,7 +150,10 @@ def test_several_at_once(guests: Guests) -> None:
         (b"(module", "is not WebAssembly text: "),
         (b'(module (func (export "f") (result i32)))', "is not a valid module: at offset 31: type mismatch"),
         (b'(module (import "env" "f" (func)))', "imports env.f, which no host here provides"),
-        (b"(component)", "is a component that does not export wasi:cli/run@0.2: it exports nothing"),
+        (
+            b"(component)",
+            "is a component that exports neither wasi:cli/run@0.2 nor wasi:http/incoming-handler@0.2",
+        ),
     ],
 )
 def test_refusals_are_one_line(guests: Guests, tmp_path: Path, content: bytes, said: str) -> None:

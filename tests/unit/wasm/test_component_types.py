@@ -9,19 +9,20 @@ import pytest
 from wherry.errors import InvalidArgument
 from wherry.wasm.component import cli, filesystem, io, sockets, wit
 from wherry.wasm.component.codes import file_code, socket_code
+from wherry.wasm.component.http import types as http
 from wherry.wasm.component.types import plan
 from wherry.wasm.component.values import Failed, Resources
 from wherry.wasm.wasi import errno
 from wherry.wasm.wasi.table import stdio
 
 OFFERED = wit.load()
-TABLES = {**io.INTERFACES, **cli.INTERFACES, **filesystem.INTERFACES, **sockets.INTERFACES}
+TABLES = {**io.INTERFACES, **cli.INTERFACES, **filesystem.INTERFACES, **sockets.INTERFACES, **http.INTERFACES}
 
 
 def test_every_function_of_every_interface_has_its_host() -> None:
     told = {name: set(interface.functions) for name, interface in OFFERED.items() if interface.functions}
     assert told == {name: set(table) for name, table in TABLES.items()}
-    assert sum(map(len, told.values())) == 124
+    assert sum(map(len, told.values())) == 176
 
 
 def test_a_resource_that_is_used_elsewhere_is_one_type() -> None:

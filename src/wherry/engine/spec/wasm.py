@@ -15,8 +15,9 @@ FUEL: Final = "dev.wherry.fuel"
 """A label of a container or its image, or an annotation: how many units its guests may use."""
 
 HTTP: Final = "dev.wherry.http"
-"""A label or annotation of the same kind: ``wagi``, the module answers HTTP requests. Those that begin with it and a
-dot set its server up: the shim reads them."""
+"""A label or annotation of the same kind: ``wagi`` or ``proxy``, how the module answers HTTP requests; a component that
+can do nothing else does so unasked. Those that begin with it and a dot set its server up: the shim reads them."""
+_KINDS: Final = ("wagi", "proxy")
 _HTTP_RUNTIMES: Final = {"io.containerd.wagi.v1": "wagi"}
 
 
@@ -64,14 +65,14 @@ def http(record: Record) -> dict[str, str]:
     given = {**record.labels, **record.host_config["Annotations"]}
     found = {name: str(value) for name, value in given.items() if name.startswith(HTTP + ".")}
     kind = given.get(HTTP) or _HTTP_RUNTIMES.get(record.runtime, "")
-    if kind not in ("", "wagi"):
-        raise InvalidArgument(f"invalid {HTTP} {kind[:40]!r}: wagi is what there is")
-    return {HTTP: kind, **found} if kind else {}
+    if kind not in ("", *_KINDS):
+        raise InvalidArgument(f"invalid {HTTP} {kind[:40]!r}: {' or '.join(_KINDS)} is what there is")
+    return {HTTP: kind, **found} if kind else found
 
 
 def names_modules(record: Record) -> bool:
     """Whether its entry is no module but WAGI's list of them."""
-    return bool(record.args) and record.args[0].endswith(".toml") and bool(http(record))
+    return bool(record.args) and record.args[0].endswith(".toml") and HTTP in http(record)
 
 
 def _dropped(host: Mapping[str, Any]) -> dict[str, str]:

@@ -87,6 +87,7 @@ class Exchange:
         self._chunked = False
         self._keep = job.keep
         self._head_only = job.head_only
+        self._unseen = 0
         self.sent = 0
         self.status = 0
         self.trouble = ""
@@ -105,8 +106,8 @@ class Exchange:
 
     def read(self, most: int) -> bytes:
         """At most ``most`` bytes of the body, b"" at its end. Abort."""
-        self.flush()
         while (data := self.read_now(most)) is None:
+            self.flush_head()
             self._wait(select.POLLIN, 408, "the client stalled in its body")
         return data
 
@@ -165,7 +166,7 @@ class Exchange:
             self._send_body(held)
 
     def flush_head(self) -> None:
-        """Have the client know the head, whether there is a body yet or not."""
+        """Have the client know what there is of an answer, whether that is a body yet or not."""
         self.flush()
         if self._head is not None and not self._head_sent:
             self._send_body(b"")
@@ -180,10 +181,10 @@ class Exchange:
         head = self._head
         assert head is not None
         if trailers and self._job.head.minor and head.length < 0 and head.has_body and not self._head_only:
-            self.flush_head()
+            self.flush_head()  # there is a place for them only after a body in chunks
         held, self._held = self._held, b""
         if not self._head_sent:
-            whole = head.length if self._head_only and head.length >= 0 else len(held)
+            whole = len(held) if not self._head_only else head.length if head.length >= 0 else self._unseen
             if not self._head_only and head.has_body and head.length > len(held):
                 raise Abort(502, f"the handler's body has {len(held)} bytes of {head.length}")
             self._send_head((("content-length", str(whole)),) if head.has_body else (), held)
@@ -230,6 +231,7 @@ class Exchange:
         head = self._head
         assert head is not None
         if self._head_only or not head.has_body:
+            self._unseen += len(data)
             return b""
         if 0 <= head.length < self.sent + len(data):
             self.trouble = f"the handler's body is longer than its Content-Length of {head.length}"
@@ -310,7 +312,7 @@ class Exchange:
 
 def _public(status: int, why: str) -> str:
     """What a client is told: of a handler's faults, that there was one; the rest is in the log."""
-    return "the handler failed" if status == 502 else "the handler took too long" if status == 504 else why
+    return "the handler failed" if status in (500, 502) else "the handler took too long" if status == 504 else why
 
 
 def now_date() -> str:

@@ -14,18 +14,27 @@ PORT = HTTP_ANNOTATION + ".port"
 CONCURRENCY = HTTP_ANNOTATION + ".concurrency"
 DEADLINE = HTTP_ANNOTATION + ".deadline"
 BODY = HTTP_ANNOTATION + ".body"
+REUSE = HTTP_ANNOTATION + ".reuse"
+HOSTS = HTTP_ANNOTATION + ".hosts"
 _MOST_WORKERS = 1024
+_MOST_REUSE = 1_000_000_000
+_MOST_HOSTS = 256
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:[]")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class Settings(Record):
     """``port`` inside the container; ``concurrency`` the most requests that are served at once; ``deadline`` seconds
-    for a request from its head to the answer's end, 0 for none; ``body`` the most bytes a request's body may have."""
+    for a request from its head to the answer's end, 0 for none; ``body`` the most bytes a request's body may have;
+    ``reuse`` the requests that one instance answers; ``hosts`` are whom a component may ask: names, ``*.example.org``
+    for those below one, with a port or without. None are all."""
 
     port: int = 80
     concurrency: int = 16
     deadline: float = 60.0
     body: int = 64 << 20
+    reuse: int = 1
+    hosts: tuple[str, ...] = ()
 
 
 def of(annotations: Mapping[str, str]) -> Settings:
@@ -35,6 +44,8 @@ def of(annotations: Mapping[str, str]) -> Settings:
         concurrency=_number(annotations, CONCURRENCY, Settings().concurrency, 1, _MOST_WORKERS),
         deadline=_seconds(annotations),
         body=_bytes(annotations),
+        reuse=_number(annotations, REUSE, Settings().reuse, 1, _MOST_REUSE),
+        hosts=_hosts(annotations),
     )
 
 
@@ -66,3 +77,13 @@ def _bytes(annotations: Mapping[str, str]) -> int:
     if unit is None or not (digits.isascii() and digits.isdigit() and len(digits) < 12):
         raise InvalidArgument(f"{BODY} is {text[:40]!r}: write a number of bytes, 512k or 10m")
     return int(digits) * unit
+
+
+def _hosts(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    words = tuple(word for word in annotations.get(HOSTS, "").lower().replace(",", " ").split())
+    for word in words:
+        if not _HOST.issuperset(word.removeprefix("*.")) or not word.removeprefix("*."):
+            raise InvalidArgument(f"{HOSTS} has {word[:60]!r}: write names as example.org, *.example.org or host:8080")
+    if len(words) > _MOST_HOSTS:
+        raise InvalidArgument(f"{HOSTS} has over {_MOST_HOSTS} names")
+    return words

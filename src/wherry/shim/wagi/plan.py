@@ -12,7 +12,7 @@ from wherry.errors import InvalidArgument
 from wherry.linux.files import open_regular
 from wherry.record import Record
 from wherry.shim import sandbox
-from wherry.shim.birth import HTTP_ANNOTATION, Command, Sandbox
+from wherry.shim.birth import Command, Sandbox
 from wherry.shim.httpd import settings
 from wherry.shim.wagi.routes import ALL_BELOW, Route, check_pattern
 
@@ -40,14 +40,6 @@ class Plan(Record):
             tuple(Route(route.pattern, paths.get(route.module, ""), *tuple(route)[2:])) for route in self.routes
         )
         return tuple(self.settings), "wagi", routes
-
-
-def asks_for(annotations: Mapping[str, str]) -> bool:
-    """Whether a spec's annotations ask for a server of HTTP. InvalidArgument: for one of another kind."""
-    kind = annotations.get(HTTP_ANNOTATION, "")
-    if kind not in ("", "wagi"):
-        raise InvalidArgument(f"{HTTP_ANNOTATION} is {kind[:40]!r}: wagi is what there is")
-    return bool(kind)
 
 
 def make(place: Sandbox, command: Command, annotations: Mapping[str, str]) -> Plan:

@@ -54,6 +54,7 @@ class Functions:
     def _bind_values(self, library: Library) -> None:
         f = library.function
         name = "wasmtime_component_"
+        self.val_delete = f(f"{name}val_delete", None, _P)
         self.val_new = f(f"{name}val_new", _P, _P)
         self.vallist_new_uninit = f(f"{name}vallist_new_uninit", None, _P, _SIZE)
         self.valtuple_new_uninit = f(f"{name}valtuple_new_uninit", None, _P, _SIZE)

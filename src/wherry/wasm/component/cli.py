@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 
-from wherry.wasm.component.io import InputStream, OutputStream, Pollable
+from wherry.wasm.component.io import InputStream, OutputStream
+from wherry.wasm.component.polling import Pollable
 from wherry.wasm.component.state import State
 from wherry.wasm.wasi.errno import Trap
 

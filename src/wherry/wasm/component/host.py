@@ -47,8 +47,8 @@ class Linked:
         self._state = state
         self._counts = counts
         self._look = look
-        self._resources = Resources()
-        self._codec = Codec(library, functions, space, self._resources)
+        self.resources = Resources()
+        self.codec = Codec(library, functions, space, self.resources)
         self._destructor = Destructor(self._drop)
         self._kept: list[Any] = []
         self.linker: int = functions.linker_new(engine)
@@ -75,7 +75,7 @@ class Linked:
             raise Internal(f"{name} can't be defined: {self._library.take_error(error)}")
 
     def _define_resource(self, into: ctypes.c_void_p, resource: str, identity: str) -> None:
-        kind = self._functions.resource_type_new_host(self._resources.type_number(identity))
+        kind = self._functions.resource_type_new_host(self.resources.type_number(identity))
         name = resource.encode()
         add = self._functions.linker_instance_add_resource
         self._check(add(into, name, len(name), kind, self._destructor, None, None), resource)
@@ -89,7 +89,7 @@ class Linked:
         self._check(self._functions.linker_instance_add_func(into, name, len(name), entry, None, None), full)
 
     def _callback(self, full: str, function: Callable[..., Any], params: Any, result: Any) -> Any:
-        codec, state = self._codec, self._state
+        codec, state = self.codec, self._state
         lifts = [(codec.lift(kind), SIZE * number) for number, kind in enumerate(params)]
         interface = full.partition(".")[0]
         answer = self._answer(interface, result)
@@ -120,9 +120,9 @@ class Linked:
         if result is None:
             return lambda call, _at: call()
         if result[0] != "result":
-            lower = self._codec.lower(result)
+            lower = self.codec.lower(result)
             return lambda call, at: lower(call(), at)
-        lower_ok, lower_error = self._codec.lower_result(result)
+        lower_ok, lower_error = self.codec.lower_result(result)
         codes = _error_codes(interface)
 
         def answer(call: Callable[[], Any], at: int) -> None:
@@ -143,7 +143,11 @@ class Linked:
 
     def _drop(self, _env: int, _context: int, number: int) -> int | None:
         try:
-            self._resources.drop(number)
+            dropped = getattr(self.resources.drop(number), "dropped", None)
+            if dropped is not None:
+                dropped()
+        except Trap as trap:
+            return self._error(str(trap))
         except BaseException as error:  # noqa: BLE001 - as above
             return self._error(f"fault of the host: {type(error).__name__}: {error}")
         return None
@@ -162,6 +166,10 @@ def _table(interface: str) -> Table:
         from wherry.wasm.component import sockets
 
         return sockets.INTERFACES[interface]
+    if interface.startswith("wasi:http/"):
+        from wherry.wasm.component.http import types
+
+        return types.INTERFACES.get(interface, {})
     return {}
 
 

@@ -1,4 +1,4 @@
-"""wasi:io: streams over descriptors, what can be waited for, and waiting.
+"""wasi:io: streams over descriptors; waiting is polling.py's.
 
 https://github.com/WebAssembly/wasi-io/blob/v0.2.0/imports.md
 """
@@ -7,61 +7,21 @@ from __future__ import annotations
 
 import os
 import select
-from struct import Struct
-from time import monotonic_ns
 
+from wherry.wasm.component.polling import Pollable, wait
 from wherry.wasm.component.state import CLOSED, State, StreamError, stream_failure
 from wherry.wasm.component.values import Failed
-from wherry.wasm.wasi import abi, syscalls
+from wherry.wasm.wasi import abi
 from wherry.wasm.wasi.errno import BADF, Trap, WasiError
 from wherry.wasm.wasi.table import Entry
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from wherry.wasm.component.state import Table
 
 CHUNK = 1 << 16
 """Bytes: the most that one call reads, and that a stream says it takes."""
 _SPLICE = 1 << 16
-_POLLFD = Struct("=ihh")
-_ENDED = select.POLLHUP | select.POLLERR | select.POLLNVAL
-
-
-class Pollable:
-    """Something to wait for: a descriptor's ``events``, or the monotonic clock's ``deadline`` in nanoseconds, or, with
-    neither, nothing at all: it is ready."""
-
-    def __init__(self, fd: int = -1, events: int = 0, deadline: int | None = None) -> None:
-        self.fd = fd
-        self.events = events
-        self.deadline = deadline
-
-
-def wait(pollables: Sequence[Pollable], *, block: bool) -> list[int]:
-    """The places of those that are ready; with ``block``, once there is one."""
-    polled = bytearray()
-    for pollable in pollables:
-        polled += _POLLFD.pack(pollable.fd, pollable.events, 0)  # poll(2) ignores negative descriptors
-    deadlines = [pollable.deadline for pollable in pollables if pollable.deadline is not None]
-    at_once = not block or any(pollable.fd < 0 and pollable.deadline is None for pollable in pollables)
-    while True:
-        timeout = 0 if at_once else max(0, min(deadlines) - monotonic_ns()) if deadlines else None
-        try:
-            syscalls.ppoll(polled, timeout)
-        except InterruptedError:
-            continue
-        now = monotonic_ns()
-        ready = [
-            number
-            for number, (pollable, (_, _, seen)) in enumerate(zip(pollables, _POLLFD.iter_unpack(polled), strict=True))
-            if seen
-            or (pollable.deadline is not None and pollable.deadline <= now)
-            or (pollable.fd < 0 and pollable.deadline is None)
-        ]
-        if ready or at_once:
-            return ready
 
 
 class InputStream:
@@ -185,13 +145,15 @@ def output_of(entry: Entry, offset: int, owner: object, *, append: bool = False)
     return OutputStream(entry, owner)
 
 
-def _poll(_state: State, pollables: list[Pollable]) -> list[int]:
+def _poll(state: State, pollables: list[Pollable]) -> list[int]:
     if not pollables:
         raise Trap("poll: nothing to wait for")
+    state.idle()
     return wait(pollables, block=True)
 
 
-def _block(_state: State, pollable: Pollable) -> None:
+def _block(state: State, pollable: Pollable) -> None:
+    state.idle()
     wait((pollable,), block=True)
 
 

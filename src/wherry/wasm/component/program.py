@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _RUN = "wasi:cli/run@"
+HANDLER = "wasi:http/incoming-handler@"
+"""What a component exports that answers HTTP."""
 _SOCKETS = "wasi:sockets/*"
 """Of what is refused: here it is the policy's to refuse what leads out, and to let in what may come in."""
 
@@ -32,13 +34,15 @@ class Component:
     """A loaded component with its imports linked: the ``component`` of its `Program`."""
 
     def __init__(self, program: Program, compiled_path: str) -> None:
-        """DataLoss: this engine can't use the file, compile it again; NotFound, PermissionDenied: as `open_trusted`."""
+        """DataLoss: this engine can't use the file, compile it again; NotFound, PermissionDenied: as `open_trusted`.
+
+        ``run`` and ``handler`` are the places of its exports, 0 for one that it has not."""
         self._program = program
         library = program.library
         self.functions = Functions(library)
         self.state = State(program.host)
         tank = program.tank
-        self._linked = Linked(
+        self.linked = Linked(
             library,
             self.functions,
             program.engine,
@@ -47,10 +51,11 @@ class Component:
             program.meter.words,
             tank.look if tank is not None else None,
         )
-        self._linked.define(program.info["host"])
-        self.linker = self._linked.linker
+        self.linked.define(program.info["host"])
+        self.linker = self.linked.linker
         self.handle = self._load(compiled_path)
-        self.run = self._find_run()
+        self.run = self._find(_RUN, "run")
+        self.handler = self._find(HANDLER, "handle")
         # Opened while there is a /proc: what the component has of memory is told nowhere else.
         self.maps = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -70,16 +75,14 @@ class Component:
         assert handle.value is not None
         return handle.value
 
-    def _find_run(self) -> int:
-        """The place of ``wasi:cli/run``'s one function among the exports."""
+    def _find(self, interface: str, function: str) -> int:
+        """The place of an exported interface's function, 0 if there is none."""
         exports = (str(item["name"]) for item in self._program.info["exports"])
-        name = next((name for name in exports if name.startswith(_RUN)), _RUN).encode()
+        name = next((name for name in exports if name.startswith(interface)), interface).encode()
         find = self.functions.get_export_index
         instance = find(self.handle, None, name, len(name))
-        found: int | None = find(self.handle, instance, b"run", 3) if instance else None
-        if not found:
-            raise InvalidArgument(f"the component's export {name.decode()} has no function run")
-        return found
+        found: int | None = find(self.handle, instance, function.encode(), len(function)) if instance else None
+        return found or 0
 
 
 def _policy(config: GuestConfig) -> SocketPolicy | None:
@@ -110,14 +113,20 @@ class ComponentGuest(Process):
         self._function = ctypes.create_string_buffer(FUNC_SIZE)
 
     def instantiate(self) -> None:
-        """Instantiate: cores' start functions run. What goes wrong is kept, and `run` reports it."""
+        """Instantiate: cores' start functions run. What goes wrong is kept, and `run` reports it. InvalidArgument: it
+        is no program."""
+        if not self._component.run:
+            raise InvalidArgument("the component answers HTTP and is no program: it exports no wasi:cli/run")
+        self._instantiate(self._component.run)
+
+    def _instantiate(self, place: int) -> None:
         component, functions = self._component, self._component.functions
         self._program.meter.words[BASE] = SOMEWHERE
         instance = ctypes.create_string_buffer(16)
         error = functions.linker_instantiate(component.linker, self._context, component.handle, instance)
         self._failure = self._library.take_error(error) if error else ""
-        if not error and not functions.instance_get_func(instance, self._context, component.run, self._function):
-            self._failure = "wasi:cli/run has no function run"
+        if not error and not functions.instance_get_func(instance, self._context, place, self._function):
+            self._failure = "the component's export is no function"
 
     def run(self) -> int:
         """Call wasi:cli/run: 0 when it answers ok, 1 for its error. A trap: its message and wasm backtrace go to fd 2,
@@ -130,6 +139,9 @@ class ComponentGuest(Process):
 
     def _count(self) -> None:
         super()._count()
+        self._measure()
+
+    def _measure(self) -> None:
         self._program.meter.words[MEMORY] = memories(_lines(self._component.maps))
 
     def _call(self) -> int:

@@ -13,7 +13,8 @@ import select
 from struct import Struct
 
 from wherry.wasm.component.codes import socket_code
-from wherry.wasm.component.io import InputStream, OutputStream, Pollable, wait
+from wherry.wasm.component.io import InputStream, OutputStream
+from wherry.wasm.component.polling import Pollable, wait
 from wherry.wasm.component.state import State
 from wherry.wasm.component.values import Failed
 from wherry.wasm.wasi import socket

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
 
 class State:
-    """``cwd`` is the working directory; ``refused`` what is not granted, as grants.refused has it."""
+    """``cwd`` is the working directory; ``refused`` what is not granted, as grants.refused has it; ``hosts`` whom
+    wasi:http may ask, all if there are none; ``idle`` is called before the guest waits for anything."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self.cwd = "/"
         self.refused: tuple[str, ...] = ()
+        self.hosts: tuple[str, ...] = ()
+        self.idle: Callable[[], None] = do_nothing
+
+
+def do_nothing() -> None:
+    """Nothing is held back that a wait would hold up."""
 
 
 class StreamError:

@@ -2,8 +2,9 @@
 written (lowered) there, by the types of wit.py.
 
 In Python an enum is its case's name, flags a tuple of names, a record or tuple a tuple, a variant a case's name and its
-payload, an option the value or None, a list of bytes ``bytes``, a result as parameter True or False, a resource the
-host's object. A function's result of kind ``result`` is what it returns, or the `Failed` that it raises.
+payload, an option the value or None, a list of bytes ``bytes``, a resource the host's object. A result without values
+is True or False, another one whether it is ok and its value; but a function's result of kind ``result`` is what it
+returns, or the `Failed` that it raises.
 
 A value takes 32 bytes: its kind, and from byte 8 on a union. https://docs.wasmtime.dev/c-api/ (component/val.h)
 """
@@ -41,6 +42,7 @@ _WORD = Struct("=Q")
 _ENTRY = 48  # of a record: a name, then a value
 _NAME = 16
 _U8 = b"\x02"
+_MOST_HELD = 1 << 16
 
 
 class Failed(Exception):
@@ -64,6 +66,9 @@ class Resources:
         return self._types.setdefault(identity, len(self._types) + 1)
 
     def add(self, thing: Any) -> int:
+        """Trap: it holds too many."""
+        if len(self.held) >= _MOST_HELD:
+            raise Trap(f"over {_MOST_HELD} resources are held at once")
         number = self._free.pop() if self._free else len(self.held) + 1
         self.held[number] = thing
         return number
@@ -73,6 +78,11 @@ class Resources:
         thing = self.held.pop(number)
         self._free.append(number)
         return thing
+
+    def clear(self) -> None:
+        """The guest is gone."""
+        self.held.clear()
+        self._free.clear()
 
 
 class Codec:
@@ -92,7 +102,9 @@ class Codec:
             return self._lift_plain(Struct("=8x" + _PLAIN[word]))
         if word == "list":
             return self._lift_bytes if kind[1] == ("u8",) else self._lift_list(self.lift(kind[1]))
-        if word in ("own", "borrow"):
+        if word == "own":
+            return self._lift_own
+        if word == "borrow":
             return self._lift_resource
         makers: dict[str, Callable[[Type], Lift]] = {
             "string": lambda _: lambda at: self._text(at + 8),
@@ -102,7 +114,7 @@ class Codec:
             "record": lambda kind: self._lift_members(tuple(field for _, field in kind[1]), _ENTRY, _NAME),
             "option": self._lift_option,
             "variant": self._lift_variant,
-            "result": lambda _: lambda at: bool(self._space[at + 8]),
+            "result": self._lift_result,
         }
         return makers[word](kind)
 
@@ -157,7 +169,27 @@ class Codec:
 
         return lift
 
+    def _lift_result(self, kind: Type) -> Lift:
+        sides = [None if side is None else self.lift(side) for side in (kind[2], kind[1])]
+        if sides == [None, None]:
+            return lambda at: bool(self._space[at + 8])
+
+        def lift(at: int) -> tuple[bool, Any]:
+            is_ok = bool(self._space[at + 8])
+            (data,) = _WORD.unpack_from(self._space, at + 16)
+            inner = sides[is_ok]
+            return is_ok, None if inner is None else inner(data)
+
+        return lift
+
+    def _lift_own(self, at: int) -> Any:
+        """The guest gives it away: it is not among what it holds any more."""
+        return self._resources.drop(self._number(at))
+
     def _lift_resource(self, at: int) -> Any:
+        return self._resources.held[self._number(at)]
+
+    def _number(self, at: int) -> int:
         """Turning the handle into the host's number also ends the borrow that libwasmtime keeps account of."""
         (handle,) = _WORD.unpack_from(self._space, at + 8)
         functions = self._functions
@@ -165,9 +197,9 @@ class Codec:
         error = functions.resource_any_to_host(self.context, handle, ctypes.byref(host))
         if error:
             raise Trap(self._library.take_error(error))
-        number = functions.resource_host_rep(host)
+        number: int = functions.resource_host_rep(host)
         functions.resource_host_delete(host)
-        return self._resources.held[number]
+        return number
 
     def lower(self, kind: Type) -> Lower:
         word = kind[0]
@@ -183,6 +215,7 @@ class Codec:
             "record": self._lower_record,
             "option": self._lower_option,
             "variant": self._lower_variant,
+            "result": self._lower_result,
             "own": self._lower_own,
         }
         return makers[word](kind)
@@ -297,6 +330,11 @@ class Codec:
             self._space[at] = _KINDS["resource"]
 
         return lower
+
+    def _lower_result(self, kind: Type) -> Lower:
+        """Within another type: whether it is ok, and the value of that side."""
+        ok, error = self.lower_result(kind)
+        return lambda value, at: (ok if value[0] else error)(value[1], at)
 
     def lower_result(self, kind: Type) -> tuple[Lower, Lower]:
         """For a function's result of kind ``result``: how to lower what is returned, and the error."""

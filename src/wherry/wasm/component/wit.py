@@ -18,7 +18,7 @@ Type = tuple[Any, ...]
 Function = tuple[tuple[Type, ...], Type | None]
 """Parameters and result."""
 
-_PACKAGES: Final = ("io", "clocks", "random", "cli", "filesystem", "sockets")
+_PACKAGES: Final = ("io", "clocks", "random", "cli", "filesystem", "sockets", "http")
 """In an order in which each uses only those before it."""
 _PLAIN: Final = frozenset("bool s8 s16 s32 s64 u8 u16 u32 u64 f32 f64 char string".split())
 _TOKEN: Final = re.compile(r"->|[A-Za-z][\w-]*(?:[:/][a-z][\w-]*)*|[{}()<>,.;:=_]")
@@ -100,17 +100,20 @@ class _Reader:
         self._take("{")
         while not self._skip("}"):
             name = self._take()
+            own = self._take() if self._skip("as") else name
             if name in source.resources:
-                self._at.resources[name] = source.resources[name]
+                self._at.resources[own] = source.resources[name]
             else:
-                self._at.types[name] = source.types[name]
+                self._at.types[own] = source.types[name]
             self._skip(",")
         self._take(";")
 
     def _alias(self) -> None:
         name = self._take()
         self._take("=")
-        self._at.types[name] = self._type()
+        made = self._at.types[name] = self._type()
+        if made[0] == "own":
+            self._at.resources[name] = made[1]
         self._take(";")
 
     def _resource(self) -> None:
@@ -121,11 +124,24 @@ class _Reader:
         self._take("{")
         while not self._skip("}"):
             method = self._take()
+            if method == "constructor":
+                self._at.functions[f"[constructor]{name}"] = (self._params(()), ("own", self._at.resources[name]))
+                self._take(";")
+                continue
             self._take(":")
-            self._function(f"[method]{name}.{method}", (("borrow", self._at.resources[name]),))
+            if self._skip("static"):
+                self._function(f"[static]{name}.{method}", ())
+            else:
+                self._function(f"[method]{name}.{method}", (("borrow", self._at.resources[name]),))
 
     def _function(self, name: str, first: tuple[Type, ...]) -> None:
         self._take("func")
+        params = self._params(first)
+        result = self._type() if self._skip("->") else None
+        self._take(";")
+        self._at.functions[name] = (params, result)
+
+    def _params(self, first: tuple[Type, ...]) -> tuple[Type, ...]:
         self._take("(")
         params = list(first)
         while not self._skip(")"):
@@ -133,9 +149,7 @@ class _Reader:
             self._take(":")
             params.append(self._type())
             self._skip(",")
-        result = self._type() if self._skip("->") else None
-        self._take(";")
-        self._at.functions[name] = (tuple(params), result)
+        return tuple(params)
 
     def _members(self, word: str) -> tuple[Any, ...]:
         self._take("{")

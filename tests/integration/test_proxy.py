@@ -1,0 +1,232 @@
+"""Components of wasi:http/proxy by the real shim: what handlers get and give, what bad handlers and bad clients get,
+and that nothing of them is left."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.components import DATA, componentize_proxy
+from tests.integration.shim_box import Box, open_box
+from tests.integration.wagi_box import BAD_REQUESTS, DEADLINE, descriptors, parse, serve, workers
+from tests.zig import compile_wasm
+from wherry.errors import WherryError
+
+HELLO = b"Hello from a component!\n"
+BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("proxy")
+    return componentize_proxy(
+        compile_wasm(DATA / "proxy_guest.c", folder / "core.wasm", *BARE), folder / "component.wasm"
+    )
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    folder.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
+    async with open_box(guest, compiled, tmp_path) as made:
+        yield made
+
+
+async def settled(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not check():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_component_answers_of_its_own_accord_and_each_request_has_an_instance(box: Box) -> None:
+    handler = await serve(box, kind="")
+    answer = await handler.get("/?x=y")
+    assert (answer.status, answer.header["content-type"], answer.body) == (200, "text/plain", HELLO)
+    assert answer.header["content-length"] == str(len(HELLO))
+    assert [(await handler.get("/calls")).body for _ in range(3)] == [b"1"] * 3
+    assert re.search(
+        r'^127\.0\.0\.1 - - \[.*\] "GET /\?x=y HTTP/1\.1" 200 24 [\d.]+ms \w+-1$',
+        await handler.logged("x=y"),
+        re.MULTILINE,
+    )
+    told = (await handler.get("/headers?q", "X-One: 1", "x-one: 2", "Te: trailers", method="POST")).body.decode()
+    lines = told.splitlines()
+    assert lines[:3] == ["method 2", "authority test:8080", "immutable"]
+    assert {"x-one=1", "x-one=2"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("host=", "connection=", "te="))]
+
+
+async def test_bodies_and_trailers_go_both_ways(box: Box) -> None:
+    handler = await serve(box, kind="")
+    data = os.urandom(300_000)
+    for path in ("/echo", "/pour", "/splice"):
+        assert (await handler.get(path, method="POST", body=data)).body == data, path
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (data[:1000], data[1000:]))
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert parse(await handler.raw(head + chunks + b"0\r\n\r\n")).body == data
+    assert (await handler.raw(head + b"1\r\nx\r\n0\r\nX-Sum: abc\r\n\r\n")).endswith(b"\r\n0\r\nx-sum: abc\r\n\r\n")
+    assert (await handler.raw(b"GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).endswith(
+        b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nbody\n\r\n0\r\nx-sum: abc\r\n\r\n"
+    )
+    assert (await handler.get("/echo", method="HEAD")).body == b""
+    assert (await handler.get("/", method="HEAD")).header["content-length"] == str(len(HELLO))
+    assert parse(await handler.raw(b"POST /trailers HTTP/1.0\r\n\r\n")).body == b"body\n"
+
+
+async def test_output_is_streamed_while_the_handler_waits(box: Box) -> None:
+    handler = await serve(box, kind="")
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        for letter in (b"a", b"b"):
+            writer.write(b"1\r\n" + letter + b"\r\n")
+            assert await reader.readuntil(letter + b"\r\n") == b"1\r\n" + letter + b"\r\n"
+        writer.write(b"0\r\n\r\nGET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await reader.readuntil(b"0\r\n\r\n") == b"0\r\n\r\n"
+        for number in range(3):
+            assert (await reader.readuntil(b"event \r\n1\r\n%d\r\n" % number)).count(b"event") == 1
+        writer.close()
+
+
+async def test_connections_are_kept_and_requests_may_follow_at_once(box: Box) -> None:
+    handler = await serve(box, kind="")
+    one = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    said = await handler.raw(one * 5 + last)
+    assert said.count(b"HTTP/1.1 200 OK") == 6
+    assert said.count(b"\r\n\r\n3") == 5
+    assert said.endswith(HELLO)
+    unread = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    assert (await handler.raw(unread + last)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_an_instance_is_used_again_only_if_that_is_asked_for(box: Box) -> None:
+    handler = await serve(box, kind="", labels={"dev.wherry.http.reuse": "3"})
+    said = [(await handler.get("/calls")).body for _ in range(5)]
+    assert said == [b"1", b"2", b"3", b"1", b"2"]
+    assert (await handler.get("/trap")).status == 502
+    assert (await handler.get("/calls")).body == b"1"
+
+
+GOOD_HANDLERS = [
+    ("/status", 418, b"short and stout\n"),
+    ("/none", 204, b""),
+    ("/no-body", 200, b""),
+    ("/sized", 200, b"sized\n"),
+    ("/newline", 200, b"refused\n"),
+    ("/bad-status", 200, b"refused\n"),
+]
+
+
+async def test_answers_that_are_good(box: Box) -> None:
+    handler = await serve(box, kind="proxy")
+    for path, status, body in GOOD_HANDLERS:
+        answer = await handler.get(path)
+        assert (answer.status, answer.body) == (status, body), path
+
+
+BAD_HANDLERS = [
+    ("/trap", 502, "wasm trap: wasm `unreachable` instruction executed"),
+    ("/silent", 502, "gave no answer"),
+    ("/dropped", 502, "dropped its response-outparam"),
+    ("/error", 500, "the error internal-error: my fault"),
+    ("/many", 502, "over 256 fields"),
+    ("/short", 502, "has 5 bytes of 100"),
+    ("/long", 502, "has 0 bytes of 5"),
+    ("/twice", 200, "unknown handle index"),
+    ("/after-end", 502, "its output-stream is not dropped yet"),
+    ("/spin", 504, "it took over"),
+    ("/sleep", 504, "it took over"),
+]
+
+
+async def test_bad_handlers_are_told_of_with_their_requests_and_the_next_one_is_served(box: Box) -> None:
+    handler = await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"})
+    for path, status, log in BAD_HANDLERS:
+        assert (await handler.get(path)).status == status, path
+        line = re.search(rf'"GET {path} HTTP/1.1" {status} .* (\S+)\n', await handler.logged(f"{path} HTTP"))
+        assert line is not None, path
+        told = await handler.logged(f"wherry: request {line[1]}: ", "err")
+        assert log in told[told.index(line[1]) :], path
+        assert (await handler.get("/")).body == HELLO
+    assert (await handler.task.state()).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("path", "log"),
+    [("/late-trap", "unreachable"), ("/late-end", "without finishing its body"), ("/late-spin", "cut short")],
+)
+async def test_an_answer_that_has_begun_is_cut_short_and_never_looks_whole(box: Box, path: str, log: str) -> None:
+    handler = await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"})
+    said = await handler.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"begun" in said
+    assert not said.endswith(b"0\r\n\r\n")
+    await handler.logged(log, "err")
+    assert (await handler.get("/")).status == 200
+
+
+async def test_clients_that_end_early_leave_nothing(box: Box) -> None:
+    handler = await serve(box, kind="")
+    assert (await handler.get("/")).status == 200
+    pid = (await handler.task.state()).pid
+    before = descriptors(pid), descriptors(workers(pid)[0])
+    short = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfew"
+    assert (await handler.raw(short, end=True)).startswith(b"HTTP/1.1 400")
+    for data in (
+        b"",
+        b"GET / HT",
+        short,
+        b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(data)
+        await writer.drain()
+        writer.transport.abort()
+    for _ in range(20):
+        assert (await handler.get("/")).status == 200
+    await settled(lambda: descriptors(pid) <= before[0] + len(workers(pid)))
+    await settled(lambda: all(descriptors(worker) <= before[1] + 3 for worker in workers(pid)))
+
+
+async def test_bad_requests_never_reach_a_handler(box: Box) -> None:
+    handler = await serve(box, kind="", labels={"dev.wherry.http.body": "64k"})
+    smuggled = b"GET /headers HTTP/1.1\r\nHost: a\r\n\r\n"
+    for status, data in BAD_REQUESTS:
+        said = await handler.raw(data + smuggled)
+        assert said.startswith(b"HTTP/1.1 %d " % status), (data[:80], said[:200])
+        assert said.count(b"HTTP/1.1 ") == 1, data[:80]
+    assert (await handler.get("/")).status == 200
+
+
+async def test_on_sigterm_what_was_begun_is_finished(box: Box) -> None:
+    handler = await serve(box, kind="")
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+        writer.write(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await handler.task.kill(15)
+        writer.write(b"abcdef")
+        assert (await reader.read()).endswith(b"\r\n\r\n6")
+        assert (await handler.task.wait()).code == 0
+        writer.close()
+
+
+async def test_what_is_no_handler_is_refused_by_name(box: Box, guest: Path) -> None:
+    core = guest.with_name("core.wasm")
+    (box.folder / "lower/guest.wasm").write_bytes(core.read_bytes())
+    with pytest.raises(WherryError, match="imports wasi:"):
+        await serve(box, kind="proxy")
+    (box.folder / "lower/guest.wasm").write_bytes(b"\0asm\x01\0\0\0")
+    with pytest.raises(WherryError, match="does not answer HTTP"):
+        await serve(box, kind="proxy")
