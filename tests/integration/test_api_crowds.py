@@ -4,7 +4,6 @@ After each of them the engine has the descriptors that it had before, answers at
 """
 
 import asyncio
-import json
 import os
 import resource
 import socket
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.api import talk
 from tests.integration.conftest import Daemon, Docker, until
 
 _CLIENTS = 50
@@ -35,22 +35,6 @@ def nothing_is_left(daemon: Daemon, docker: Docker, guest_image: str) -> Iterato
     # A container made ahead for the next one goes by itself.
     until(lambda: descriptors(daemon) <= before + 4, f"descriptors are given back: {before} before")
     assert "Traceback" not in daemon.log
-
-
-async def talk(daemon: Daemon, method: str, path: str, body: object = None) -> tuple[int, str]:
-    """One request on a connection of its own: the status and the message."""
-    reader, writer = await asyncio.open_unix_connection(str(daemon.socket))
-    data = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + data)
-    try:
-        async with asyncio.timeout(60):
-            answer = await reader.read()
-    finally:
-        writer.close()
-    status, _, rest = answer.partition(b"\r\n\r\n")
-    text = rest.decode()
-    return int(status.split()[1]), json.loads(text).get("message", "") if text.startswith("{") else text
 
 
 async def test_one_name_and_fifty_who_want_it(daemon: Daemon, docker: Docker) -> None:
