@@ -11,7 +11,7 @@ from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 STDIN, STDOUT, STDERR, SYSTEM_ERROR = range(4)
 """Kinds of frames; a SYSTEM_ERROR's bytes are the engine's own message, and nothing follows it."""
@@ -26,6 +26,15 @@ def encode(kind: int, data: bytes) -> bytes:
     if kind not in range(4) or len(data) > _MAX_PAYLOAD:
         raise InvalidArgument(f"no frame can be of kind {kind} with {len(data)} bytes")
     return _header.pack(kind, len(data)) + data
+
+
+def encode_all(batch: Iterable[tuple[str, bytes]]) -> bytes:
+    """A frame for each; streams by name, each of them a line of a log at most. KeyError: no such stream."""
+    parts: list[bytes] = []
+    kinds, pack = STREAMS, _header.pack
+    for stream, data in batch:
+        parts += (pack(kinds[stream], len(data)), data)
+    return b"".join(parts)
 
 
 class Decoder:

@@ -90,7 +90,15 @@ class FileLog:
             splitter = self._splitters.setdefault(stream, Splitter())
             self._last_times[stream] = time_ns
             stamp, encode = self._format.stamp(time_ns), self._format.encode
-            lines = [encode(stream, stamp, line) for line in splitter.feed(data)]
+            block = splitter.block(data)
+            if block == b"":
+                return
+            encoded = None if block is None else self._format.encode_block(stream, stamp, block)
+            if encoded is not None:
+                self._files.append_block(encoded)
+                return
+            whole = splitter.feed(data) if block is None else (line + b"\n" for line in block[:-1].split(b"\n"))
+            lines = [encode(stream, stamp, line) for line in whole]
             if lines:
                 self._files.append(lines)
 
@@ -143,7 +151,7 @@ class _Cursor:
 
     def __init__(self, files: LogFiles, format: Format, tail: int | None, follow: bool) -> None:  # noqa: A002
         self._files = files
-        self._decode = format.decode
+        self._decode = format.decode_lines
         self._file: io.BufferedIOBase | None = None
         # One who does not follow stops where the log ends now, however fast it grows.
         self._end = None if follow else files.end()
@@ -155,7 +163,7 @@ class _Cursor:
             generation, _ = self._files.end()  # before reading: a file that was in use then may have got more since
             lines = self._lines()
             if lines:
-                return [entry for entry in map(self._decode, lines) if entry is not None]
+                return self._decode(lines)
             if self._generation >= (generation if self._end is None else min(generation, self._end[0])):
                 return None
             self.close()

@@ -49,6 +49,16 @@ class LogFiles:
                 pending += len(line)
             self._write(file, b"".join(lines[start:]))
 
+    def append_block(self, block: bytes) -> None:
+        """`append` of the lines in ``block``, in one piece where no rotation can fall into it. ResourceExhausted."""
+        with self._lock:
+            file = self._opened()
+            whole = not self._options.max_size or self._size + len(block) < self._options.max_size
+            if whole:
+                self._write(file, block)
+        if not whole:
+            self.append([line + b"\n" for line in block[:-1].split(b"\n")])
+
     def ready(self) -> None:
         """Make and open the file that the next lines go to. ResourceExhausted."""
         with self._lock:

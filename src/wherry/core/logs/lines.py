@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,6 +25,10 @@ MAX_LINE: Final = 16 << 10
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:Z|([+-])(\d\d):(\d\d))")
 _quote = json.JSONEncoder(ensure_ascii=False).encode
+_HEAD: Final = b'{"log":"'
+_ESCAPED: Final = {byte[0]: _quote(byte.decode())[1:-1].encode() for byte in (b"\\", b'"', b"\t", b"\r")}
+_PLAIN: Final = bytes({*range(0x20, 0x100), ord("\n")} - _ESCAPED.keys())
+"""What stands in JSON as it is, and newlines."""
 _SECOND: Final = 1_000_000_000
 _WHOLE: Final = {"stdout": b"O", "stderr": b"E"}
 _PART: Final = {"stdout": b"o", "stderr": b"e"}
@@ -45,6 +49,16 @@ class Splitter:
     def holds(self) -> bool:
         """Whether there is something that has no newline yet."""
         return bool(self._rest)
+
+    def block(self, data: bytes) -> bytes | None:
+        """All whole lines at once, if none of them is too long; None: nothing was taken, `feed` it."""
+        end = data.rfind(b"\n") + 1
+        whole = self._rest + data[:end] if end else b""
+        rest = data[end:] if end else self._rest + data
+        if len(rest) > MAX_LINE or _has_long(whole):
+            return None
+        self._rest = rest
+        return whole
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Whole lines with their newline, and parts of those that are too long."""
@@ -75,6 +89,27 @@ def encode(stream: str, time: bytes, line: bytes) -> bytes:
     return b'{"log":%b,"stream":"%b","time":"%b"%b}\n' % (quoted, stream.encode(), time, raw)
 
 
+def encode_block(stream: str, time: bytes, block: bytes) -> bytes | None:
+    """As `encode` of each line of ``block``, all whole, without a step of Python for each. None: it is not all text."""
+    try:
+        text = "" if block.isascii() else block.decode()
+    except UnicodeDecodeError:
+        return None
+    quoted = block[:-1]
+    odd = set(quoted.translate(None, _PLAIN))
+    if odd <= _ESCAPED.keys():
+        for byte in sorted(odd, reverse=True):  # the backslash first
+            quoted = quoted.replace(bytes((byte,)), _ESCAPED[byte])
+        newline = b"\n"
+    else:
+        # A backslash of the text's own may have an n behind it; what is quoted has no NUL.
+        text = _quote((text or block.decode())[:-1])[1:-1]
+        quoted, newline = text.encode().replace(b"\\\\", b"\0"), b"\\n"
+    end = b'\\n","stream":"%b","time":"%b"}\n' % (stream.encode(), time)
+    quoted = quoted.replace(newline, b'%b{"log":"' % end)
+    return _HEAD + (quoted if newline == b"\n" else quoted.replace(b"\0", b"\\\\")) + end
+
+
 def decode(line: bytes) -> LogEntry | None:
     """The entry in one line of a json-file log; None for a line that is none: a crash or somebody's editor left it."""
     try:
@@ -89,11 +124,48 @@ def decode(line: bytes) -> LogEntry | None:
         return None
 
 
+def decode_lines(lines: Iterable[bytes]) -> list[LogEntry]:
+    """`decode` of each, without those that are none. Lines of one write end alike: stream and time are read once."""
+    found: list[LogEntry] = []
+    end, stream, time = b"\0", "", 0
+    for line in lines:
+        if line.endswith(end) and line.startswith(_HEAD):
+            data = _unquoted(line[len(_HEAD) : -len(end)])
+            if data is not None:
+                found.append(LogEntry(stream, time, data))
+                continue
+        entry = decode(line)
+        if entry is None:
+            continue
+        found.append(entry)
+        at = line.rfind(b'","stream":"')
+        end = line[at:] if at >= 0 and b'","raw":' not in line[at:] else b"\0"
+        stream, time = entry.stream, entry.time_ns
+    return found
+
+
+def _unquoted(text: bytes) -> bytes | None:
+    """What stands between the quotes of a JSON string; None: it is no such thing."""
+    if text.find(b"\\") == len(text) - 2 and text.endswith(b"\\n") and b'"' not in text:
+        return text[:-2] + b"\n"
+    try:
+        value = json.loads(b'"%b"' % text)
+    except ValueError:
+        return None
+    return value.encode(errors="replace") if isinstance(value, str) else None
+
+
 def encode_local(stream: str, time: bytes, line: bytes) -> bytes:
     """One line of a local log; ``time`` as `stamp_local` gives it."""
     if line.endswith(b"\n"):
         return b"%b%b %b" % (_WHOLE[stream], time, line)
     return b"%b%b %b\n" % (_PART[stream], time, line)
+
+
+def encode_local_block(stream: str, time: bytes, block: bytes) -> bytes:
+    """As `encode_local` of each line of ``block``, all whole."""
+    head = b"%b%b " % (_WHOLE[stream], time)
+    return head + block[:-1].replace(b"\n", b"\n" + head) + b"\n"
 
 
 def decode_local(line: bytes) -> LogEntry | None:
@@ -104,6 +176,11 @@ def decode_local(line: bytes) -> LogEntry | None:
         return None
     stream, end = known
     return LogEntry(stream, int(time), data + end)
+
+
+def decode_local_lines(lines: Iterable[bytes]) -> list[LogEntry]:
+    """`decode_local` of each, without those that are none."""
+    return [entry for entry in map(decode_local, lines) if entry is not None]
 
 
 def stamp_local(time_ns: int) -> bytes:
@@ -142,6 +219,16 @@ def _seconds(text: str) -> int:
     return int(moment.timestamp()) - (offset if match[8] == "+" else -offset)
 
 
+def _has_long(block: bytes) -> bool:
+    """Whether one of the whole lines has more than `MAX_LINE` bytes: a few searches, however many lines they are."""
+    at = 0
+    while len(block) - at > MAX_LINE + 1:
+        at = block.rfind(b"\n", at, at + MAX_LINE + 1) + 1
+        if not at:
+            return True
+    return False
+
+
 def _parts(line: bytes, size: int) -> Iterator[bytes]:
     # The newline is no byte of the line's own.
     while len(line) > size + 1:
@@ -162,12 +249,14 @@ def _boundary(data: bytes, at: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What the lines of a log file look like. ``stamp`` is called once for all lines of one time."""
+    """What the lines of a log file look like. ``stamp`` is called once for all lines of one time; ``encode_block`` may
+    answer None, and then ``encode`` is called for each."""
 
     stamp: Callable[[int], bytes]
     encode: Callable[[str, bytes, bytes], bytes]
-    decode: Callable[[bytes], LogEntry | None]
+    encode_block: Callable[[str, bytes, bytes], bytes | None]
+    decode_lines: Callable[[Iterable[bytes]], list[LogEntry]]
 
 
-JSON_LINES: Final = Format(format_time, encode, decode)
-LOCAL_LINES: Final = Format(stamp_local, encode_local, decode_local)
+JSON_LINES: Final = Format(format_time, encode, encode_block, decode_lines)
+LOCAL_LINES: Final = Format(stamp_local, encode_local, encode_local_block, decode_local_lines)

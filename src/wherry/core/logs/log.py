@@ -1,13 +1,14 @@
 """The contract of logs: a container's output kept, read back, followed. Drivers lie beside this file."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """A piece of a log: a line with its newline, or part of one. ``time_ns`` in nanoseconds since the epoch."""
+class LogEntry(NamedTuple):
+    """A piece of a log: a line with its newline, or part of one. ``time_ns`` in nanoseconds since the epoch.
+
+    A tuple, for a log is read back by the million of them, and a frozen dataclass takes three times as long to make.
+    """
 
     stream: str
     time_ns: int

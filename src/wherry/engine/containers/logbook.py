@@ -101,14 +101,14 @@ async def _rendered(
     details = _details(record) if query.details else b""
     try:
         async for entries in batches:
-            found = [entry for entry in entries if entry.stream in wanted]
+            found = entries if len(wanted) == 2 else [entry for entry in entries if entry.stream in wanted]
             if not found:
                 continue
             if query.timestamps or details:
                 stamp = _stamp if query.timestamps else _no_stamp
                 yield [(entry.stream, stamp(entry) + details + entry.data) for entry in found]
             else:
-                yield [(entry.stream, entry.data) for entry in found]
+                yield [(stream, data) for stream, _, data in found]
     finally:
         if owned is not None:
             await owned.aclose()

@@ -74,7 +74,7 @@ class StreamRoutes:
 def _framed(batch: Batch, *, tty: bool) -> bytes:
     if tty:
         return b"".join(data for _, data in batch)
-    return b"".join([stdcopy.encode(stdcopy.STREAMS[stream], data) for stream, data in batch])
+    return stdcopy.encode_all(batch)
 
 
 def _attach_options(call: Call) -> AttachOptions:
