@@ -3,7 +3,13 @@
 What is compiled under other settings is refused by wasmtime; so all of them are part of the cache's key.
 """
 
+from __future__ import annotations
+
 from wherry.wasm.binding import Library
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Guests' stacks are the process's own: 8 MiB by default. 512 KiB is wasmtime's default, too little for interpreters.
 MAX_WASM_STACK = 2 << 20
@@ -36,13 +42,18 @@ def _flags(fuel: bool) -> dict[str, bool]:
     return {**_FLAGS, "consume_fuel": True} if fuel else _FLAGS
 
 
-def new_engine(library: Library, *, compiling: bool, fuel: bool = False) -> int:
-    """A ``wasm_engine_t`` with those settings. One that is ``compiling`` starts threads: never fork then."""
+def new_engine(
+    library: Library, *, compiling: bool, fuel: bool = False, tune: Callable[[Library, int], None] | None = None
+) -> int:
+    """A ``wasm_engine_t`` with those settings. One that is ``compiling`` starts threads: never fork then. ``tune`` gets
+    the configuration, for settings that compiled code does not depend on."""
     config = library.config_new()
     for name, value in _flags(fuel).items():
         library.config_flag[name](config, value)
     library.config_flag["parallel_compilation"](config, compiling)
     library.config_max_wasm_stack_set(config, MAX_WASM_STACK)
     library.config_memory_reservation_set(config, MEMORY_RESERVATION)
+    if tune is not None:
+        tune(library, config)
     engine: int = library.engine_new(config)
     return engine

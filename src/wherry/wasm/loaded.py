@@ -57,6 +57,7 @@ class Program:
         self.component: Any = None
         self.path = path
         self.tank = tank
+        self._checked: dict[str, int] = {}
 
     @property
     def runs_at_instantiation(self) -> bool:
@@ -77,7 +78,9 @@ class Program:
     def check_entry(self, name: str, entry: str) -> int:
         """How many results the export ``entry`` of the module called ``name`` has, 0 or 1. InvalidArgument: it can't
         be run, the message names those that can."""
-        return check_entry(self.info, name, entry)
+        if entry not in self._checked:
+            self._checked[entry] = check_entry(self.info, name, entry)
+        return self._checked[entry]
 
     def __del__(self) -> None:
         if self.instance_pre:

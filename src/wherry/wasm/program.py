@@ -42,12 +42,18 @@ class Runtime:
     """wasmtime's engine, the linker with wherry's WASI, and the programs loaded so far. One per zygote process."""
 
     def __init__(
-        self, library: str, *, fuel: bool = False, around: Callable[[HostFunction], HostFunction] | None = None
+        self,
+        library: str,
+        *,
+        fuel: bool = False,
+        around: Callable[[HostFunction], HostFunction] | None = None,
+        tune: Callable[[Library, int], None] | None = None,
     ) -> None:
         """Load libwasmtime from the path ``library``. FailedPrecondition if it can't be loaded. With ``fuel``:
-        for modules that were compiled with it, and no others. ``around`` may put something around each function."""
+        for modules that were compiled with it, and no others. ``around`` may put something around each function;
+        ``tune`` as `new_engine` has it."""
         self._library = Library(library)
-        self._engine = new_engine(self._library, compiling=False, fuel=fuel)
+        self._engine = new_engine(self._library, compiling=False, fuel=fuel, tune=tune)
         self._space = address_space()
         self._host = Host(Memory(lambda: memoryview(bytearray())))
         self._meter = Meter(self._space)

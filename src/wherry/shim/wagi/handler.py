@@ -7,6 +7,7 @@ nothing of this, a runtime that is made for such a child does.
 from __future__ import annotations
 
 import os
+from _operator import is_  # `operator` is large
 
 from wherry import __version__
 from wherry.errors import InvalidArgument, WherryError
@@ -266,9 +267,9 @@ class Handlers:
     def _clear(self, number: int, guest: Guest, given: Sequence[Entry]) -> None:
         """Close what a guest has left open, and if it has closed what was lent to it, the rest of that too."""
         left = list(guest.entries.values())
-        intact = all(any(item is other for other in left) for item in given)
-        if intact and len(left) == len(given):
+        if len(left) == len(given) and all(map(is_, left, given)):
             return
+        intact = all(any(item is other for other in left) for item in given)
         if not intact:
             del self._lent[number]
         for item in left:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import FailedPrecondition, WherryError
+from wherry.errors import DataLoss, FailedPrecondition, WherryError
 from wherry.shim.birth import Sandbox
 from wherry.shim.httpd.exchange import Abort, Exchange, Job
 from wherry.shim.httpd.log import Log
 from wherry.shim.wagi.handler import Handlers, Streams
 from wherry.shim.wagi.routes import Route, find
+from wherry.wasm import pooled
 from wherry.wasm.guest import GuestConfig, Preopen
 from wherry.wasm.program import Program, Runtime
 
@@ -26,17 +27,23 @@ class Site:
         """Load the modules. InvalidArgument, DataLoss and the like: see `Runtime.load`."""
         self._routes = [Route(*route) for route in routes]
         self._streams = Streams()
-        self._runtime = Runtime(library, fuel=bool(sandbox.fuel), around=self._streams.around)
-        self._programs: Mapping[str, Program] = {
-            path: self._load(path) for path in dict.fromkeys(route.module for route in self._routes if route.module)
-        }
+        self._programs = self._load(library, fuel=bool(sandbox.fuel))
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._handlers: Handlers | None = None
 
-    def _load(self, path: str) -> Program:
-        program = self._runtime.load(path)
-        self._runtime.complete(program)
-        return program
+    def _load(self, library: str, *, fuel: bool) -> Mapping[str, Program]:
+        """Each route's program by its path: in a pool, unless one of them is too large for that."""
+        try:
+            return self._loaded(Runtime(library, fuel=fuel, around=self._streams.around, tune=pooled.tune))
+        except DataLoss:
+            return self._loaded(Runtime(library, fuel=fuel, around=self._streams.around))
+
+    def _loaded(self, runtime: Runtime) -> Mapping[str, Program]:
+        self._runtime = runtime
+        programs = {path: runtime.load(path) for path in dict.fromkeys(route.module for route in self._routes) if path}
+        for program in programs.values():
+            runtime.complete(program)
+        return programs
 
     @property
     def program(self) -> Program:
