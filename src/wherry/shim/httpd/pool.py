@@ -36,6 +36,7 @@ class Pool:
         self._free = list(range(most - 1, -1, -1))
         self._idle: list[Worker] = []
         self._busy_since = 0.0
+        self.buffer = workers.new_buffer()
 
     @property
     def can_shrink(self) -> bool:

@@ -290,7 +290,7 @@ class Server:
         return [*connections, self._listener.fileno(), self._epoll.fileno(), self._wake, self._woken]
 
     def _heard(self, worker: Worker) -> None:
-        outcome = worker.take()
+        outcome = worker.take(self._pool.buffer)
         if outcome is None:
             self._died(worker)
             return

@@ -31,6 +31,11 @@ _ANCILLARY = _socket.CMSG_SPACE(_INT.size)
 MOST_MESSAGE = 512 << 10
 
 
+def new_buffer() -> memoryview:
+    """For one message after the other: a new one for each would be mapped, faulted in and unmapped by the kernel."""
+    return memoryview(bytearray(MOST_MESSAGE))
+
+
 class Worker:
     """A worker as its server knows it."""
 
@@ -56,13 +61,13 @@ class Worker:
         """Whether the answer to its job, or to the last one, has begun."""
         return self._begun[self.slot] != 0
 
-    def take(self) -> Outcome | None:
-        """What became of the job; None: the worker is dead."""
+    def take(self, buffer: memoryview) -> Outcome | None:
+        """What became of the job; None: the worker is dead. ``buffer`` has room for `MOST_MESSAGE`."""
         try:
-            message = self.line.recv(MOST_MESSAGE)
+            size = self.line.recv_into(buffer)
         except OSError:
             return None
-        return Outcome(*marshal.loads(message)) if message else None
+        return Outcome(*marshal.loads(buffer[:size])) if size else None
 
     def bury(self) -> int:
         """End it, whatever it does; its status as waitpid gives it."""
@@ -103,12 +108,14 @@ def _work(serving: Serving, line: _socket.socket, slot: int, begun: mmap.mmap, b
     def on_head() -> None:
         begun[slot] = 1
 
+    buffer = new_buffer()
+    buffers = (buffer,)
     while True:
-        message, ancillary, _, _ = line.recvmsg(MOST_MESSAGE, _ANCILLARY)
-        if not message:
+        size, ancillary, _, _ = line.recvmsg_into(buffers, _ANCILLARY)
+        if not size:
             os._exit(0)
         connection = _INT.unpack(ancillary[0][2])[0]
-        *rest, head = marshal.loads(message)
+        *rest, head = marshal.loads(buffer[:size])
         job = Job(*(*rest, RequestHead(*head)))
         exchange = Exchange(connection, job, body_limit, now_date(), on_head)
         try:
