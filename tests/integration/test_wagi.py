@@ -76,6 +76,44 @@ async def test_a_handler_gets_the_request_and_each_a_new_instance(box: Box) -> N
     )
 
 
+ODD = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) PARTS
+  (data (i32.const 0) "\\08\\00\\00\\00\\1d\\00\\00\\00content-type: text/plain\\0a\\0aodd")
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))))"""
+
+
+@pytest.mark.parametrize("parts", ["(table 300000 funcref)", "(memory 1) (memory 1)"])
+async def test_a_module_that_fits_into_no_pool_answers_as_well(box: Box, parts: str) -> None:
+    (box.folder / "lower/odd.wat").write_text(ODD.replace("PARTS", parts))
+    handler = await serve(box, process={"args": ["/odd.wat"]})
+    assert [(await handler.get("/")).body for _ in range(2)] == [b"odd"] * 2
+
+
+async def test_nothing_of_an_instance_is_seen_by_the_next(box: Box) -> None:
+    """Their memory is the same, wiped in between: data that was changed, and what had grown."""
+    text = """(module
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (global $calls (mut i32) (i32.const 48))
+      (table 2 funcref) (elem declare func $f) (func $f)
+      (data (i32.const 0) "\\08\\00\\00\\00\\1d\\00\\00\\00content-type: text/plain\\0a\\0a000")
+      (func $bump (param i32) (i32.store8 (local.get 0) (i32.add (i32.load8_u (local.get 0)) (i32.const 1))))
+      (func (export "_start")
+        (i32.store8 (i32.const 34) (i32.add (i32.const 48) (memory.size)))
+        (if (i32.eqz (ref.is_null (table.get 0 (i32.const 1)))) (then (call $bump (i32.const 35))))
+        (if (i32.load (i32.const 60000)) (then (call $bump (i32.const 36))))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))
+        (table.set 0 (i32.const 1) (ref.func $f))
+        (i32.store (i32.const 60000) (i32.const 7))
+        (i32.store8 (i32.const 8) (i32.const 88))
+        (drop (memory.grow (i32.const 5)))
+        (i32.store (i32.const 300000) (i32.const 7))))"""
+    (box.folder / "lower/odd.wat").write_text(text)
+    handler = await serve(box, process={"args": ["/odd.wat"]})
+    assert [(await handler.get("/")).body for _ in range(5)] == [b"100"] * 5
+
+
 async def test_bodies_go_both_ways(box: Box) -> None:
     handler = await serve(box)
     data = os.urandom(300_000)
