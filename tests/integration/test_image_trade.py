@@ -152,6 +152,32 @@ def test_dockerd_both_ways(docker: Docker, dockerd: Run, box: str, registry: Doc
     assert dockerd(*SHOW, f"{name}:changed") == "changed"
 
 
+def test_what_images_take_is_what_removing_them_frees(fresh_docker: Docker, tmp_path: Path) -> None:
+    """Two images with one layer in common, each with one of its own; packed and unpacked count."""
+    docker = fresh_docker
+    for name in ("base", "first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "noise").write_bytes(os.urandom(400_000 if name == "base" else 100_000))
+        lines = ["FROM scratch" if name == "base" else "FROM base", f"COPY noise /{name}"]
+        (tmp_path / name / "Dockerfile").write_text("\n".join(lines))
+        docker("build", "-q", "-t", name, tmp_path / name)
+    docker("rmi", "base")
+    docker("builder", "prune", "-f")
+    told = json.loads(docker("system", "df", "-v", "--format", "{{json .Images}}"))
+    for image in told:
+        assert 780 < kilobytes(image["SharedSize"]) < 840
+        assert 190 < kilobytes(image["UniqueSize"]) < 230
+    total = kilobytes(docker("system", "df", "--format", "{{.Size}}").splitlines()[0])
+    assert 1180 < total < 1270
+    freed = docker("image", "prune", "-a", "-f").splitlines()[-1].removeprefix("Total reclaimed space: ")
+    assert abs(kilobytes(freed) - total) < 50
+
+
+def kilobytes(text: str) -> float:
+    number = float(text.rstrip("kMB"))
+    return number * 1000 if text.endswith("MB") else number
+
+
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive", "oci"])
 def test_archives_of_skopeo(docker: Docker, box: str, form: str, tmp_path: Path, registry: DockerRegistry) -> None:
     """Theirs are loaded, ours are read; a layout goes through umoci and comes back as an archive."""

@@ -1,10 +1,11 @@
-"""Whose are the bytes of the content store? What images share, and what only the build cache keeps. Pure.
+"""Whose are the bytes on the disk? What images take and share, and what only the build cache keeps. Pure.
 
 Source: Docker Engine API v1.51, SystemDataUsage.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from wherry.build.cache import Kept
@@ -16,13 +17,26 @@ CACHE_ID = 25
 """Characters of a cache record's key that are its id: as many as BuildKit's have."""
 
 
-def shared_sizes(layers: Mapping[str, Sequence[Descriptor]]) -> dict[str, int]:
-    """Bytes of each image (by id) that other images have too."""
-    owners = Counter(digest for own in layers.values() for digest in {layer.digest for layer in own})
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that an image takes, and how many of them other images have too."""
+
+    size: int
+    shared: int
+
+
+def rooms(pieces: Mapping[str, Mapping[str, int]]) -> dict[str, Room]:
+    """By image, of what each consists of: the bytes of its blobs and unpacked layers, by their keys."""
+    owners = Counter(key for own in pieces.values() for key in own)
     return {
-        image: sum({layer.digest: layer.size for layer in own if owners[layer.digest] > 1}.values())
-        for image, own in layers.items()
+        image: Room(sum(own.values()), sum(size for key, size in own.items() if owners[key] > 1))
+        for image, own in pieces.items()
     }
+
+
+def union(pieces: Mapping[str, Mapping[str, int]]) -> int:
+    """Bytes of all images together, what they share counted once."""
+    return sum({key: size for own in pieces.values() for key, size in own.items()}.values())
 
 
 def build_cache(kept: Iterable[Kept], images: Iterable[Sequence[Descriptor]]) -> list[Json]:

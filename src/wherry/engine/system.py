@@ -11,8 +11,9 @@ from wherry.core.remotes.hosts import RegistryConfig
 from wherry.core.remotes.proxies import shown
 from wherry.engine import machine
 from wherry.engine.containers.containers import Containers
-from wherry.engine.disk import build_cache, shared_sizes
+from wherry.engine.disk import build_cache, rooms, union
 from wherry.engine.events import Events
+from wherry.engine.image_pieces import ImagePieces
 from wherry.engine.images import Images
 from wherry.engine.services import EngineServices
 
@@ -31,6 +32,7 @@ class System:
         self._containers = containers
         self._images = images
         self._events = events
+        self._pieces = ImagePieces(services, images.catalog)
 
     async def version(self) -> Json:
         """The body of GET /version."""
@@ -116,11 +118,14 @@ class System:
         kept = await asyncio.to_thread(cached.kept) if cached is not None else ()
         cache = build_cache(kept, layers.values())
         if "image" in wanted:
-            shared = shared_sizes(layers)
-            images = await self._images.list(all=True)
-            usage["Images"] = [{**image, "SharedSize": shared.get(image["Id"], 0)} for image in images]
-            alone = sum(item["Size"] for item in cache if not item["Shared"])
-            usage["LayersSize"] = max(0, await asyncio.to_thread(self._blobs_size) - alone)
+            pieces = await self._pieces.all()
+            room = rooms(pieces)
+            usage["Images"] = [
+                {**image, "Size": room[image["Id"]].size, "SharedSize": room[image["Id"]].shared}
+                for image in await self._images.list(all=True)
+                if image["Id"] in room
+            ]
+            usage["LayersSize"] = union(pieces)
         if "container" in wanted:
             usage["Containers"] = await self._containers.list(all=True, size=True)
         if "volume" in wanted:
@@ -128,9 +133,6 @@ class System:
         if "build-cache" in wanted:
             usage["BuildCache"] = cache
         return usage
-
-    def _blobs_size(self) -> int:
-        return sum(blob.size for blob in self._services.content.walk())
 
 
 def _registries(config: RegistryConfig) -> Json:

@@ -1,7 +1,7 @@
 """Who is charged for which bytes."""
 
 from wherry.build.cache import Kept, Layer
-from wherry.engine.disk import build_cache, shared_sizes
+from wherry.engine.disk import Room, build_cache, rooms, union
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 
@@ -13,12 +13,9 @@ def kept(key, descriptor, used):
 
 
 def test_what_two_images_have_is_shared():
-    assert shared_sizes({"one": (A, B, B), "two": (B,), "three": (C,), "four": ()}) == {
-        "one": 2,
-        "two": 2,
-        "three": 0,
-        "four": 0,
-    }
+    pieces = {"one": {"a": 1, "b": 2}, "two": {"b": 2, "unpacked b": 30}, "three": {"unpacked b": 30}, "four": {}}
+    assert rooms(pieces) == {"one": Room(3, 2), "two": Room(32, 32), "three": Room(30, 30), "four": Room(0, 0)}
+    assert union(pieces) == 33
 
 
 def test_a_cached_layer_is_told_once_and_whether_an_image_has_it():
