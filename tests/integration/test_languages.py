@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fetched
+from tests.components import componentize
 from tests.integration.conftest import Docker
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -65,6 +66,9 @@ LANGUAGES = {
     "python": (python, 'Hello from Python 3! ["a", "b"] on wasi\n'),
 }
 
+COMPONENTS = ("cpp", "go", "rust")
+"""Those whose modules are tried in jco's adapter as well: no compiler here makes components of WASI 0.2 by itself."""
+
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_example_of_each_language_runs(docker: Docker, tmp_path: Path, language: str) -> None:
@@ -74,6 +78,12 @@ def test_an_example_of_each_language_runs(docker: Docker, tmp_path: Path, langua
     compile_it(folder)
     docker("build", "-q", "--platform", "wasi/wasm32", "-t", language, folder)
     assert docker("run", "--rm", language, "b", "a") + "\n" == expected
+    if language in COMPONENTS:
+        componentize(folder / "hello.wasm", folder / "component.wasm")
+        (folder / "component.wasm").rename(folder / "hello.wasm")
+        docker("build", "-q", "--platform", "wasi/wasm32", "-t", f"{language}-component", folder)
+        assert docker("image", "inspect", "-f", "{{.Wasm.Kind}}", f"{language}-component") == "component"
+        assert docker("run", "--rm", f"{language}-component", "b", "a") + "\n" == expected
 
 
 def test_every_language_has_its_example_and_its_line_in_the_guide() -> None:
