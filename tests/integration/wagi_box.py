@@ -89,16 +89,17 @@ def parse(data: bytes, *, head_only: bool = False) -> Answer:
 
 
 def dechunk(data: bytes) -> bytes:
-    parts = []
+    parts, at = [], 0
     while True:
-        size, mark, data = data.partition(b"\r\n")
-        assert mark, "a chunk is missing"
-        length = int(size, 16)
-        parts.append(data[:length])
-        assert data[length : length + 2] == b"\r\n", "a chunk is cut short"
-        data = data[length + 2 :]
+        end = data.find(b"\r\n", at)
+        assert end >= 0, "a chunk is missing"
+        length, at = int(data[at:end], 16), end + 2
+        parts.append(data[at : at + length])
+        at += length
+        assert data[at : at + 2] == b"\r\n", "a chunk is cut short"
+        at += 2
         if not length:
-            assert not data
+            assert at == len(data)
             return b"".join(parts)
 
 
