@@ -51,12 +51,13 @@ def offered(module: str, name: str) -> tuple[HostFunction, ...]:
 
 def sockets(info: Mapping[str, Any]) -> list[HostFunction]:
     """The socket functions that a module imports, from `ModuleInfo.to_json`'s answer. It can be run: see module.py."""
-    return [
+    found = [
         function
         for item in _socket_imports(info)
         for function in offered(item["module"], item["name"])
         if function.params == "".join(_LETTERS[kind] for kind in item["params"])
     ]
+    return [function for place, function in enumerate(found) if function not in found[:place]]  # one may be named twice
 
 
 def imports_sockets(info: Mapping[str, Any]) -> bool:

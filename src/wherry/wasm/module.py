@@ -121,10 +121,22 @@ def check_runnable(info: ModuleInfo, name: str) -> None:
         reason = _import_fault(item)
         if reason:
             raise InvalidArgument(f"{name} imports {item.module}.{item.name}{reason}")
+    _check_dialects(info, name)
     if imports.spawns(info.to_json()):
         _check_threads(info, name)
     if info.wasi and any(memory.is64 for memory in info.memories):
         raise InvalidArgument(f"{name} has a 64-bit memory: WASI preview 1 has 32-bit pointers, build for wasm32")
+
+
+def _check_dialects(info: ModuleInfo, name: str) -> None:
+    """A name means one function: whoever is linked of WasmEdge's sockets and of WAMR's may ask for both of one."""
+    found: dict[str, object] = {}
+    for item in info.imports:
+        if imports.is_socket(item.module, item.name) and found.setdefault(item.name, item.type) != item.type:
+            raise InvalidArgument(
+                f"{name} imports {item.module}.{item.name} both as {found[item.name]} and as {item.type}: build it for "
+                "one runtime's sockets"
+            )
 
 
 def _check_threads(info: ModuleInfo, name: str) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from wherry.errors import InvalidArgument
 from wherry.wasm import binary, imports
+from wherry.wasm.binary import FuncType, Import
 from wherry.wasm.entry import check_entry
-from wherry.wasm.module import check_runnable, inspect, is_text
+from wherry.wasm.module import ModuleInfo, check_runnable, inspect, is_text
 from wherry.wasm.reader import Malformed, Reader
 
 HEADER = b"\0asm\x01\0\0\0"
@@ -306,3 +307,12 @@ def test_text_is_told(data: bytes, text: bool) -> None:
 def test_values_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         inspect(HEADER, "x").size = 1  # type: ignore[misc]
+
+
+def test_one_name_of_two_dialects_of_sockets_is_refused() -> None:
+    kinds = [Import(PREVIEW1, "sock_open", "func", FuncType(("i32",) * count, ("i32",))) for count in (3, 4)]
+    with pytest.raises(InvalidArgument, match=r"sock_open both as \(i32, i32, i32\) .* one runtime's sockets"):
+        check_runnable(ModuleInfo("module", 1, tuple(kinds)), "x")
+    twice = ModuleInfo("module", 1, (kinds[0], kinds[0]))
+    check_runnable(twice, "x")
+    assert len(imports.sockets(twice.to_json())) == 1
