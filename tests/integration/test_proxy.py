@@ -230,3 +230,76 @@ async def test_what_is_no_handler_is_refused_by_name(box: Box, guest: Path) -> N
     (box.folder / "lower/guest.wasm").write_bytes(b"\0asm\x01\0\0\0")
     with pytest.raises(WherryError, match="does not answer HTTP"):
         await serve(box, kind="proxy")
+
+
+ANSWERS = {
+    "/length": b"HTTP/1.1 203 OK\r\nContent-Length: 5\r\n\r\nknown",
+    "/chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nx-a: b\r\n\r\n",
+    "/close": b"HTTP/1.0 200 OK\r\n\r\nuntil it ends",
+    "/early": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "/nothing": b"",
+    "/garbage": b"garbage\r\n\r\n",
+    "/smuggled": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    "/short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfew",
+}
+FETCHED = [
+    ("/length", 203, b"known"),
+    ("/chunks", 200, b"abcde"),
+    ("/close", 200, b"until it ends"),
+    ("/early", 200, b"ok"),
+    ("/nothing", 502, b"failed 7"),
+    ("/garbage", 502, b"failed 35"),
+    ("/smuggled", 502, b"failed 35"),
+]
+"""What comes of a component's asking; numbers are error-codes' places."""
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Somebody to be asked, and what was asked."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ")[1].decode()
+        body = b""
+        if b"transfer-encoding: chunked" in head:
+            while (size := int(await reader.readline(), 16)) or not await reader.readexactly(2):
+                body += (await reader.readexactly(size + 2))[:-2]
+        asked.append(head + body)
+        said = ANSWERS.get(path, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    server.close()
+
+
+async def test_a_component_asks_others_and_streams_both_ways(box: Box, origin: tuple[str, list[bytes]]) -> None:
+    handler = await serve(box, kind="")
+    at, asked = origin
+    for path, status, body in FETCHED:
+        answer = await handler.get(f"/fetch/{at}{path}")
+        assert (answer.status, answer.body) == (status, body), path
+    data = os.urandom(200_000)
+    assert (await handler.get(f"/fetch/{at}/mirror?q", method="POST", body=data)).body == data
+    assert asked[-1].startswith(f"POST /mirror?q HTTP/1.1\r\nhost: {at}\r\n".encode())
+    assert asked[-1].endswith(data)
+    assert asked[0].startswith(b"GET /length HTTP/1.1\r\n")
+    cut = await handler.raw(f"GET /fetch/{at}/short HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert b"few" in cut
+    assert (await handler.get("/fetch/127.0.0.1:1/")).body == b"failed 6"
+    assert (await handler.get("/fetch/nobody.invalid/")).body == b"refused 1"
+    assert (await handler.get(f"/fetchs/{at}/")).body == b"refused 38"
+
+
+async def test_only_hosts_that_are_allowed_are_asked(box: Box, origin: tuple[str, list[bytes]]) -> None:
+    at, asked = origin
+    handler = await serve(box, kind="", labels={"dev.wherry.http.hosts": f"example.org, {at}"})
+    assert (await handler.get(f"/fetch/{at}/length")).body == b"known"
+    assert (await handler.get(f"/fetch/localhost:{at.rpartition(':')[2]}/length")).body == b"refused 15"
+    denied = await serve(box, kind="", labels={"dev.wherry.cap-drop": "network"})
+    assert (await denied.get(f"/fetch/{at}/length")).body == b"refused 15"
+    assert len(asked) == 1

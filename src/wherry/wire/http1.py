@@ -100,7 +100,7 @@ def parse_head(data: bytes) -> RequestHead:
     method, target, minor = _request_line(first)
     if len(lines) > MOST_FIELDS:
         raise BadRequest(431, f"over {MOST_FIELDS} header fields")
-    fields = tuple(map(_field, lines))
+    fields = tuple(map(parse_field, lines))
     hosts = [value for name, value in fields if name == "host"]
     if len(hosts) > 1 or (not hosts and minor):
         raise BadRequest(400, "one Host is wanted")
@@ -134,7 +134,8 @@ def _request_line(line: bytes) -> tuple[str, str, int]:
     return method.decode("ascii"), target.decode("ascii"), min(int(version[7:]), 1)
 
 
-def _field(line: bytes) -> tuple[str, str]:
+def parse_field(line: bytes) -> tuple[str, str]:
+    """One line of a header. BadRequest."""
     if line[:1] in (b" ", b"\t"):
         raise BadRequest(400, "a header field is folded over several lines")
     name, colon, value = line.partition(b":")
@@ -275,7 +276,7 @@ class Body:
         if not line:
             self._state = _DONE
             return
-        self.trailers += (_field(line),)
+        self.trailers += (parse_field(line),)
         self._taken += len(line)
         if self._taken > self._limit + _MOST_TRAILERS:
             raise BadRequest(431, "too many trailers")

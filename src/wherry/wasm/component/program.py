@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _RUN = "wasi:cli/run@"
 HANDLER = "wasi:http/incoming-handler@"
 """What a component exports that answers HTTP."""
-_SOCKETS = "wasi:sockets/*"
+_POLICYS = ("wasi:sockets/*", "wasi:http/outgoing-handler*")
 """Of what is refused: here it is the policy's to refuse what leads out, and to let in what may come in."""
 
 
@@ -108,7 +108,7 @@ class ComponentGuest(Process):
         assert program.component is not None
         self._component = program.component
         self._component.state.cwd = config.cwd
-        self._component.state.refused = tuple(name for name in config.refused if name != _SOCKETS)
+        self._component.state.refused = tuple(name for name in config.refused if name not in _POLICYS)
         self._host.sockets = _policy(config)
         self._function = ctypes.create_string_buffer(FUNC_SIZE)
 

@@ -6,10 +6,10 @@ https://github.com/WebAssembly/wasi-http/blob/v0.2.0/proxy.md
 from __future__ import annotations
 
 from wherry.wasm.component.http.bodies import FutureTrailers, IncomingBody, MessageError, OutgoingBody
+from wherry.wasm.component.http.client import handle
 from wherry.wasm.component.http.fields import Fields, from_list
 from wherry.wasm.component.http.messages import OutgoingRequest, OutgoingResponse, Outparam, RequestOptions
 from wherry.wasm.component.polling import Pollable
-from wherry.wasm.component.values import Failed
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -106,8 +106,4 @@ TYPES: Table = {
 }
 
 
-def _handle(state: State, request: OutgoingRequest, options: RequestOptions | None) -> Any:
-    raise Failed(("HTTP-request-denied", None))
-
-
-INTERFACES: dict[str, Table] = {"wasi:http/types": TYPES, "wasi:http/outgoing-handler": {"handle": _handle}}
+INTERFACES: dict[str, Table] = {"wasi:http/types": TYPES, "wasi:http/outgoing-handler": {"handle": handle}}
