@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.engine import LINUX, World, until
 from tests.fakes.tasks import FakeTasks
-from wherry.core.networks.network import Network
+from wherry.core.networks.network import Endpoint, Network
 from wherry.engine.containers.containers import Containers
 from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unavailable
 
@@ -323,3 +323,37 @@ async def test_a_network_removed_while_it_is_established_does_not_come_back(
             await containers.sandboxes.established(network)
         assert "front" not in {one.name for one in await asyncio.to_thread(world.services.networks.networks)}
         assert "front" not in {one.name for one in containers.network_registry}
+
+
+async def test_nobody_waits_for_the_network_of_one_that_is_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --rm: its name is free, and its address is not, until it is detached; its network can be removed at once."""
+    go_on = asyncio.Event()
+    driver = world.network_driver
+    detach = driver.detach
+
+    async def slowly(network: Network, endpoint: Endpoint, namespace: str) -> None:
+        await go_on.wait()
+        await detach(network, endpoint, namespace)
+
+    monkeypatch.setattr(driver, "detach", slowly)
+    async with world.engine() as containers:
+        await containers.networks.create({"Name": "front"})
+        await started(containers, "peer", "front")
+        first = await started(containers, "one", "front", AutoRemove=True)
+        waiting = await containers.wait("one", "removed")
+        old = next(one.address for one in driver.attached.values() if one.container == first)
+        await containers.kill("one")
+        assert (await waiting)["StatusCode"] == 137
+        assert first in {one.container for one in driver.attached.values()}, "it is not detached yet"
+        second = await started(containers, "one", "front")
+        names = world.namespaces.resolvers[second]
+        new = next(one.address for one in driver.attached.values() if one.container == second)
+        assert (list(names.addresses("one") or ()), new != old) == ([new], True)
+        assert first not in (await containers.networks.inspect("front"))["Containers"]
+        go_on.set()
+        for name in ("one", "peer"):
+            await containers.kill(name)
+        await containers.networks.remove("front")
+        await until(lambda: empty(world))

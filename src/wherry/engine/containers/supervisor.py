@@ -199,10 +199,15 @@ class Supervisor:
             # First, so that who hears of the end finds free what it had.
             await self._sandboxes.release(live.record.id)
             again = await self.record_end(live, ended)
-            await asyncio.gather(self.clean_up(live, run, task), self._sandboxes.close(live.record.id))
+            goes = live.record.auto_remove and not again and not keep
+            if goes:  # and whoever waits for that need not wait for its network
+                self._sandboxes.leave(live.record.id)
+                await self.clean_up(live, run, task)
+            else:
+                await asyncio.gather(self.clean_up(live, run, task), self._sandboxes.close(live.record.id))
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))
-        elif live.record.auto_remove and not keep:
+        elif goes:
             await self._auto_remove(live)
 
     async def record_end(self, live: Live, ended: ExitStatus) -> bool:

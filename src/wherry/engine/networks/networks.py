@@ -78,7 +78,9 @@ class Networks:
         """The document of `docker network inspect`."""
         network = self._registry.get(ref)
         members = [
-            (endpoint, self._members.name_of(endpoint.container)) for endpoint in self._registry.members(network.id)
+            (endpoint, self._members.name_of(endpoint.container))
+            for endpoint in self._registry.members(network.id)
+            if not self._sandboxes.is_leaving(endpoint.container)
         ]
         return views.network(network, members)
 
@@ -89,6 +91,7 @@ class Networks:
             raise PermissionDenied(f"{network.name} is a pre-defined network and cannot be removed")
         for endpoint in self._registry.members(network.id):
             await self._members.settled(endpoint.container)  # one that has just ended is on its way out
+        await self._sandboxes.left()
         if members := self._registry.members(network.id):
             raise PermissionDenied(f"error while removing network: {self._in_use(network, members)}")
         await self._remove(network)
@@ -111,6 +114,7 @@ class Networks:
         """Remove those that no container uses, running or not; returns ``{"NetworksDeleted"}``."""
         wanted = docker_filters.checked(filters, _PRUNE_KNOWN)
         now = self._services.clock()
+        await self._sandboxes.left()
         deleted = []
         for network in list(self._registry):
             if network.name in PREDEFINED or self._registry.members(network.id) or not _prunable(network, wanted, now):

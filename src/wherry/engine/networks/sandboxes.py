@@ -47,6 +47,8 @@ class Sandboxes:
         self._establishing = asyncio.Lock()
         self._open: set[str] = set()
         self._opening: dict[str, asyncio.Task[None]] = {}
+        self._background = background
+        self._leaving: dict[str, asyncio.Task[None]] = {}
 
     def path(self, container: str) -> str:
         """The path of a container's namespace, "" when it has none."""
@@ -263,6 +265,23 @@ class Sandboxes:
         finally:
             self._ports.release(container)
 
+    def leave(self, container: str) -> None:
+        """`close` a container's sandbox after `release`, in the background: nobody is to wait for it, since the
+        container itself goes. Until then its address is nobody else's; its names are free at once."""
+        if container in self._open:
+            for endpoint in self._registry.attached(container):
+                self._registry.note(replace(endpoint, names=()))
+            leaving = self._leaving[container] = self._background.spawn(self.close(container))
+            leaving.add_done_callback(lambda _: self._leaving.pop(container, None))
+
+    def is_leaving(self, container: str) -> bool:
+        """Whether only its sandbox is there, and that for moments."""
+        return container in self._leaving
+
+    async def left(self) -> None:
+        """Wait until the sandboxes that are on their way out are gone."""
+        await asyncio.gather(*self._leaving.values(), return_exceptions=True)
+
     async def _detach(self, endpoint: Endpoint, namespace: str) -> None:
         network = self._registry.get(endpoint.network)
         try:
@@ -369,6 +388,7 @@ class Sandboxes:
 
     async def shut(self) -> None:
         """The engine stops: networks that nobody is in are taken off the host, the others stay as they are."""
+        await self.left()
         await self._berths.close()
         await self._services.namespaces.close()
         self._ports.close()
