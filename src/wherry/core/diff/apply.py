@@ -286,7 +286,9 @@ class _Layer:
         try:
             if entry.sparse is None:
                 for chunk in self._reader.data():
-                    _write_all(handle, memoryview(chunk))
+                    written = os.write(handle, chunk)
+                    if written < len(chunk):
+                        _write_all(handle, memoryview(chunk)[written:])
             else:
                 _write_sparse(handle, self._reader.data(), entry)
             self._attributes(handle, entry)
@@ -398,7 +400,8 @@ class _Layer:
         """In this order: a change of owner clears set-id bits and capabilities; all but the last change the time."""
         if self._own:
             os.fchown(handle, entry.uid, entry.gid)
-        trees.set_xattrs(handle, _allowed(entry))
+        if entry.xattrs:
+            trees.set_xattrs(handle, _allowed(entry))
         os.fchmod(handle, entry.mode)
         os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
 

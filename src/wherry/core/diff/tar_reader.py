@@ -65,9 +65,9 @@ class TarReader:
             if kind == b"V":  # a volume's label
                 self._begin(size)
                 continue
-            entry = self._entry(block, kind, size, {**self._globals, **extended})
-            extended = {}
-            yield entry
+            yield self._entry(block, kind, size, {**self._globals, **extended} if extended or self._globals else {})
+            if extended:
+                extended = {}
 
     def _next_header(self) -> bytes | None:
         self.skip()
@@ -79,9 +79,9 @@ class TarReader:
                 return None
             raise InvalidArgument("the archive is corrupt: data after its end")
         stored = _number(block, 148, 8, "checksum")
-        rest = block[:148] + b" " * 8 + block[156:]
-        found = sum(rest)
-        if stored != found and stored != found - 256 * sum(byte > 127 for byte in rest):  # old tars took signed bytes
+        some = block.replace(b"\0", b"")  # most are, and add nothing
+        found = sum(some) - sum(block[148:156]) + 8 * 0x20
+        if stored != found and stored != found - 256 * sum(byte > 127 for byte in some):  # old tars took signed bytes
             raise InvalidArgument("the archive is corrupt, or no tar archive: a header's checksum is wrong")
         return block
 
@@ -201,8 +201,9 @@ class TarReader:
 
     def skip(self) -> None:
         """Go to the end of the present entry."""
-        for _ in self._chunks():
-            pass
+        if self._left:
+            for _ in self._chunks():
+                pass
         if self._padding and len(self._read(self._padding)) < self._padding:
             raise InvalidArgument("the archive is truncated: it ends within a file")
         self._padding = 0
@@ -290,6 +291,8 @@ def _pax_number(pax: Mapping[str, bytes], key: str, default: int | None) -> int:
 
 
 def _xattrs(pax: Mapping[str, bytes]) -> dict[str, bytes]:
+    if not pax:
+        return {}
     found = {key.removeprefix(_PAX_XATTR): value for key, value in pax.items() if key.startswith(_PAX_XATTR)}
     for name in found:
         if not name.isprintable() or len(name.encode("utf-8", "replace")) > 255:
