@@ -52,16 +52,16 @@ def componentize_proxy(module: Path, target: Path) -> Path:
     return target
 
 
-def componentize_python(app: Path, folder: Path) -> Path:
+def componentize_python(app: Path, folder: Path, world: str = "wasi:cli/command") -> Path:
     """A component of the program ``app``, made in ``folder``: CPython and all. AssertionError with what was said."""
     source, texts = folder / "source", folder / "wit"
     (texts / "deps").mkdir(parents=True)
-    source.mkdir()
+    source.mkdir(parents=True)
     shutil.copy(app, source / "app.py")
-    (texts / "world.wit").write_text("package test:app;\nworld app { include wasi:cli/command@0.2.12; }\n")
+    (texts / "world.wit").write_text(f"package test:app;\nworld app {{ include {world}@0.2.12; }}\n")
     packages = _jco().parent.parent / "lib/wit/builtin/0.2.12"
     for package in packages.iterdir():
-        if package.name != "wasi-http":
+        if package.name != "wasi-http" or "http" in world:
             shutil.copytree(package, texts / "deps" / package.name)
     tool = Path(fetched.pip(fetched.COMPONENTIZE, os.environ))
     # Not its script: that one names the interpreter that fetched it, which may be gone.

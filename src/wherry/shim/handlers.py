@@ -30,4 +30,4 @@ def proxy(sandbox: Sandbox, program: Program, name: str) -> Front:
     settings = Settings(*sandbox.http[0]) if sandbox.http else Settings()
     if matches(sandbox.refused, "sock_listen"):
         raise InvalidArgument("a handler of HTTP needs listen, which is dropped: leave it out of --cap-drop")
-    return Front(sandbox, Site(program, name, settings.reuse, settings.hosts), settings)
+    return Front(sandbox, Site(program, name, settings.reuse), settings)

@@ -196,6 +196,8 @@ class _Zygote:
             front = handlers.wagi(sandbox, self._library)
             return Birth(sandbox, command, front.program, stdio, meter, tuple(join), network, front)
         program = self._mine or self._own(module, fuel=bool(sandbox.fuel))
+        if sandbox.http and program.component is not None:
+            program.component.state.hosts = sandbox.http[0][-1]
         if not beside and (kind or program.answers_http):
             from wherry.shim import handlers  # as above
 

@@ -34,7 +34,7 @@ class Settings(Record):
     deadline: float = 60.0
     body: int = 64 << 20
     reuse: int = 1
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # the last: who is no server reads it there
 
 
 def of(annotations: Mapping[str, str]) -> Settings:

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """``program`` is complete; ``name`` is for messages; ``reuse`` requests are answered by one instance; ``hosts`` are
-    whom it may ask."""
+    """``program`` is complete; ``name`` is for messages; ``reuse`` requests are answered by one instance."""
 
-    def __init__(self, program: Program, name: str, reuse: int, hosts: tuple[str, ...]) -> None:
+    def __init__(self, program: Program, name: str, reuse: int) -> None:
         """InvalidArgument: it does not answer HTTP."""
         check(program, name)
         self._program = program
         self._reuse = reuse
-        program.component.state.hosts = hosts
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._base: GuestConfig | None = None
         self._guest: HandlerGuest | None = None
