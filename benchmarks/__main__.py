@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks import programs
 from benchmarks.api import ApiPart
 from benchmarks.cli import CliPart
+from benchmarks.commands import CommandsPart
 from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
 from benchmarks.flow import FlowPart
@@ -35,10 +36,24 @@ from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
 _PARTS = (
-    *("start", "http", "wagi", "api", "cli", "wasi", "python", "kernels", "linux", "flow", "registry", "memory"),
+    *(
+        "start",
+        "http",
+        "wagi",
+        "api",
+        "cli",
+        "wasi",
+        "python",
+        "kernels",
+        "linux",
+        "flow",
+        "docker",
+        "registry",
+        "memory",
+    ),
     *("reload", "image", "large"),
 )
-_ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow"}  # these need no engine
+_ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow", "docker"}  # these need no engine
 _ROUNDS = {
     "start": 200,
     "http": 40,
@@ -50,6 +65,7 @@ _ROUNDS = {
     "kernels": 10,
     "linux": 30,
     "flow": 10,
+    "docker": 20,
     "registry": 3,
     "reload": 15,
     "memory": 100,
@@ -66,6 +82,7 @@ _QUICK = {
     "kernels": 2,
     "linux": 4,
     "flow": 3,
+    "docker": 4,
     "registry": 1,
     "reload": 2,
     "memory": 10,
@@ -167,6 +184,9 @@ def _parts(
     if "flow" in only:
         say("starting a wherryd and a dockerd with networks of their own, and a server in each")
         parts["flow"] = FlowPart(folder, made, environ, stack)
+    if "docker" in only:
+        say("starting a wherryd and a dockerd with a thousand containers each")
+        parts["docker"] = CommandsPart(folder, made, environ, stack)
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)

@@ -1,7 +1,8 @@
 // Pours bytes: "serve MB" sends MB megabytes to everyone who connects to port 80; "log MB" writes that many megabytes in
-// lines of 100 bytes to stdout, ten megabytes a second.
+// lines of 100 bytes to stdout, ten megabytes a second; "lines N" writes so many numbered lines.
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,8 +46,14 @@ static int pour(int pieces) {
     return 0;
 }
 
+static int lines(int count) {
+    for (int i = 0; i < count; i++) printf("line %07d\n", i);
+    return fflush(stdout) != 0;
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
+    if (!strcmp(argv[1], "lines")) return lines(atoi(argv[2]));
     memset(piece, 'x', sizeof piece);
     for (size_t i = 99; i < sizeof piece; i += 100) piece[i] = '\n';
     int pieces = atoi(argv[2]) * 10;

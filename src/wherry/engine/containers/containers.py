@@ -283,10 +283,7 @@ class Containers:
         """The document of `docker inspect`."""
         live = self.registry.get(ref)
         record = live.record
-        try:
-            layers = await asyncio.to_thread(self.services.snapshots.layers, record.id)
-        except NotFound:
-            layers = ()
+        layers, files, module = await asyncio.to_thread(self._on_disk, record)
         document = views.inspect(
             record,
             log_path=self._logbook.path(record),
@@ -294,19 +291,33 @@ class Containers:
             driver=self.services.snapshots.name,
             layers=layers,
             network=self.sandboxes.settings(record),
-            files=await asyncio.to_thread(self.sandboxes.files, record),
+            files=files,
         )
         if record.kind == "wasm":
-            document["Wasm"] = {"Module": await self._module(record, layers), "Usage": await self._usage(live)}
+            document["Wasm"] = {"Module": await self._module(record, module), "Usage": await self._usage(live)}
         if size:
             document["SizeRw"], document["SizeRootFs"] = await self._sizes(record, {})
         return document
 
-    async def _module(self, record: Record, layers: Sequence[str]) -> Json:
+    def _on_disk(self, record: Record) -> tuple[Sequence[str], Mapping[str, str], tuple[str, str] | None]:
+        """Its layers, its own files for names, and its module's places, inside and on the host. Blocks."""
+        try:
+            layers = self.services.snapshots.layers(record.id)
+        except NotFound:
+            layers = ()
+        module = None
+        if record.kind == "wasm":
+            with contextlib.suppress(WherryError):
+                module = find_module(record, layers)
+        return layers, self.sandboxes.files(record), module
+
+    async def _module(self, record: Record, found: tuple[str, str] | None) -> Json:
         """What its module is; {} when that cannot be told, or not soon, because it is still being compiled."""
+        if found is None:
+            return {}
+        inside, path = found
         with contextlib.suppress(WherryError, TimeoutError):
             async with asyncio.timeout(_MODULE_PATIENCE):
-                inside, path = await asyncio.to_thread(find_module, record, layers)
                 return module_view(inside, await self.services.compiler.ensure(path, fuel=has_fuel(record)))
         return {}
 
