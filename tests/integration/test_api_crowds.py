@@ -75,6 +75,21 @@ async def test_ten_thousand_who_say_nothing(daemon: Daemon, docker: Docker) -> N
             one.close()
 
 
+async def test_heads_that_drip(daemon: Daemon, docker: Docker) -> None:
+    """Slow-loris: each gets nowhere, the others are served meanwhile. That each is cut in the end is a unit test's."""
+    head = b"GET /containers/json HTTP/1.1\r\nHost: x\r\nX-Drip: " + b"y" * 40
+    crowd = [await asyncio.open_unix_connection(str(daemon.socket)) for _ in range(500)]
+    for at in range(len(head)):
+        for _, writer in crowd:
+            writer.write(head[at : at + 1])
+        if at % 20 == 0:
+            async with asyncio.timeout(5):
+                assert (await talk(daemon, "GET", "/_ping"))[0] == 200
+    assert docker("run", "--rm", "--network", "none", "guest") == "hello"
+    for _, writer in crowd:
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "request_line",
     [

@@ -109,6 +109,31 @@ def test_restart_policies_hold_after_a_crash(fresh_daemon, fresh_docker, image):
     docker("rm", "-f", "tenacious")
 
 
+def test_restarts_wait_longer_each_time_and_are_counted_across_a_crash(fresh_daemon, fresh_docker, image):
+    docker = fresh_docker
+    state = ("inspect", "-f", "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}")
+    docker("run", "-d", "--restart", "on-failure:3", "--name", "failing", image, "exit", "5")
+    until(lambda: docker(*state, "failing") == "exited 3 5", "it is given up")
+    now = f"{time.time():.9f}"  # the CLI cuts "0s" down to a whole second
+    told = ("events", "--since", "1h", "--until", now, "--filter", "container=failing", "--format", "{{.TimeNano}}")
+    starts = [int(text) for text in docker(*told, "--filter", "event=start").split()]
+    ends = [int(text) for text in docker(*told, "--filter", "event=die").split()]
+    waits = [(start - end) / 1e9 for start, end in zip(starts[1:], ends, strict=False)]
+    assert len(waits) == 3
+    assert all(wait >= least for wait, least in zip(waits, (0.09, 0.19, 0.39), strict=True)), waits
+    docker("run", "-d", "--restart", "on-failure:4", "--name", "worse", image, "exit", "5")
+    until(lambda: int(docker(*state, "worse").split()[1]) >= 2, "it was started again")
+    fresh_daemon.kill()
+    fresh_daemon.start()
+    until(lambda: docker(*state, "worse") == "exited 4 5", "it is given up, and no start is given away")
+    docker("run", "-d", "--rm", "--name", "shot", image, "sleep")
+    pid = int(docker("inspect", "-f", "{{.State.Pid}}", "shot"))
+    fresh_daemon.kill()
+    os.kill(pid, signal.SIGKILL)
+    fresh_daemon.start()
+    until(lambda: docker("ps", "-aq", "--filter", "name=shot") == "", "--rm of one that was killed while nobody looked")
+
+
 def test_a_second_engine_on_the_same_root_is_refused(fresh_daemon, tmp_path):
     command = [
         sys.executable,

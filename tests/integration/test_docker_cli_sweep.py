@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def test_what_cannot_be_is_refused_in_dockers_words(docker, images, known, kind)
 
 def _fault(docker: Docker, line: str, wanted: str) -> str:
     """What is wrong with the answer to a command line, "" for nothing. ``!|x``: it may fail, or print ``x``."""
-    ended = docker.run(*shlex.split(line))
+    ended = docker.run(*shlex.split(line.replace("{now}", f"{time.time():.9f}")))
     said = (ended.stdout + ended.stderr).strip()
     assert "Traceback" not in said
     may_fail = wanted.startswith("!|")
