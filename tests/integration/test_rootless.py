@@ -230,3 +230,18 @@ def test_without_the_device(tun: str, words: str, tmp_path: Path) -> None:
         assert json.loads(docker("network", "inspect", "bridge"))[0]["Containers"] == {}
     finally:
         end(daemon)
+
+
+def test_where_containerd_never_ran(tmp_path: Path) -> None:
+    """/run/containerd is not there, and nobody but root could make it."""
+    daemon = rootless()
+    mark = "the host's"
+    script = f'mount -t tmpfs -o mode=755 tmpfs /run; mkdir /run/shore; echo "{mark}" > /run/shore/mark; ' + TUN
+    daemon.outer = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", "666"]
+    daemon.start()
+    try:
+        docker = Docker(daemon)
+        docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path))
+        assert docker("run", "--rm", "-v", "/run/shore:/shore:ro", "box", "cat", "/shore/mark") == mark
+    finally:
+        end(daemon)
