@@ -26,6 +26,7 @@ from benchmarks.large import large_rows
 from benchmarks.linux import LinuxPart
 from benchmarks.memory import IDLE, image_rows, memory_rows
 from benchmarks.merging import merging_rows
+from benchmarks.proxy import ProxyPart
 from benchmarks.python import PythonPart
 from benchmarks.registry import RegistryPart
 from benchmarks.reload import ReloadPart
@@ -40,6 +41,7 @@ _PARTS = (
         "start",
         "http",
         "wagi",
+        "proxy",
         "api",
         "cli",
         "wasi",
@@ -53,11 +55,23 @@ _PARTS = (
     ),
     *("reload", "image", "large"),
 )
-_ALONE = {"start", "http", "wagi", "wasi", "python", "kernels", "linux", "flow", "docker"}  # these need no engine
+_ALONE = {
+    "start",
+    "http",
+    "wagi",
+    "proxy",
+    "wasi",
+    "python",
+    "kernels",
+    "linux",
+    "flow",
+    "docker",
+}  # these need no engine
 _ROUNDS = {
     "start": 200,
     "http": 40,
     "wagi": 30,
+    "proxy": 10,
     "api": 60,
     "cli": 20,
     "wasi": 20,
@@ -75,6 +89,7 @@ _QUICK = {
     "start": 20,
     "http": 4,
     "wagi": 2,
+    "proxy": 2,
     "api": 6,
     "cli": 3,
     "wasi": 3,
@@ -171,6 +186,9 @@ def _parts(
     if "wagi" in only:
         say("starting a shim with a WAGI server, and the same server with native CGI")
         parts["wagi"] = WagiPart(folder, made, environ, stack)
+    if "proxy" in only:
+        say("making components, and starting a shim with them")
+        parts["proxy"] = ProxyPart(folder, environ, stack)
     if "wasi" in only:
         parts["wasi"] = WasiPart(folder, made.wasi_calls, environ)
     if "kernels" in only:

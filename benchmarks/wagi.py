@@ -30,7 +30,7 @@ from wherry.wire.wellknown import Empty
 
 _PART = "wagi"
 _CONNECTIONS = 4
-_REQUESTS = 500
+REQUESTS = 500
 """In a round, over all connections together."""
 _PACED = 200
 _RATE = 1500
@@ -58,8 +58,8 @@ class WagiPart:
         self._wasm, self._native = Samples(), Samples()
         self._latencies: list[float] = []
         self._shim = stack.enter_context(running(self._folder, environ))
-        self._clients = _Clients(stack.enter_context(self._container(rootfs)), stack)
-        self._cgi = _Clients(stack.enter_context(_native_server(programs.native_page)), stack)
+        self._clients = Clients(stack.enter_context(self._container(rootfs)), stack)
+        self._cgi = Clients(stack.enter_context(_native_server(programs.native_page)), stack)
 
     def warm_up(self) -> None:
         """One round that is not counted."""
@@ -80,8 +80,8 @@ class WagiPart:
             return [Row(_PART, what, "/s", None, bound=_AT_LEAST, note="no round was run")]
         latencies = sorted(self._latencies)
         p99 = latencies[int(len(latencies) * 0.99)] * 1000
-        rates = [_REQUESTS * 1e9 / samples.median() for samples in (self._wasm, self._native)]
-        slow = [_REQUESTS * 1e9 / samples.p90() for samples in (self._wasm, self._native)]
+        rates = [REQUESTS * 1e9 / samples.median() for samples in (self._wasm, self._native)]
+        slow = [REQUESTS * 1e9 / samples.p90() for samples in (self._wasm, self._native)]
         count = len(self._wasm)
         return [
             Row(_PART, what, "/s", rates[0], slow[0], count, _AT_LEAST),
@@ -95,7 +95,7 @@ class WagiPart:
     @contextlib.contextmanager
     def _container(self, rootfs: str) -> Iterator[tuple[int, int]]:
         """A server in a container, on one core with its workers; its pid and its port."""
-        port = _free_port()
+        port = free_port()
         kinds = [kind for kind in bundles.KINDS if kind != "network"]
         labels = {"dev.wherry.http": "wagi", "dev.wherry.http.port": str(port)}
         bundle = bundles.make(
@@ -103,7 +103,7 @@ class WagiPart:
         )
         one = api.ProcessRequest(id=_PART)
         reading = os.open(bundle.stdout, os.O_RDONLY | os.O_NONBLOCK)
-        reader = _Drain(reading)
+        reader = Drain(reading)
         try:
             pid = self._shim.call("Create", bundle.request, api.CreateTaskResponse).pid
             os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
@@ -119,7 +119,7 @@ class WagiPart:
             os.close(reading)
 
 
-class _Drain:
+class Drain:
     """Somebody who reads the access log, as an engine would: a process of its own."""
 
     def __init__(self, fd: int) -> None:
@@ -142,11 +142,12 @@ def _discard(fd: int) -> None:
         continue
 
 
-class _Clients:
+class Clients:
     """Kept-alive connections to one server."""
 
-    def __init__(self, server: tuple[int, int], stack: contextlib.ExitStack) -> None:
+    def __init__(self, server: tuple[int, int], stack: contextlib.ExitStack, body: bytes = _BODY) -> None:
         self._pid, port = server
+        self._body = body
         self.used, self.done = 0.0, 0
         self._poll = select.epoll()
         self._connections: dict[int, socket.socket] = {}
@@ -160,17 +161,17 @@ class _Clients:
         """Nanoseconds until all requests of a round are answered. Internal: an answer is not what it should be."""
         for connection in self._connections.values():
             connection.sendall(_REQUEST)
-        left, sent = _REQUESTS, _CONNECTIONS
+        left, sent = REQUESTS, _CONNECTIONS
         used = _used(self._pid)
         before = time.perf_counter_ns()
         while left:
             for connection in self._answered():
                 left -= 1
-                if sent < _REQUESTS:
+                if sent < REQUESTS:
                     connection.sendall(_REQUEST)
                     sent += 1
         taken = time.perf_counter_ns() - before
-        self.used, self.done = self.used + _used(self._pid) - used, self.done + _REQUESTS
+        self.used, self.done = self.used + _used(self._pid) - used, self.done + REQUESTS
         return taken
 
     def cost(self) -> float:
@@ -198,7 +199,7 @@ class _Clients:
             raise Unavailable(f"the server does not answer within {_TIMEOUT:g} s")
         for fd, _ in ready:
             answer = self._connections[fd].recv(4096)
-            if not answer.endswith(_BODY):
+            if not answer.endswith(self._body):
                 raise Internal(f"the server answered {answer[:80]!r}")
             yield self._connections[fd]
 
@@ -259,7 +260,7 @@ def _serve(listener: socket.socket, program: str) -> None:
     Server(listener, lambda _path: True, Settings(), pool, Log(null, 2)).run()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import fetched
+from benchmarks import components, fetched
 
 DATA = Path(__file__).parent / "data"
 
@@ -25,31 +25,9 @@ def componentize(module: Path, target: Path) -> Path:
     return target
 
 
-_EMBED = """
-import { readFileSync, writeFileSync } from "node:fs";
-const [api, module, source, target] = process.argv.slice(1);
-const jco = await import(api);
-await jco.$init;
-const options = { binary: readFileSync(module), witSource: readFileSync(source, "utf8"), world: "proxy" };
-writeFileSync(target, await jco.componentNew(await jco.componentEmbed(options), []));
-"""
-
-
 def componentize_proxy(module: Path, target: Path) -> Path:
-    """The component of a module that is made for the world in data/proxy_world.wit. AssertionError with what jco
-    said."""
-    packages = _jco().parent.parent / "lib/wit/builtin/0.2.12"
-    texts = [(DATA / "proxy_world.wit").read_text(encoding="utf-8")]
-    for package in sorted(packages.iterdir()):  # nested: the tool reads no folders
-        first, _, rest = (package / "package.wit").read_text(encoding="utf-8").partition(";")
-        texts.append(f"{first} {{{rest}}}\n")
-    source = target.with_suffix(".wit")
-    source.write_text("".join(texts), encoding="utf-8")
-    api = _jco().parent / "api.js"
-    command = ["node", "--input-type=module", "-e", _EMBED, "--", api, module, source, target]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"jco cannot make a component of {module}: {done.stderr}"
-    return target
+    """The component of a module that is made for the world in data/proxy_world.wit. FailedPrecondition."""
+    return Path(components.componentize(str(module), str(target), os.environ))
 
 
 def componentize_python(app: Path, folder: Path, world: str = "wasi:cli/command") -> Path:

@@ -16,13 +16,16 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_figure_is_measured_and_cleared_away(tmp_path: Path) -> None:
     output, root = tmp_path / "run.json", Path("/tmp")
     before = set(root.glob("wb-*"))
-    done = bench("--quick", "--only", "start,http,wagi,cli,wasi,kernels,memory,reload,image", "--output", str(output))
+    done = bench(
+        "--quick", "--only", "start,http,wagi,proxy,cli,wasi,kernels,memory,reload,image", "--output", str(output)
+    )
     assert done.returncode == 0, done.stderr
     rows = json.loads(output.read_text())["rows"]
     assert {row["part"] for row in rows} == {
         "start",
         "http",
         "wagi",
+        "proxy",
         "cli",
         "wasi",
         "kernels",
