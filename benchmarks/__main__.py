@@ -55,18 +55,8 @@ _PARTS = (
     ),
     *("reload", "image", "large"),
 )
-_ALONE = {
-    "start",
-    "http",
-    "wagi",
-    "proxy",
-    "wasi",
-    "python",
-    "kernels",
-    "linux",
-    "flow",
-    "docker",
-}  # these need no engine
+# These need no engine.
+_ALONE = {"start", "http", "wagi", "proxy", "wasi", "python", "kernels", "linux", "flow", "docker"}
 _ROUNDS = {
     "start": 200,
     "http": 40,
@@ -180,15 +170,7 @@ def _parts(
     if "start" in only:
         say("starting a shim")
         parts["start"] = StartPart(folder, made, environ, stack)
-    if "http" in only:
-        say("starting a shim with an HTTP server")
-        parts["http"] = HttpPart(folder, made, environ, stack)
-    if "wagi" in only:
-        say("starting a shim with a WAGI server, and the same server with native CGI")
-        parts["wagi"] = WagiPart(folder, made, environ, stack)
-    if "proxy" in only:
-        say("making components, and starting a shim with them")
-        parts["proxy"] = ProxyPart(folder, environ, stack)
+    parts.update(_servers(folder, environ, only, made, stack, say))
     if "wasi" in only:
         parts["wasi"] = WasiPart(folder, made.wasi_calls, environ)
     if "kernels" in only:
@@ -216,6 +198,28 @@ def _parts(
     if engine is not None and "registry" in only:
         say("starting registries and a private dockerd, and filling them")
         parts["registry"] = RegistryPart(folder, made, environ, engine, stack)
+    return parts
+
+
+def _servers(
+    folder: str,
+    environ: Mapping[str, str],
+    only: Sequence[str],
+    made: programs.Programs,
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+) -> dict[str, Part]:
+    """The parts that ask a container by HTTP."""
+    parts: dict[str, Part] = {}
+    if "http" in only:
+        say("starting a shim with an HTTP server")
+        parts["http"] = HttpPart(folder, made, environ, stack)
+    if "wagi" in only:
+        say("starting a shim with a WAGI server, and the same server with native CGI")
+        parts["wagi"] = WagiPart(folder, made, environ, stack)
+    if "proxy" in only:
+        say("making components, and starting a shim with them")
+        parts["proxy"] = ProxyPart(folder, environ, stack)
     return parts
 
 
