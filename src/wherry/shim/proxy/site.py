@@ -60,6 +60,9 @@ class Site:
         except WherryError as error:
             self._close()
             raise Abort(502, str(error)) from None
+        except BaseException:
+            self._close()  # whatever it was, it is not the next request's
+            raise
         conversation.end(failure, self._exit)
 
     def _instance(self) -> HandlerGuest:
