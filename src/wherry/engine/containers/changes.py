@@ -1,6 +1,7 @@
 """`docker diff`: what a container changed in its rootfs. Blocks."""
 
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,10 +10,12 @@ from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX
 from wherry.core.diff.view import View
 from wherry.core.faults import translating
 from wherry.core.snapshots.snapshotter import Snapshotter
+from wherry.engine.networks.files import FILES
 
 _CHANGED: Final = 0
 _ADDED: Final = 1
 _DELETED: Final = 2
+_FOLDERS: Final = ("/dev", "/proc", "/sys")
 
 
 def changes(snapshots: Snapshotter, key: str) -> list[dict[str, Any]]:
@@ -26,7 +29,38 @@ def changes(snapshots: Snapshotter, key: str) -> list[dict[str, Any]]:
         entries = of_marks(os.fsencode(upper))
     with translating("tell what the container changed"), View(lowers) as below:
         found = dict(_told(below, (entry.path for entry in entries)))
+    _forget_places(found, upper)
     return [{"Path": path, "Kind": found[path]} for path in sorted(found)]
+
+
+def _forget_places(found: dict[str, int], upper: str) -> None:
+    """The runtime makes an empty file or folder where it mounts something; docker shows none of these either.
+
+    That the mode of such an ``/etc`` itself was changed is not told then.
+    """
+    for place in _FOLDERS:
+        if found.get(place) == _ADDED and not any(path.startswith(f"{place}/") for path in found):
+            del found[place]
+    try:
+        etc = os.open(f"{upper}/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        for name in FILES:
+            if found.get(f"/etc/{name}") == _ADDED and _is_empty(name, etc):
+                del found[f"/etc/{name}"]
+        if set(os.listdir(etc)) <= set(FILES) and not any(path.startswith("/etc/") for path in found):
+            found.pop("/etc", None)
+    finally:
+        os.close(etc)
+
+
+def _is_empty(name: str, folder: int) -> bool:
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
 
 
 def _told(below: View, paths: Iterator[bytes]) -> Iterator[tuple[str, int]]:
