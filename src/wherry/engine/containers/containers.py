@@ -7,7 +7,7 @@ no container half started.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from wherry.engine import names
@@ -55,6 +55,18 @@ __all__ = ["Containers", "LogQuery"]
 _STATS_INTERVAL = 1.0
 _CLOSE_PATIENCE = 5.0
 _MODULE_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """What `inspect` reads of a container: its layers, its own files for names, its module's places ``inside`` and on
+    the host ("" if there is none), and what is told of it, where that is known already."""
+
+    layers: Sequence[str]
+    files: Mapping[str, str]
+    inside: str
+    module: str
+    view: Json | None
 
 
 class Containers:
@@ -283,39 +295,41 @@ class Containers:
         """The document of `docker inspect`."""
         live = self.registry.get(ref)
         record = live.record
-        layers, files, module = await asyncio.to_thread(self._on_disk, record)
+        there = await asyncio.to_thread(self._on_disk, record)
         document = views.inspect(
             record,
             log_path=self._logbook.path(record),
             exec_ids=sorted(live.exec_ids),
             driver=self.services.snapshots.name,
-            layers=layers,
+            layers=there.layers,
             network=self.sandboxes.settings(record),
-            files=files,
+            files=there.files,
         )
         if record.kind == "wasm":
-            document["Wasm"] = {"Module": await self._module(record, module), "Usage": await self._usage(live)}
+            document["Wasm"] = {"Module": await self._module(record, there), "Usage": await self._usage(live)}
         if size:
             document["SizeRw"], document["SizeRootFs"] = await self._sizes(record, {})
         return document
 
-    def _on_disk(self, record: Record) -> tuple[Sequence[str], Mapping[str, str], tuple[str, str] | None]:
-        """Its layers, its own files for names, and its module's places, inside and on the host. Blocks."""
+    def _on_disk(self, record: Record) -> "_OnDisk":
+        """Blocks."""
         try:
             layers = self.services.snapshots.layers(record.id)
         except NotFound:
             layers = ()
-        module = None
+        inside, path, view = "", "", None
         if record.kind == "wasm":
             with contextlib.suppress(WherryError):
-                module = find_module(record, layers)
-        return layers, self.sandboxes.files(record), module
+                inside, path = find_module(record, layers)
+                known = self.services.compiler.known(path, fuel=has_fuel(record))
+                view = None if known is None else module_view(inside, known)
+        return _OnDisk(layers, self.sandboxes.files(record), inside, path, view)
 
-    async def _module(self, record: Record, found: tuple[str, str] | None) -> Json:
+    async def _module(self, record: Record, found: "_OnDisk") -> Json:
         """What its module is; {} when that cannot be told, or not soon, because it is still being compiled."""
-        if found is None:
-            return {}
-        inside, path = found
+        if found.view is not None or not found.module:
+            return found.view or {}
+        inside, path = found.inside, found.module
         with contextlib.suppress(WherryError, TimeoutError):
             async with asyncio.timeout(_MODULE_PATIENCE):
                 return module_view(inside, await self.services.compiler.ensure(path, fuel=has_fuel(record)))
