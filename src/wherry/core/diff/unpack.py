@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypedDict, Unpack, cast
 
 from wherry.core.content.store import ContentStore
 from wherry.core.diff.apply import LIMITS, Limits, apply
@@ -26,6 +26,16 @@ from wherry.oci.manifest import Manifest
 _CHUNK = 256 << 10
 
 Hold = Callable[[ResourceKind, str], None]
+
+
+class How(TypedDict, total=False):
+    """``own`` keeps owners and makes devices (by default, when root). ``hold`` keeps snapshots from the collector until
+    an image or a container does. ``unique`` names what is on its way."""
+
+    own: bool | None
+    hold: Hold | None
+    limits: Limits
+    unique: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +91,17 @@ def unpack(
     config: ImageConfig,
     content: ContentStore,
     snapshots: Snapshotter,
-    *,
-    own: bool | None = None,
-    hold: Hold | None = None,
-    limits: Limits = LIMITS,
-    unique: Callable[[], str] = lambda: secrets.token_hex(8),
+    **how: Unpack[How],
 ) -> str:
     """Unpack what is not unpacked yet; returns the key of the committed snapshot, "" for an image without layers.
 
-    Any number may do it at once; it leaves whole layers or nothing. ``own`` keeps owners and makes devices (by default,
-    when root). ``hold`` keeps snapshots from the collector until an image or a container does.
+    Any number may do it at once; it leaves whole layers or nothing.
     InvalidArgument: a layer is corrupt, hostile or not what the config says; DataLoss: a blob is; NotFound: a blob is
     missing; ResourceExhausted: the disk is full.
     """
-    own = os.geteuid() == 0 if own is None else own
     found = steps(manifest, config)
     for step in found:
-        unpack_step(step, content, snapshots, own=own, hold=hold, limits=limits, unique=unique)
+        unpack_step(step, content, snapshots, **how)
     return found[-1].chain if found else ""
 
 
