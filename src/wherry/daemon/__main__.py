@@ -18,6 +18,7 @@ import wherry
 from wherry.core.metadata.lock import RootLock
 from wherry.daemon import folders, state, wiring
 from wherry.daemon.config import DaemonConfig, parse
+from wherry.daemon.loop import Loop
 from wherry.daemon.tls import server_context
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument, WherryError
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             state.make(config.state, config.root, config.uid)
             state.sweep(os.path.dirname(config.state), time.time())
             try:
-                asyncio.run(serve(config, os.environ))
+                with asyncio.Runner(loop_factory=Loop) as runner:
+                    runner.run(serve(config, os.environ))
             finally:
                 state.remove(config.state)
     except WherryError as error:

@@ -51,6 +51,8 @@ from wherry.wasm.library import library_path
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _CACHE_KEPT = 14 * 24 * 3600.0
 """Seconds that the build cache keeps a layer which no build uses; looked at when the engine starts."""
+_TOPICS = "/tasks/exit,/tasks/oom"
+"""What wherry's own shim tells this engine, which learns of all else by having asked for it."""
 _PASSED_ON = ("HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "LANG", "TMPDIR")
 
 
@@ -163,7 +165,7 @@ def _snapshotter(database: Database, root: str) -> Snapshotter:
 
 def _tasks_config(config: DaemonConfig, environ: Mapping[str, str], path: list[str]) -> TasksConfig:
     passed = {name: environ[name] for name in _PASSED_ON if name in environ}
-    shims = {**passed, "PATH": ":".join(path), "WHERRY_CACHE": cache_folder(config)}
+    shims = {**passed, "PATH": ":".join(path), "WHERRY_CACHE": cache_folder(config), "WHERRY_TOPICS": _TOPICS}
     # Runtimes keep records of their own by namespace: two engines on one machine must not share one.
     namespace = f"wherry-{os.path.basename(config.state)}"
     stage = Stage(config.state, path) if config.rootless else None

@@ -79,10 +79,10 @@ def _launch(group: Group, run: str, words: Words, environ: Mapping[str, str]) ->
     with listen(path) as listening, open(f"{group.folder}/log", "ab") as log:
         # Lean: no site, no user's paths, no user's environment.
         cache = environ.get("WHERRY_CACHE", "") or _default_cache(environ)
-        events = environ.get("TTRPC_ADDRESS", "")
+        events, topics = environ.get("TTRPC_ADDRESS", ""), environ.get("WHERRY_TOPICS", "")
         filters = ":".join(program.hex() for program in policy.programs())
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, ":".join(_search_path()), words["namespace"], events,
-                   cache, group.folder, filters, str(listening.fileno())]  # fmt: skip
+                   topics, cache, group.folder, filters, str(listening.fileno())]  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
             pass_fds=(listening.fileno(),), env={"PATH": environ.get("PATH", ""), "MALLOC_ARENA_MAX": "1"},

@@ -22,11 +22,12 @@ _TRIES = 5
 class Publisher:
     """Events go out in order; an engine that is away for a while gets those of the last few seconds."""
 
-    def __init__(self, reactor: Reactor, address: str, namespace: str) -> None:
-        """``address`` is a unix socket's path, or "" to publish nowhere."""
+    def __init__(self, reactor: Reactor, address: str, namespace: str, topics: frozenset[str] = frozenset()) -> None:
+        """``address`` is a unix socket's path, or "" to publish nowhere; without ``topics``, events of all go there."""
         self._reactor = reactor
         self._address = address.removeprefix("unix://")
         self._namespace = namespace
+        self._topics = topics
         self._queue: list[events.ForwardRequest] = []
         self._socket: _socket.socket | None = None
         self._connection = ttrpc.ClientConnection()
@@ -36,7 +37,7 @@ class Publisher:
 
     def publish(self, event: Message) -> None:
         """Send ``event`` now if that is possible without waiting, else as soon as it is."""
-        if self._address:
+        if self._address and (not self._topics or events.TOPICS[type(event)] in self._topics):
             self._queue.append(events.wrap(event, self._namespace, time.time_ns()))
             del self._queue[:-_MOST_QUEUED]
             self._send()

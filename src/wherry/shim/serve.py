@@ -7,9 +7,12 @@ from wherry.linux import clone
 from wherry.shim import child, zygote
 
 
-def main(path: str, namespace: str, publish: str, cache: str, group: str, filters_hex: str, listening: str) -> None:
+def main(
+    path: str, namespace: str, publish: str, topics: str, cache: str, group: str, filters_hex: str, listening: str
+) -> None:
     """Serve on the socket ``listening`` (a descriptor), which `start` left listening. All words are those that
-    command.py puts together: ``path`` are folders joined by colons, ``filters_hex`` policy.py's system call filters."""
+    command.py puts together: ``path`` are folders joined by colons, ``topics`` those of events joined by commas,
+    ``filters_hex`` policy.py's system call filters."""
     clone.set_name("wherry-shim")
     child.prepare()
     search = path.split(":")
@@ -21,4 +24,5 @@ def main(path: str, namespace: str, publish: str, cache: str, group: str, filter
     present = start_zygote()
     from wherry.shim.server import Config, Server  # here, see above
 
-    Server(Config(search, namespace, publish, cache, group), int(listening), present, start_zygote).run()
+    wanted = frozenset(topics.split(",") if topics else ())
+    Server(Config(search, namespace, publish, wanted, cache, group), int(listening), present, start_zygote).run()

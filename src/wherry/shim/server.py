@@ -26,12 +26,14 @@ _IDLE_CHECK = 60.0
 
 
 class Config(Record):
-    """``search`` are the folders of wherry's and wasmtime's packages; ``publish`` is where events go (a socket's path);
-    compiled modules are kept in ``cache``; ``group`` is the group's folder."""
+    """``search`` are the folders of wherry's and wasmtime's packages; ``publish`` is where events go (a socket's path),
+    those of ``topics`` or, without any, all; compiled modules are kept in ``cache``; ``group`` is the group's folder.
+    """
 
     search: Sequence[str]
     namespace: str
     publish: str
+    topics: frozenset[str]
     cache: str
     group: str
 
@@ -54,7 +56,7 @@ class Server:
             self._reactor,
             self._modules,
             self._nursery,
-            Publisher(self._reactor, config.publish, config.namespace),
+            Publisher(self._reactor, config.publish, config.namespace, config.topics),
             cgroups.discover(),
             self._group,
             self._shutdown,

@@ -69,8 +69,8 @@ class _Laid:
     kind: Kind
     mounts: Sequence[Mount]
 
-    def keep(self, labels: Mapping[str, str] | None = None) -> None:
-        self.owner.keep(self, labels)
+    def keep(self, also: Callable[[], None] | None = None) -> None:
+        self.owner.keep(self, None, also)
 
     def drop(self) -> None:
         trees.remove_tree(self.owner.folder(self.number))
@@ -131,7 +131,7 @@ class FolderSnapshotter:
 
     def _create(self, key: str, parent: str, kind: Kind, labels: Mapping[str, str] | None) -> Sequence[Mount]:
         laid = self._lay(key, parent, kind)
-        laid.keep(labels)
+        self.keep(laid, labels)
         return laid.mounts
 
     def _lay(self, key: str, parent: str, kind: Kind) -> _Laid:
@@ -150,7 +150,7 @@ class FolderSnapshotter:
             raise
         return _Laid(self, number, key, parent_id, kind, self._arrangement.mounts([folder, *parents], kind))
 
-    def keep(self, laid: _Laid, labels: Mapping[str, str] | None) -> None:
+    def keep(self, laid: _Laid, labels: Mapping[str, str] | None, also: Callable[[], None] | None = None) -> None:
         """See `LaidSnapshot.keep`."""
         folder = self.folder(laid.number)
         values = (laid.number, self.name, laid.key, laid.parent, laid.kind, self._clock(), _labels(labels))
@@ -158,6 +158,8 @@ class FolderSnapshotter:
             with self._database.write() as connection:
                 self._insert(connection, values)
                 self._database.on_end(f"snapshot {folder}", _nothing, lambda: trees.remove_tree(folder))
+                if also is not None:
+                    also()
         except BaseException:
             trees.remove_tree(folder)
             raise
@@ -258,7 +260,7 @@ class FolderSnapshotter:
             self._gone.append(gone)
         os.rename(new, place)
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, also: Callable[[], None] | None = None) -> None:
         """See `Snapshotter.remove`."""
         with self._database.write() as connection:
             number, _ = self._known(connection, key)
@@ -268,6 +270,8 @@ class FolderSnapshotter:
             connection.execute("DELETE FROM snapshots WHERE id = ?", (number,))
             place, gone = (os.path.join(self._root, name) for name in (str(number), f"gone-{number}"))
             self._database.on_end(f"snapshot {place}", lambda: self._let_go(key, place, gone), _nothing)
+            if also is not None:
+                also()
         with translating(f"remove snapshot {key}"):
             while self._gone:
                 trees.remove_tree(self._gone.popleft())

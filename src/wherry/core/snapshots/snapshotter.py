@@ -1,6 +1,6 @@
 """The snapshotter's contract: unpacked chains of layers, as containerd has it. Drivers lie beside this file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -35,9 +35,10 @@ class LaidSnapshot(Protocol):
     @property
     def mounts(self) -> Sequence[Mount]: ...
 
-    def keep(self) -> None:
+    def keep(self, also: Callable[[], None] | None = None) -> None:
         """From now on it is a snapshot like any other. AlreadyExists, NotFound as `Snapshotter.prepare`: then it is
-        dropped."""
+        dropped. What ``also`` writes to the same database is written with it, or neither is; what it raises is raised.
+        """
 
     def drop(self) -> None:
         """It is not wanted after all."""
@@ -78,8 +79,9 @@ class Snapshotter(Protocol):
         """Put the files of active ``key``, prepared on the same parent, in place of committed ``name``'s, which are
         damaged; ``key`` is gone then. Also while ``name`` is somebody's parent. NotFound; FailedPrecondition."""
 
-    def remove(self, key: str) -> None:
-        """NotFound; FailedPrecondition while it is somebody's parent."""
+    def remove(self, key: str, also: Callable[[], None] | None = None) -> None:
+        """NotFound; FailedPrecondition while it is somebody's parent. ``also`` as in `LaidSnapshot.keep`: both are
+        done before the files go, or neither."""
 
     def stat(self, key: str) -> SnapshotInfo:
         """NotFound."""

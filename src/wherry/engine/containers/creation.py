@@ -101,11 +101,14 @@ class Creation:
 
     async def _create(self, record: Record, image: RunnableImage) -> Record:
         with self._ahead.place() as ahead:
-            made = await asyncio.to_thread(self._make, record, image, ahead)
+            made, fault = await asyncio.to_thread(self._make_stored, record, image, ahead)
+            if fault is not None:
+                if made.laid is not None:
+                    await self._launcher.discard(made.laid)
+                raise fault
             record, live = made.record, Live(made.record)
             if made.laid is not None:
                 self._ahead.begin(live, made.laid)
-            await self._keep(live, made.snapshot)
             self._registry.adopt([live])
             self._tell(record, "create")
             compiled = made.uncompiled and await self._compile(record, made.uncompiled)
@@ -156,28 +159,20 @@ class Creation:
             self._store(twin.live.record, twin.snapshot)
         return fits
 
-    async def _keep(self, live: Live, snapshot: LaidSnapshot) -> None:
-        """Write it all down, while the runtime makes the task already. Without a record there is nothing."""
+    def _make_stored(
+        self, record: Record, image: RunnableImage, ahead: bool
+    ) -> tuple["_Made", WherryError | OSError | None]:
+        """With what was made, why it could not be written down: then there is nothing but what was laid for it."""
+        made = self._make(record, image, ahead)
         try:
-            await asyncio.sleep(0)  # the runtime is asked first
-            await asyncio.to_thread(self._store, live.record, snapshot)
-        except BaseException:
-            async with live.lock:
-                await self._ahead.drop(live)
-            raise
+            self._store(made.record, made.snapshot)
+        except (WherryError, OSError) as error:
+            return made, error
+        return made, None
 
     def _store(self, record: Record, snapshot: LaidSnapshot) -> None:
-        """The record comes first: what a crash leaves without a snapshot, the next start of the engine removes."""
-        try:
-            self._registry.store_new(record)
-        except BaseException:
-            snapshot.drop()
-            raise
-        try:
-            snapshot.keep()
-        except BaseException:
-            self._registry.erase(record.id)
-            raise
+        """The record and its snapshot in one transaction, or neither."""
+        snapshot.keep(also=lambda: self._registry.store_new(record))
 
     async def _compile(self, record: Record, module: str) -> bool:
         """So that no start has to; what is wrong with it is told by the start, as docker does."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from wherry.core.containers.store import ContainerStore
@@ -85,11 +85,22 @@ class Registry:
         except AlreadyExists as error:
             raise Conflict(f'Conflict. The container name "/{record.name}" is already in use: {error}') from error
 
-    async def save(self, live: Live, record: Record) -> None:
-        """Replace the record of a container that is not gone."""
+    def store(self, record: Record) -> None:
+        """Write what became of a container. Blocks."""
+        self._store.update(to_container(record))
+
+    def _store_and(self, record: Record, tidy: Callable[[], None] | None) -> None:
+        try:
+            self.store(record)
+        finally:
+            if tidy is not None:
+                tidy()
+
+    async def save(self, live: Live, record: Record, tidy: Callable[[], None] | None = None) -> None:
+        """Replace the record of a container that is not gone; then ``tidy`` up, which may block."""
         if live.gone:
             raise NotFound(f"No such container: {record.id}")
-        await asyncio.to_thread(lambda: self._store.update(to_container(record)))
+        await asyncio.to_thread(self._store_and, record, tidy)
         live.record = record
         live.unwritten = False
 
@@ -110,10 +121,10 @@ class Registry:
             if live.unwritten and not live.gone:
                 await self.note(live, live.record)
 
-    async def note(self, live: Live, record: Record) -> None:
+    async def note(self, live: Live, record: Record, tidy: Callable[[], None] | None = None) -> None:
         """Like `save`, of something that has happened whether it can be written or not: a full disk is only told of."""
         try:
-            await self.save(live, record)
+            await self.save(live, record, tidy)
         except NotFound:
             raise
         except WherryError as error:

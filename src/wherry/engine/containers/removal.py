@@ -47,7 +47,7 @@ class Removal:
                 raise NotFound(f"No such container: {ref}")
             status = after(live.record.state.status, "remove", ref)
             await ahead.drop(live)
-            await self._registry.save(live, live.record.with_state(status=status))
+            live.record = live.record.with_state(status=status)  # written down with the first step
             await self.finish(live, volumes=volumes)
 
     async def finish(self, live: Live, *, volumes: bool = False) -> None:
@@ -63,7 +63,7 @@ class Removal:
         except (WherryError, OSError) as error:
             log.warning("container %s: %s", record.short_id, error)
             dead = record.with_state(status=after("removing", "remove-failed", record.id), error=str(error))
-            await self._registry.save(live, dead)
+            await self._registry.note(live, dead)
             live.waiters.removed(record.state.exit_code, str(error))
             raise
         live.waiters.removed(record.state.exit_code)
@@ -78,12 +78,13 @@ class Removal:
             live.run.failed()
 
     def _erase(self, record: Record) -> None:
-        """The record goes last: as long as it is there, the rest can be found and removed."""
+        """The record goes last: as long as it is there, the rest can be found and removed. That it is being removed is
+        written down together with the end of its snapshot, before which nothing of it is gone."""
         config = self._services.config
         try:
-            self._services.snapshots.remove(record.id)
+            self._services.snapshots.remove(record.id, also=lambda: self._registry.store(record))
         except NotFound:
-            pass
+            self._registry.store(record)
         if record.kind == "linux":
             sweep(cgroup_of(record, config))
         remove_folders(config, record.id)

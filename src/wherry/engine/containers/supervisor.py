@@ -130,7 +130,6 @@ class Supervisor:
         except BaseException:
             await self._launcher.discard(laid)
             raise
-        self._background.spawn(sink.ready())  # while the runtime works
         task = await self._launcher.create(laid, run, sink, self._background)
         try:
             await self._sandboxes.ready(live.record.id, task.pid)
@@ -198,23 +197,24 @@ class Supervisor:
             await self._see_oom(live, task, ended)
             # First, so that who hears of the end finds free what it had.
             await self._sandboxes.release(live.record.id)
-            again = await self.record_end(live, ended)
+            again = await self.record_end(live, ended, run.remove)
             goes = live.record.auto_remove and not again and not keep
             if goes:  # and whoever waits for that need not wait for its network
                 self._sandboxes.leave(live.record.id)
-                await self.clean_up(live, run, task)
+                await self._forget_task(live, task)
             else:
-                await asyncio.gather(self.clean_up(live, run, task), self._sandboxes.close(live.record.id))
+                await asyncio.gather(self._forget_task(live, task), self._sandboxes.close(live.record.id))
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))
         elif goes:
             await self._auto_remove(live)
 
-    async def record_end(self, live: Live, ended: ExitStatus) -> bool:
-        """Write down that it has ended, tell everybody, and say whether it is to start again.
+    async def record_end(self, live: Live, ended: ExitStatus, tidy: Callable[[], None] | None = None) -> bool:
+        """Write down that it has ended, ``tidy`` up (it may block), tell everybody, and say whether it starts again.
 
         The exit code is durable before anything that knows it is cleaned up: an engine that is killed after it has told
-        somebody, and before it has written it down, hears it from the runtime again.
+        somebody, and before it has written it down, hears it from the runtime again. Of one that is about to be removed
+        it need not be written: the next engine removes it all the same.
         """
         record = live.record
         policy = record.restart_policy
@@ -241,18 +241,17 @@ class Supervisor:
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)
-        await self._registry.note(live, live.record)
+        if record.auto_remove and not again and not live.keep:
+            self._registry.save_soon(live, live.record)
+        else:
+            await self._registry.note(live, live.record, tidy)
         return again
 
-    async def clean_up(self, live: Live, run: Run, task: Task) -> None:
-        """Make the runtime forget the task, and remove the FIFOs."""
-        removing = asyncio.ensure_future(asyncio.to_thread(run.remove))
+    async def _forget_task(self, live: Live, task: Task) -> None:
         try:
             await task.delete()
         except WherryError as error:
             log.debug("container %s: its task was not deleted: %s", live.record.short_id, error)
-        finally:
-            await removing
 
     async def _see_oom(self, live: Live, task: Task, ended: ExitStatus) -> None:
         """The kernel's word that memory was at its limit may come after the end that it caused; the cgroup, which is

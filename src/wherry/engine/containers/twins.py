@@ -99,6 +99,8 @@ class Twins:
             # What is wrong is told to whoever asks for such a container next.
             with contextlib.suppress(WherryError, OSError):
                 twin = await build()
+                if twin is not None:
+                    await (await self._logbook.open(twin.live.record)).ready()
         finally:
             self._making.discard(key)
         if twin is None:
