@@ -51,8 +51,8 @@ from wherry.wasm.library import library_path
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _CACHE_KEPT = 14 * 24 * 3600.0
 """Seconds that the build cache keeps a layer which no build uses; looked at when the engine starts."""
-_TOPICS = "/tasks/exit,/tasks/oom"
-"""What wherry's own shim tells this engine, which learns of all else by having asked for it."""
+_TOPICS = "/tasks/oom"
+"""What wherry's own shim tells this engine, which learns of all else from the answers to its questions."""
 _PASSED_ON = ("HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "LANG", "TMPDIR")
 
 
