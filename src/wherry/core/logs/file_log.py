@@ -18,6 +18,7 @@ from wherry.core.logs.options import FileOptions
 from wherry.errors import ResourceExhausted, Unavailable
 
 _BATCH: Final = 256 << 10
+_LITTLE: Final = 4 << 10
 
 
 class FileLog:
@@ -45,7 +46,8 @@ class FileLog:
         if self._closing:
             raise Unavailable("log is closed")
         async with self._turn:
-            await asyncio.to_thread(self._append, stream, time_ns, data)
+            if len(data) > _LITTLE or not self._append_now(stream, time_ns, data):
+                await asyncio.to_thread(self._append, stream, time_ns, data)
         self._tell()
 
     async def ready(self) -> None:
@@ -85,6 +87,16 @@ class FileLog:
         self._closed = True  # not before: a follower that sees it reads to the end and goes
         self._tell()
 
+    def _append_now(self, stream: str, time_ns: int, data: bytes) -> bool:
+        """`_append` where a thread would only cost time: of a little output, to the open file, which goes to memory.
+        Whether it was done."""
+        if not self._guard.acquire(blocking=False):
+            return False
+        try:
+            return self._files.append_now(len(data), lambda: self._lines(stream, time_ns, data))
+        finally:
+            self._guard.release()
+
     def _append(self, stream: str, time_ns: int, data: bytes) -> None:
         with self._guard:  # a writer that is cancelled leaves its thread behind
             splitter = self._splitters.setdefault(stream, Splitter())
@@ -101,6 +113,12 @@ class FileLog:
             lines = [encode(stream, stamp, line) for line in whole]
             if lines:
                 self._files.append(lines)
+
+    def _lines(self, stream: str, time_ns: int, data: bytes) -> list[bytes]:
+        splitter = self._splitters.setdefault(stream, Splitter())
+        self._last_times[stream] = time_ns
+        stamp, encode = self._format.stamp(time_ns), self._format.encode
+        return [encode(stream, stamp, line) for line in splitter.feed(data)]
 
     def _finish_now(self) -> bool:
         """`_finish` where it would write nothing and wait for nobody: somebody waits for the end of the container."""

@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from isal import igzip
@@ -19,6 +20,8 @@ from wherry.errors import ResourceExhausted
 _BLOCK: Final = 64 << 10
 _LONGEST: Final = 4 << 20
 _MODE: Final = 0o640
+_LONGEST_OF_A_BYTE: Final = 128
+"""Bytes of a log that one byte of output can become: an empty line, with its stream and time."""
 
 
 class LogFiles:
@@ -37,17 +40,35 @@ class LogFiles:
         """Write whole lines, rotating where the size demands it. ResourceExhausted: no room; a line is never left half
         written, unless the machine goes down."""
         with self._lock:
-            start = 0
-            pending = 0
-            file = self._opened()
-            for index, line in enumerate(lines):
-                if self._options.max_size and self._size + pending >= self._options.max_size:
-                    self._write(file, b"".join(lines[start:index]))
-                    start, pending = index, 0
-                    self._rotate()
-                    file = self._opened()
-                pending += len(line)
-            self._write(file, b"".join(lines[start:]))
+            self._append(lines)
+
+    def append_now(self, size: int, lines: Callable[[], list[bytes]]) -> bool:
+        """`append` what ``lines`` makes of ``size`` bytes of output, if the file is open, far from being rotated, and
+        nobody else at it: that takes no longer than a thread would take to begin. Else ``lines`` is not called. Whether
+        it was done."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            limit = self._options.max_size
+            if self._file is None or (limit and self._size + size * _LONGEST_OF_A_BYTE >= limit):
+                return False
+            self._append(lines())
+            return True
+        finally:
+            self._lock.release()
+
+    def _append(self, lines: list[bytes]) -> None:
+        start = 0
+        pending = 0
+        file = self._opened()
+        for index, line in enumerate(lines):
+            if self._options.max_size and self._size + pending >= self._options.max_size:
+                self._write(file, b"".join(lines[start:index]))
+                start, pending = index, 0
+                self._rotate()
+                file = self._opened()
+            pending += len(line)
+        self._write(file, b"".join(lines[start:]))
 
     def append_block(self, block: bytes) -> None:
         """`append` of the lines in ``block``, in one piece where no rotation can fall into it. ResourceExhausted."""

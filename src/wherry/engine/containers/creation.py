@@ -39,6 +39,10 @@ from wherry.linux.files import open_regular
 
 _MAGIC = 4
 _KEPT_ENTRIES = 512
+_KEPT_REQUESTS = 16
+_LONGEST_REQUEST = 16 << 10
+_DETERMINATE = 2
+"""marshal's version whose bytes depend on the value alone, not on who else holds parts of it."""
 
 
 class Creation:
@@ -65,22 +69,32 @@ class Creation:
         self._ahead = ahead
         self._twins = twins
         self._tell = tell
+        self._requests: dict[bytes, CreateRequest] = {}
         self._entries: dict[tuple[tuple[str, ...], str, str, tuple[str, ...]], tuple[str, str, bytes]] = {}
 
     async def create(self, name: str | None, body: Any, platform: str | None) -> dict[str, Any]:
         """See `Containers.create`."""
         wanted = names.check(name) if name else ""
-        request = parse(body)
+        asked = marshal.dumps(body, _DETERMINATE)
+        request = self._requests.get(asked) or parse(body)
         image = await self._images.runnable(request.image, platform)
-        kind = marshal.dumps((body, platform, image.id))
+        kind = marshal.dumps((asked, platform, image.id), _DETERMINATE)
         record = await self._take_twin(kind, wanted) or await self._new(wanted, request, image)
         if _may_have_twins(record):
+            self._remember(asked, request)
             self._twins.asked(kind, lambda: self._twin(request, image))
         foreign = [] if platform else foreign_platform(image.platform, self._services.config.default_platform)
         told = [*foreign, *warnings(record, rootless=self._services.config.rootless)]
         if record.kind == "linux":
             told += await asyncio.to_thread(fit.discarded, record.host_config)
         return {"Id": record.id, "Warnings": told}
+
+    def _remember(self, asked: bytes, request: CreateRequest) -> None:
+        """What a request means, for the next one like it: nobody changes it."""
+        if len(asked) <= _LONGEST_REQUEST:
+            self._requests[asked] = request
+        if len(self._requests) > _KEPT_REQUESTS:
+            del self._requests[next(iter(self._requests))]
 
     async def _new(self, wanted: str, request: CreateRequest, image: RunnableImage) -> Record:
         container_id = self._services.new_id()

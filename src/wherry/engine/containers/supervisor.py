@@ -241,6 +241,7 @@ class Supervisor:
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)
+            await asyncio.sleep(0)  # who waits is answered first
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:
