@@ -308,6 +308,37 @@ def test_what_is_laid_and_not_kept_is_gone(snapshots: Snapshotter, database: Dat
     assert len(os.listdir(tmp_path / "snapshots")) == len(before)
 
 
+def test_what_is_written_along_is_written_or_nothing_is(
+    snapshots: Snapshotter, database: Database, tmp_path: Path
+) -> None:
+    with database.write() as connection:
+        connection.execute("CREATE TABLE notes (word TEXT)")
+
+    def note(word: str) -> None:
+        with database.write() as connection:
+            connection.execute("INSERT INTO notes VALUES (?)", (word,))
+
+    def note_and_fail() -> None:
+        note("half")
+        raise AlreadyExists("the name is taken")
+
+    def notes() -> list[str]:
+        with database.read() as connection:
+            return [word for (word,) in connection.execute("SELECT word FROM notes")]
+
+    with pytest.raises(AlreadyExists, match="taken"):
+        snapshots.lay("one").keep(also=note_and_fail)
+    assert (notes(), list(snapshots.walk()), os.listdir(tmp_path / "snapshots")) == ([], [], [])
+    snapshots.lay("one").keep(also=lambda: note("kept"))
+    with pytest.raises(AlreadyExists, match="taken"):
+        snapshots.remove("one", also=note_and_fail)
+    with mounted(snapshots, "one", tmp_path) as root:
+        (root / "file").write_text("it is whole")
+    assert notes() == ["kept"]
+    snapshots.remove("one", also=lambda: note("gone"))
+    assert (notes(), list(snapshots.walk()), os.listdir(tmp_path / "snapshots")) == (["kept", "gone"], [], [])
+
+
 def test_damaged_files_are_replaced_below_those_who_stand_on_them(snapshots: Snapshotter, tmp_path: Path) -> None:
     layer(snapshots, "base", "", {"file": "damaged"}, tmp_path)
     snapshots.prepare("box", "base")

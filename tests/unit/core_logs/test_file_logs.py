@@ -463,3 +463,40 @@ def test_compressed_files_are_gzip(path: Path) -> None:
     files.append([b"y\n"])
     files.close()
     assert gzip.decompress(Path(f"{path}.1.gz").read_bytes()) == b"x" * 99 + b"\n"
+
+
+async def test_a_little_output_takes_no_thread_once_the_file_is_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await opened(path, max_size="4k", max_file="3")
+    await log.ready()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "to_thread", None)
+        await log.write("stdout", START, b"one\ntwo\nthr")
+        await log.write("stdout", START, b"ee\n")
+        assert [json.loads(line)["log"] for line in path.read_text().splitlines()] == ["one\n", "two\n", "three\n"]
+    # Near the end of a file, and much at once, the thread takes over: nothing is lost, no file grows too large.
+    for number in range(200):
+        await log.write("stdout", START, b"%d\n" % number)
+    assert os.path.getsize(path) < 4096 + 200
+    assert (await text(log)).endswith(b"198\n199\n")
+    await log.aclose()
+
+
+async def test_little_output_on_a_full_disk_is_said_and_half_a_line_is_not_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await opened(path)
+    await log.write("stdout", START, b"whole\n")
+    full = os.open("/dev/full", os.O_WRONLY)
+    kept = os.dup(log._files._file.fileno())
+    os.dup2(full, log._files._file.fileno())
+    monkeypatch.setattr(os, "ftruncate", lambda fd, size: None)
+    with pytest.raises(ResourceExhausted):
+        await log.write("stdout", START, b"lost\n")
+    os.dup2(kept, log._files._file.fileno())
+    await log.write("stdout", START, b"again\n")
+    assert await text(log) == b"whole\nagain\n"
+    await log.aclose()
+    os.close(full)
+    os.close(kept)
