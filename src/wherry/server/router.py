@@ -51,14 +51,14 @@ def _noun(path: str) -> str:
 
 
 class Router(Generic[HandlerT]):
-    """Finds the route of a method and a path. Routes are tried in the order given, among those of the same noun."""
+    """Finds the route of a method and a path. Routes are tried in the order given, among those of a noun and method."""
 
     def __init__(self, routes: Iterable[Route[HandlerT]]) -> None:
         self._exact: dict[tuple[str, str], Route[HandlerT]] = {}
-        self._patterns: dict[str, list[tuple[re.Pattern[str], Route[HandlerT]]]] = defaultdict(list)
+        self._patterns: dict[tuple[str, str], list[tuple[re.Pattern[str], Route[HandlerT]]]] = defaultdict(list)
         for route in routes:
             if "{" in route.pattern:
-                self._patterns[_noun(route.pattern)].append((_compile(route.pattern), route))
+                self._patterns[_noun(route.pattern), route.method].append((_compile(route.pattern), route))
             else:
                 self._exact[route.method, route.pattern] = route
 
@@ -69,14 +69,20 @@ class Router(Generic[HandlerT]):
             return exact, {}
         if ".." in unquote(path).split("/"):
             raise NotFound("page not found")
-        other_method = any(known == path for _, known in self._exact)
-        for pattern, route in self._patterns.get(_noun(path), ()):
+        for pattern, route in self._patterns.get((_noun(path), method), ()):
             match = pattern.fullmatch(path)
-            if match is None:
-                continue
-            if route.method == method:
+            if match is not None:
                 return route, {name: unquote(value) for name, value in match.groupdict().items()}
-            other_method = True
-        if other_method:
+        if self._is_known(path):
             raise MethodNotAllowed(f"method {method} is not allowed on {path}")
         raise NotFound("page not found")
+
+    def _is_known(self, path: str) -> bool:
+        """Whether there is a route for some method."""
+        noun = _noun(path)
+        return any(known == path for _, known in self._exact) or any(
+            pattern.fullmatch(path)
+            for (other, _), routes in self._patterns.items()
+            if other == noun
+            for pattern, _ in routes
+        )

@@ -167,7 +167,7 @@ class Containers:
         """Do ``work`` to its end even if whoever asked for it goes away."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.background.spawn(_settle(outcome, work))
-        return await asyncio.shield(outcome)
+        return await outcome  # cancelling it cancels nothing but the waiting
 
     async def create(self, name: str | None, config: Mapping[str, Any], platform: str | None) -> Json:
         """Body of POST /containers/create; returns ``{"Id", "Warnings"}``. InvalidArgument; Conflict: the name is in
