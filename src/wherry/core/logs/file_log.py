@@ -99,20 +99,22 @@ class FileLog:
 
     def _append(self, stream: str, time_ns: int, data: bytes) -> None:
         with self._guard:  # a writer that is cancelled leaves its thread behind
-            splitter = self._splitters.setdefault(stream, Splitter())
-            self._last_times[stream] = time_ns
-            stamp, encode = self._format.stamp(time_ns), self._format.encode
-            block = splitter.block(data)
-            if block == b"":
-                return
-            encoded = None if block is None else self._format.encode_block(stream, stamp, block)
-            if encoded is not None:
-                self._files.append_block(encoded)
-                return
-            whole = splitter.feed(data) if block is None else (line + b"\n" for line in block[:-1].split(b"\n"))
-            lines = [encode(stream, stamp, line) for line in whole]
+            block = self._splitters.setdefault(stream, Splitter()).block(data)
+            lines = self._lines(stream, time_ns, data) if block is None else self._block(stream, time_ns, block)
             if lines:
                 self._files.append(lines)
+
+    def _block(self, stream: str, time_ns: int, block: bytes) -> list[bytes]:
+        """Whole lines, written together if the format can; else what is still to be written."""
+        self._last_times[stream] = time_ns
+        if not block:
+            return []
+        stamp, encode = self._format.stamp(time_ns), self._format.encode
+        encoded = self._format.encode_block(stream, stamp, block)
+        if encoded is not None:
+            self._files.append_block(encoded)
+            return []
+        return [encode(stream, stamp, line + b"\n") for line in block[:-1].split(b"\n")]
 
     def _lines(self, stream: str, time_ns: int, data: bytes) -> list[bytes]:
         splitter = self._splitters.setdefault(stream, Splitter())
