@@ -17,6 +17,7 @@ from benchmarks import programs
 from benchmarks.api import ApiPart
 from benchmarks.cli import CliPart
 from benchmarks.commands import CommandsPart
+from benchmarks.crowd import CrowdPart
 from benchmarks.engines import Wherryd, wherryd
 from benchmarks.figures import Row, interleaved
 from benchmarks.flow import FlowPart
@@ -37,23 +38,8 @@ from benchmarks.wasi import WasiPart
 from wherry.errors import WherryError
 
 _PARTS = (
-    *(
-        "start",
-        "http",
-        "wagi",
-        "proxy",
-        "api",
-        "cli",
-        "wasi",
-        "python",
-        "kernels",
-        "linux",
-        "flow",
-        "docker",
-        "registry",
-        "memory",
-    ),
-    *("reload", "image", "large"),
+    *("start", "http", "wagi", "proxy", "api", "cli", "crowd", "wasi", "python", "kernels", "linux", "flow"),
+    *("docker", "registry", "memory", "reload", "image", "large"),
 )
 # These need no engine.
 _ALONE = {"start", "http", "wagi", "proxy", "wasi", "python", "kernels", "linux", "flow", "docker"}
@@ -64,6 +50,7 @@ _ROUNDS = {
     "proxy": 10,
     "api": 60,
     "cli": 20,
+    "crowd": 5,
     "wasi": 20,
     "python": 10,
     "kernels": 10,
@@ -82,6 +69,7 @@ _QUICK = {
     "proxy": 2,
     "api": 6,
     "cli": 3,
+    "crowd": 1,
     "wasi": 3,
     "python": 5,
     "kernels": 2,
@@ -192,6 +180,8 @@ def _parts(
         parts["api"] = ApiPart(folder, made, environ, engine, stack)
     if engine is not None and "cli" in only:
         parts["cli"] = CliPart(engine)
+    if engine is not None and "crowd" in only:
+        parts["crowd"] = CrowdPart(engine)
     if engine is not None and "reload" in only:
         say("starting wherry serve")
         parts["reload"] = ReloadPart(folder, engine, stack)

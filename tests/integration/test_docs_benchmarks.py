@@ -16,9 +16,8 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_every_figure_is_measured_and_cleared_away(tmp_path: Path) -> None:
     output, root = tmp_path / "run.json", Path("/tmp")
     before = set(root.glob("wb-*"))
-    done = bench(
-        "--quick", "--only", "start,http,wagi,proxy,cli,wasi,kernels,memory,reload,image", "--output", str(output)
-    )
+    parts = "start,http,wagi,proxy,cli,crowd,wasi,kernels,memory,reload,image"
+    done = bench("--quick", "--only", parts, "--output", str(output))
     assert done.returncode == 0, done.stderr
     rows = json.loads(output.read_text())["rows"]
     assert {row["part"] for row in rows} == {
@@ -27,6 +26,7 @@ def test_every_figure_is_measured_and_cleared_away(tmp_path: Path) -> None:
         "wagi",
         "proxy",
         "cli",
+        "crowd",
         "wasi",
         "kernels",
         "memory",
