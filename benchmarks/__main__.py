@@ -178,10 +178,8 @@ def _parts(
     if engine is not None and "api" in only:
         say("starting a private dockerd, if there is one")
         parts["api"] = ApiPart(folder, made, environ, engine, stack)
-    if engine is not None and "cli" in only:
-        parts["cli"] = CliPart(engine)
-    if engine is not None and "crowd" in only:
-        parts["crowd"] = CrowdPart(engine)
+    if engine is not None:
+        parts |= {part.name: part(engine) for part in (CliPart, CrowdPart) if part.name in only}
     if engine is not None and "reload" in only:
         say("starting wherry serve")
         parts["reload"] = ReloadPart(folder, engine, stack)
