@@ -7,7 +7,7 @@ a container touches becomes its own. So the zygote's closure (shim/zygote.py and
 
 from __future__ import annotations
 
-from _operator import itemgetter
+from _collections import _tuplegetter  # type: ignore[import-not-found]  # what a namedtuple has for its fields
 
 TYPE_CHECKING = False  # `import typing` is what this is to avoid; type checkers know the name alone
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Record(tuple):  # type: ignore[type-arg]  # its items are of the fields' t
         cls.fields = tuple(cls.__annotations__)
         cls._defaults = {name: cls.__dict__[name] for name in cls.fields if name in cls.__dict__}
         for index, name in enumerate(cls.fields):
-            setattr(cls, name, property(itemgetter(index)))
+            setattr(cls, name, _tuplegetter(index, None))
 
     def __new__(cls, *values: Any, **named: Any) -> Self:
         """Positional, then named, then default values; TypeError for one too many or too few."""

@@ -3,14 +3,15 @@
 Source: https://man7.org/linux/man-pages/man2/clone.2.html
 """
 
+from __future__ import annotations
+
 import ctypes
 import sys
+from struct import Struct
 
 from wherry.linux import signals
-from wherry.linux.syscalls import check, libc, syscall_with_gil
-from wherry.record import Record
+from wherry.linux.syscalls import NUMBERS, bound, check, libc, libc_with_gil
 
-CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_NEWNS = 0x20000
 CLONE_NEWCGROUP = 0x02000000
@@ -29,58 +30,50 @@ PR_SET_NO_NEW_PRIVS = 38
 _SIG_SETMASK = 2
 
 
-class _CloneArgs(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in (
-            "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup".split()
-        )
-    )
+# All of it is found here and not when it is needed: a child that looks up a C function makes pages its own by that.
+_before_fork = bound(ctypes.pythonapi, "PyOS_BeforeFork", None)
+_after_fork_in_child = bound(ctypes.pythonapi, "PyOS_AfterFork_Child", None)
+_after_fork_in_parent = bound(ctypes.pythonapi, "PyOS_AfterFork_Parent", None)
+_clone3 = bound(libc_with_gil, "syscall", ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_size_t)
+_CLONE3 = NUMBERS.get("clone3", -1)
+# flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
+_CLONE_ARGS = Struct("=Q24xQ40xQ")
 
 
-class Child(Record):
-    """A cloned child as its parent sees it."""
-
-    pid: int
-    pidfd: int
-
-
-def clone(flags: int, cgroup_fd: int | None = None) -> Child | None:
-    """Fork into new namespaces; None in the child. The caller must have one thread only.
+def clone(flags: int, cgroup_fd: int = -1) -> int:
+    """Fork into new namespaces, and into a cgroup if there is a descriptor of it: the child's number, 0 in the child.
+    The caller must have one thread only. OSError.
 
     A raw clone skips the interpreter's fork handlers, so they are called here as os.fork does.
     """
-    pidfd = ctypes.c_int(-1)
-    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=signals.SIGCHLD)
-    if flags & CLONE_PARENT:
-        args.exit_signal = 0
-    if cgroup_fd is not None:
-        args.flags |= CLONE_INTO_CGROUP
-        args.cgroup = cgroup_fd
-    size = ctypes.c_size_t(ctypes.sizeof(args))
-    pointer = ctypes.byref(args)
-    ctypes.pythonapi.PyOS_BeforeFork()
-    try:
-        pid = syscall_with_gil("clone3", pointer, size)
-    except OSError:
-        ctypes.pythonapi.PyOS_AfterFork_Parent()
-        raise
+    exit_signal = 0 if flags & CLONE_PARENT else signals.SIGCHLD
+    if cgroup_fd >= 0:
+        arguments = _CLONE_ARGS.pack(flags | CLONE_INTO_CGROUP, exit_signal, cgroup_fd)
+    else:
+        arguments = _CLONE_ARGS.pack(flags, exit_signal, 0)
+    _before_fork()
+    pid: int = _clone3(_CLONE3, arguments, _CLONE_ARGS.size)
     if pid == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
-        return None
-    ctypes.pythonapi.PyOS_AfterFork_Parent()
-    return Child(pid, pidfd.value)
+        _after_fork_in_child()
+        return 0
+    _after_fork_in_parent()
+    return check(pid)
+
+
+_setns = bound(libc, "setns", ctypes.c_int, ctypes.c_int, ctypes.c_int)
+_prctl = bound(libc, "prctl", ctypes.c_int, ctypes.c_int, *[ctypes.c_ulong] * 4)
+_sethostname = bound(libc, "sethostname", ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_sigprocmask = bound(libc, "sigprocmask", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def setns(fd: int, flags: int) -> None:
     """Join namespaces: ``fd`` is a pidfd (kernel 5.8) or a namespace's own, ``flags`` CLONE_NEW* bits. OSError."""
-    check(libc.setns(ctypes.c_int(fd), ctypes.c_int(flags)))
+    check(_setns(fd, flags))
 
 
 def prctl(option: int, argument: int = 0) -> None:
     """prctl(2) with one number."""
-    zero = ctypes.c_ulong(0)
-    if libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero) < 0:
+    if _prctl(option, argument, 0, 0, 0) < 0:
         raise OSError(ctypes.get_errno(), f"prctl {option}")
 
 
@@ -99,7 +92,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
 def sethostname(name: str) -> None:
     """sethostname(2) in the caller's UTS namespace."""
     data = name.encode()
-    if libc.sethostname(data, ctypes.c_size_t(len(data))) < 0:
+    if _sethostname(data, len(data)) < 0:
         raise OSError(ctypes.get_errno(), "sethostname", name)
 
 
@@ -117,7 +110,7 @@ def exit_on(*signals: int) -> None:
 def block_only(*numbers: int) -> None:
     """Block these signals and no others. The signal module's own way makes an enum member of each."""
     mask = sum(1 << (number - 1) for number in numbers)
-    if libc.sigprocmask(_SIG_SETMASK, mask.to_bytes(128, sys.byteorder), None) < 0:
+    if _sigprocmask(_SIG_SETMASK, mask.to_bytes(128, sys.byteorder), None) < 0:
         raise OSError(ctypes.get_errno(), "sigprocmask")
 
 

@@ -9,7 +9,7 @@ import ctypes
 import os
 
 from wherry.linux.clone import PR_SET_NO_NEW_PRIVS, prctl
-from wherry.linux.syscalls import NUMBERS, libc, syscall
+from wherry.linux.syscalls import NUMBERS, bound, libc, syscall
 from wherry.record import Record
 
 _CREATE_RULESET_VERSION = 1
@@ -25,6 +25,9 @@ _FS_BITS_NOW = 16
 _NET_BIND = 0b01
 _NET_CONNECT = 0b10
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
+
+
+_create_ruleset = bound(libc, "syscall", ctypes.c_long)
 
 
 class _RulesetAttr(ctypes.Structure):
@@ -57,7 +60,7 @@ def abi_version() -> int:
     if "landlock_create_ruleset" not in NUMBERS:
         return 0
     number = ctypes.c_long(NUMBERS["landlock_create_ruleset"])
-    version: int = libc.syscall(number, None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION))
+    version: int = _create_ruleset(number, None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION))
     return max(version, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from wherry.linux.syscalls import check, libc, syscall
+from wherry.linux.syscalls import bound, check, libc, syscall
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -43,15 +43,20 @@ _NO_EFFECT = frozenset(
 )
 
 
+_TEXT = ctypes.c_char_p
+_mount = bound(libc, "mount", ctypes.c_int, _TEXT, _TEXT, _TEXT, ctypes.c_ulong, _TEXT)
+_umount = bound(libc, "umount2", ctypes.c_int, _TEXT, ctypes.c_int)
+
+
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2); ``flags`` are MS_* bits. Source: https://man7.org/linux/man-pages/man2/mount.2.html"""
-    words = (os.fsencode(source), os.fsencode(target), os.fsencode(fstype) or None)
-    check(libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(data) or None), target)
+    words = os.fsencode(source), os.fsencode(target), os.fsencode(fstype) or None
+    check(_mount(*words, flags, os.fsencode(data) or None), target)
 
 
 def umount(target: str, flags: int = 0) -> None:
     """umount2(2); MNT_DETACH lets go of it even when it is busy."""
-    check(libc.umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+    check(_umount(os.fsencode(target), flags), target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:

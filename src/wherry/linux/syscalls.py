@@ -10,7 +10,8 @@ import os
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 X86_64: Mapping[str, int] = {
     "accept": 43,
@@ -333,9 +334,21 @@ NUMBERS: Mapping[str, int] = _BY_MACHINE.get(MACHINE, {})
 """The numbers of the machine this runs on; empty where wherry does not know it."""
 
 libc = ctypes.CDLL(None, use_errno=True)
-_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-_libc_with_gil.syscall.restype = ctypes.c_long
+libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+"""The same with the GIL held throughout: for calls that return twice."""
+
+
+def bound(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """The C function ``name`` with those types, for one use alone. AttributeError: there is none."""
+    function = library[name]
+    function.restype = result
+    if arguments:
+        function.argtypes = arguments
+    return function
+
+
+_syscall = bound(libc, "syscall", ctypes.c_long)
+_syscall_with_gil = bound(libc_with_gil, "syscall", ctypes.c_long)
 
 
 def check(result: int, what: str = "") -> int:
@@ -348,9 +361,9 @@ def check(result: int, what: str = "") -> int:
 
 def syscall(name: str, *args: object, what: str = "") -> int:
     """Make a system call by name with the GIL released; ``what`` names the object in the error."""
-    return check(libc.syscall(ctypes.c_long(NUMBERS[name]), *args), what)
+    return check(_syscall(ctypes.c_long(NUMBERS[name]), *args), what)
 
 
 def syscall_with_gil(name: str, *args: object) -> int:
     """The same with the GIL held throughout: for calls that return twice."""
-    return check(_libc_with_gil.syscall(ctypes.c_long(NUMBERS[name]), *args))
+    return check(_syscall_with_gil(ctypes.c_long(NUMBERS[name]), *args))

@@ -118,9 +118,9 @@ def wait_to_live_beside(cradle: Cradle, line: int, receive: Callable[[int], Birt
         _take_stdio(birth)
         _share_meter(birth)
         doing.step = "join cgroups"
-        _join_cgroups(birth.join)
+        _join_cgroups(birth)
         doing.step = "set resource limits"
-        _set_rlimits(birth.command)
+        _set_rlimits(birth)
         _be_a_guest(cradle, birth, doing, ())
 
     telling(cradle, be)
@@ -150,20 +150,9 @@ def _arrive(cradle: Cradle, doing: Doing) -> None:
 
 
 def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
-    sandbox, command = birth.sandbox, birth.command
-    steps: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("take stdio", lambda: _take_stdio(birth)),
-        ("share the meter", lambda: _share_meter(birth)),
-        ("join cgroups", lambda: _join_cgroups(birth.join)),
-        ("join the network", lambda: _join_network(birth)),
-        ("mount the rootfs", lambda: _mount_rootfs(sandbox)),
-        ("enter the rootfs", lambda: _enter_rootfs(sandbox, command)),
-        ("set the hostname", lambda: _set_hostname(sandbox)),
-        ("set resource limits", lambda: _set_rlimits(command)),
-    )
-    for name, action in steps:
+    for name, action in _STEPS:
         doing.step = name
-        action()
+        action(birth)
     doing.step = "listen"
     if birth.front is not None:
         _be_a_server(cradle, birth, doing, birth.front)
@@ -256,9 +245,9 @@ def _share_meter(birth: Birth) -> None:
     os.close(birth.meter)
 
 
-def _join_cgroups(files: tuple[int, ...]) -> None:
-    """Enter each cgroup whose cgroup.procs is open as one of ``files``, and close them."""
-    for fd in files:
+def _join_cgroups(birth: Birth) -> None:
+    """Enter each cgroup whose cgroup.procs is open, and close them."""
+    for fd in birth.join:
         os.write(fd, b"0")
         os.close(fd)
 
@@ -282,7 +271,8 @@ def _listeners(birth: Birth) -> tuple[int, ...]:
     return tuple(listen_at(port) for port, protocol in sorted(policy.listen) if protocol == "tcp")
 
 
-def _mount_rootfs(sandbox: Sandbox) -> None:
+def _mount_rootfs(birth: Birth) -> None:
+    sandbox = birth.sandbox
     if not sandbox.mounts:
         mounts.mount(sandbox.rootfs, sandbox.rootfs, "", mounts.MS_BIND | mounts.MS_REC)
     for mount in sandbox.mounts:
@@ -290,8 +280,9 @@ def _mount_rootfs(sandbox: Sandbox) -> None:
         mounts.mount_with(mount.type, mount.source, mount.options, target)
 
 
-def _enter_rootfs(sandbox: Sandbox, command: Command) -> None:
+def _enter_rootfs(birth: Birth) -> None:
     """Change the root, carrying the volumes' trees over by descriptor."""
+    sandbox, command = birth.sandbox, birth.command
     carried = [(volume, trees.open_tree(volume.source, recursive=volume.recursive) if volume.source else -1)
                for volume in sandbox.volumes]  # fmt: skip
     os.chdir(sandbox.rootfs)
@@ -332,13 +323,13 @@ def _make_file(path: str) -> None:
         return
 
 
-def _set_hostname(sandbox: Sandbox) -> None:
-    if sandbox.hostname:
-        clone.sethostname(sandbox.hostname)
+def _set_hostname(birth: Birth) -> None:
+    if birth.sandbox.hostname:
+        clone.sethostname(birth.sandbox.hostname)
 
 
-def _set_rlimits(command: Command) -> None:
-    for name, soft, hard in command.rlimits:
+def _set_rlimits(birth: Birth) -> None:
+    for name, soft, hard in birth.command.rlimits:
         number = getattr(resource, name, None)
         if number is not None:
             try:
@@ -351,6 +342,19 @@ def _rlimit(value: int) -> int:
     return resource.RLIM_INFINITY if value >= 2**63 else value
 
 
+_STEPS: tuple[tuple[str, Callable[[Birth], None]], ...] = (
+    ("take stdio", _take_stdio),
+    ("share the meter", _share_meter),
+    ("join cgroups", _join_cgroups),
+    ("join the network", _join_network),
+    ("mount the rootfs", _mount_rootfs),
+    ("enter the rootfs", _enter_rootfs),
+    ("set the hostname", _set_hostname),
+    ("set resource limits", _set_rlimits),
+)
+"""What is done to the process before its sandbox is shut, in this order."""
+
+
 def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]) -> GuestConfig:
     """Open what the guest finds open, while the process still has its privileges."""
     has_files = "path_*" not in sandbox.refused
@@ -361,17 +365,17 @@ def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]
         for path, writable in wanted
         if has_files and os.path.isdir(path)
     ]
-    return GuestConfig(
-        args=tuple(os.fsencode(arg) for arg in command.args),
-        environ=tuple(os.fsencode(word) for word in command.env),
-        preopens=tuple(preopens),
-        entry=command.entry,
-        memory_limit=sandbox.memory or None,
-        fuel=sandbox.fuel,
-        cwd=command.cwd if has_files else "/",
-        listeners=listeners,
-        sockets=sandbox.sockets,
-        refused=sandbox.refused,
+    return GuestConfig(  # by position and all of them: a value by name is made by more code
+        tuple(map(os.fsencode, command.args)),
+        tuple(map(os.fsencode, command.env)),
+        tuple(preopens),
+        command.entry,
+        sandbox.memory or None,
+        command.cwd if has_files else "/",
+        listeners,
+        sandbox.sockets,
+        sandbox.fuel,
+        sandbox.refused,
     )
 
 
@@ -401,7 +405,7 @@ def _shut(cradle: Cradle, birth: Birth) -> None:
 
 def _tcp_rules(policy: SocketPolicy | None) -> landlock.TcpRules:
     if policy is None:
-        return landlock.TcpRules((), connect=False)
+        return landlock.TcpRules((), False)
     if policy.listen is None:
         return landlock.TcpRules(None, policy.outbound)
     return landlock.TcpRules((0, *(port for port, protocol in policy.listen if protocol == "tcp")), policy.outbound)

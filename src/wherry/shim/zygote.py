@@ -21,7 +21,7 @@ from wherry.shim import child, report
 from wherry.shim.birth import unpack
 from wherry.shim.child import Birth, Cradle
 from wherry.wasm.library import LIBRARY_NAME, library_path
-from wherry.wasm.program import Program, Runtime
+from wherry.wasm.program import Program, Runtime, rehearse
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Zygote:
         self._filters = filters
         self._library = library_path(search)
         self._runtime = Runtime(self._library)
-        self._warmup = ""
+        self._warmup: Program | None = None
         self._uid, self._gid = os.geteuid(), os.getegid()
         self._mine: Program | None = None
         """A child's program, if it was loaded before the child went where the file can't be reached."""
@@ -111,8 +111,7 @@ class _Zygote:
 
     def _warm(self, path: str) -> None:
         try:
-            self._runtime.warm(path)
-            self._warmup = path
+            self._warmup = self._runtime.warm(path)
         except WherryError as error:  # starts are slower then, and nothing else
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
         _settle()
@@ -120,7 +119,7 @@ class _Zygote:
     def _conceive(self, request: Conception, descriptors: tuple[int, ...]) -> None:
         report_fd, start_fd, line, *rest = descriptors
         leader = rest.pop(0) if request.beside else -1
-        into = rest.pop(0) if request.into else None
+        into = rest.pop(0) if request.into else -1
         try:
             if request.module and not request.fuel:
                 self._runtime.load(request.module)
@@ -140,20 +139,17 @@ class _Zygote:
             for fd in descriptors:
                 os.close(fd)
 
-    def _clone(self, cradle: Cradle, request: Conception, line: int, into: int | None) -> None:
-        born = clone.clone(request.flags | clone.CLONE_PARENT, into)
-        if born is None:
+    def _clone(self, cradle: Cradle, request: Conception, line: int, into: int) -> None:
+        pid = clone.clone(request.flags | clone.CLONE_PARENT, into)
+        if not pid:
             child.wait_to_live(cradle, line, self._rehearse if request.rehearse else _do_nothing, self._receive)
-        os.close(born.pidfd)
-        report.forked(cradle.report, born.pid)
+        report.forked(cradle.report, pid)
 
-    def _clone_beside(self, cradle: Cradle, request: Conception, line: int, leader: int, into: int | None) -> None:
+    def _clone_beside(self, cradle: Cradle, request: Conception, line: int, leader: int, into: int) -> None:
         """By a go-between that joins the leader's namespaces: only a child of somebody who has joined a pid namespace
         is in it."""
-        born = clone.clone(clone.CLONE_PARENT, into)
-        if born is None:
+        if not clone.clone(clone.CLONE_PARENT, into):
             self._go_between(cradle, request, line, leader)
-        os.close(born.pidfd)
 
     def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
@@ -162,17 +158,17 @@ class _Zygote:
             report.gone_between(cradle.report, os.getpid())  # first: see process.py, which hears it no more later
             doing.step = "join the container"
             clone.setns(leader, request.flags)
-            born = clone.clone(clone.CLONE_PARENT)
-            if born is None:
+            pid = clone.clone(clone.CLONE_PARENT)
+            if not pid:
                 child.wait_to_live_beside(cradle, line, self._receive_beside)
-            report.forked(cradle.report, born.pid)
+            report.forked(cradle.report, pid)
             os._exit(0)
 
         child.telling(cradle, be)
 
     def _rehearse(self) -> None:
         if self._warmup:
-            self._runtime.rehearse(self._warmup)
+            rehearse(self._warmup)
 
     def _receive_beside(self, line: int) -> Birth | None:
         """In a further child: it is in the container's network already."""
@@ -203,7 +199,7 @@ class _Zygote:
 
             front = handlers.proxy(sandbox, program, command.args[0])
             return Birth(sandbox, command, program, stdio, meter, tuple(join), network, front)
-        return Birth(sandbox, command, program, stdio, meter, tuple(join), network)
+        return Birth(sandbox, command, program, stdio, meter, tuple(join), network, None)
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""

@@ -348,10 +348,12 @@ def warm(program: Program) -> None:
 
 
 def rehearse(program: Program, entry: str = "rehearse") -> None:
-    """Run one export of the warm-up guest in this process; its stdio is /dev/null, its root the process's own."""
+    """Run one export of the warm-up guest in this process; its stdio is /dev/null, its root the process's own. In a
+    forked child: what a guest writes to is the child's own already, then."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    config = GuestConfig((b"warmup",), (b"PATH=/",), (Preopen("/", root, writable=False),), entry)
+    preopens = (Preopen("/", root, False),)
+    config = GuestConfig((b"warmup",), (b"PATH=/",), preopens, entry, None, "/", (), None, 0, ())
     try:
         guest = Guest(program, config, _refuse_exit, stdio_fds=(null, null, null))
         guest.instantiate()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     _Adapt = Callable[[HostFunction], HostFunction]
 
-__all__ = ["Program", "Runtime", "new_guest"]
+__all__ = ["Program", "Runtime", "new_guest", "rehearse"]
 
 _MOST_PROGRAMS = 64
 
@@ -151,14 +151,12 @@ class Runtime:
         program.instance_pre = instance_pre.value
         return instance_pre.value
 
-    def warm(self, compiled_path: str) -> None:
+    def warm(self, compiled_path: str) -> Program:
         """Run the built-in warm-up guest a few times against /dev/null, so that forked children find all paths warm
-        and share the memory they live in. Freeze the garbage collector after it."""
-        warm(self.load(compiled_path))
-
-    def rehearse(self, compiled_path: str) -> None:
-        """Run it once more, in a forked child: what a guest writes to is then the child's own already."""
-        rehearse(self.load(compiled_path))
+        and share the memory they live in. Freeze the garbage collector after it. Returned is what to `rehearse`."""
+        program = self.load(compiled_path)
+        warm(program)
+        return program
 
 
 def _both(first: _Adapt | None, then: _Adapt | None) -> _Adapt | None:
