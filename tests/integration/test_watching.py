@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wasmtime
 
+from tests.components import DATA, componentize_proxy
 from tests.integration.conftest import DEADLINE, Docker, until
+from tests.integration.test_proxy import BARE
+from tests.zig import compile_wasm
 
 # It answers N once it was able to read a byte of the request's body, or to find there is none.
 PAGE = """(module
@@ -136,6 +140,18 @@ def test_a_change_is_served_while_what_was_begun_ends_on_the_old(docker: Docker,
         begun.close()
         until(lambda: docker("ps", "-aq").count("\n") == 0, "the old version is gone")
         assert serving.end() == 0
+
+
+def test_a_component_is_served_too(docker: Docker, tmp_path: Path) -> None:
+    module = compile_wasm(DATA / "proxy_guest.c", tmp_path / "core.wasm", *BARE, "-DHELLO")
+    file = componentize_proxy(module, tmp_path / f"{tmp_path.name}.wasm")
+    with running(docker, "serve", "--port", 0, file) as serving:
+        port = port_of(serving)
+        hello = get(port)
+        assert hello
+        (tmp_path / "beside").write_bytes(wasmtime.wat2wasm(page(4)))
+        (tmp_path / "beside").rename(file)
+        until(lambda: get(port) == b"4\n", "a module took its place")
 
 
 def test_a_broken_file_is_told_of_once_and_the_old_one_serves(docker: Docker, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from wherry.errors import InvalidArgument, NotFound, Unavailable, WherryError
 _INSIDE = "80/tcp"
 _LABEL = "dev.wherry.http"
 _LOOPBACK = "127.0.0.1"
+_COMPONENT = b"\x0d\0\x01\0"
+_BEGINNING = 4096
 
 
 class Handler(NamedTuple):
@@ -93,7 +95,7 @@ def _remove(client: Client, container: str) -> None:
 def document(image: str, handler: Handler) -> dict[str, Any]:
     """The API's document that creates a version's container. InvalidArgument: an option makes no sense."""
     given = handler.given
-    labels = {_LABEL: "wagi"}
+    labels = {_LABEL: _kind(handler.file)}
     for name in ("deadline", "concurrency"):
         if given[name] is not None:
             labels[f"{_LABEL}.{name}"] = str(given[name])
@@ -112,3 +114,10 @@ def document(image: str, handler: Handler) -> dict[str, Any]:
             "AutoRemove": False,
         },
     }
+
+
+def _kind(file: str) -> str:
+    """What answers in it: wasi:http if it is a component, else CGI."""
+    with open(file, "rb") as opened:
+        start = opened.read(_BEGINNING)
+    return "proxy" if start[4:8] == _COMPONENT or start.lstrip().startswith(b"(component") else "wagi"
