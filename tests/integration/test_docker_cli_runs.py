@@ -27,6 +27,22 @@ def test_older_clients_are_served(docker, guest_image, version):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"in", b"2 bytes\n")
 
 
+def test_the_oldest_clients_are_served(docker, guest_image):
+    """They take a container of --rm away themselves, in which docker's CLI of today fails."""
+    environ = {**docker.environ, "DOCKER_API_VERSION": "1.24"}
+
+    def ask(*words):
+        return subprocess.run(
+            ["docker", *words], env=environ, capture_output=True, text=True, timeout=60, check=True
+        ).stdout.strip()
+
+    assert ask("run", "--name", "old", guest_image, "args", "one") == "[one]"
+    assert ask("logs", "old") == "[one]"
+    assert ask("inspect", "--format", "{{.State.ExitCode}}", "old") == "0"
+    assert ask("ps", "-a", "--format", "{{.Names}}") == "old"
+    assert ask("rm", "old") == "old"
+
+
 def test_run_prints_and_goes(docker, guest_image):
     assert docker("run", "--rm", guest_image) == "hello"
     assert docker("run", "--rm", guest_image, "args", "one", "two three") == "[one]\n[two three]"
