@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from wherry import errors
 from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.compiler import CompiledModule
+from wherry.linux.files import open_regular
 from wherry.oci.digest import Digest
 from wherry.wasm.cache import clear_after
 
@@ -111,7 +112,7 @@ class SubprocessCompiler:
     def _same(self, path: str, fuel: bool) -> CompiledModule | None:
         """What was made of the same bytes elsewhere. A file that can't be read is the compiler's to complain of."""
         try:
-            with open(path, "rb") as file:
+            with open(open_regular(path), "rb") as file:
                 alike = self._alike.get((os.fstat(file.fileno()).st_size, fuel))
                 found = alike.get(file_digest(file, "sha256").hexdigest()) if alike else None
         except OSError:
