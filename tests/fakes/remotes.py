@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from wherry.core.remotes.hosts import RegistryConfig
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Outcome, Progress, Source
 from wherry.errors import DataLoss, NotFound, Unauthenticated
 from wherry.oci import mediatypes
@@ -19,6 +20,9 @@ class MemoryRemotes:
     def __init__(self, users: dict[str, str] | None = None) -> None:
         self.users = users or {}
         self.known: dict[tuple[str, str], MemoryRepository] = {}
+
+    def reconfigure(self, config: RegistryConfig) -> None:
+        """There is nothing to be reached otherwise."""
 
     def repository(self, domain: str, path: str, credentials: Credentials = ANONYMOUS) -> "MemoryRepository":
         return self.known.setdefault((domain, path), MemoryRepository(self, domain))

@@ -12,13 +12,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import wherry
 from wherry.core.metadata.lock import RootLock
 from wherry.daemon import folders, state, wiring
 from wherry.daemon.config import DaemonConfig, parse
 from wherry.daemon.loop import Loop
+from wherry.daemon.passed import notify, passed
+from wherry.daemon.reload import Reloader
 from wherry.daemon.tls import server_context
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument, WherryError
@@ -32,10 +35,13 @@ STOP_DEADLINE = 15.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run wherryd and return its exit code."""
+    told = sys.argv[1:] if arguments is None else arguments
     try:
-        config = parse(sys.argv[1:] if arguments is None else arguments, os.environ, os.geteuid())
+        config = parse(told, os.environ, os.geteuid())
     except InvalidArgument as error:
-        return _complain(error, 2)
+        return _complain(error, 1 if "--validate" in told else 2)
+    if config.validate:
+        return _validate(config)
     _log_to_stderr(config.log_level)
     _raise_file_limit()
     try:
@@ -45,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             state.sweep(os.path.dirname(config.state), time.time())
             try:
                 with asyncio.Runner(loop_factory=Loop) as runner:
-                    runner.run(serve(config, os.environ))
+                    runner.run(serve(config, os.environ, partial(parse, told, os.environ, config.uid)))
             finally:
                 state.remove(config.state)
     except WherryError as error:
@@ -58,11 +64,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def serve(config: DaemonConfig, environ: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT. Containers go on when it returns."""
-    stop = _stop_signal()
+def _validate(config: DaemonConfig) -> int:
+    """Look at all that is told, serve nothing."""
+    try:
+        wiring.check(config)
+        folders.group_id(config.group)
+        if config.tls:
+            server_context(config.tls)
+    except WherryError as error:
+        return _complain(error, 1)
+    sys.stdout.write("configuration OK\n")
+    return 0
+
+
+async def serve(config: DaemonConfig, environ: Mapping[str, str], parse_again: Callable[[], DaemonConfig]) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again. Containers go on when it returns."""
+    stop, hangup = _stop_signal(), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     tls = server_context(config.tls) if config.tls else None
-    listeners = folders.listen(config.addresses, config.uid)
+    listeners = folders.listen(config.addresses, config.uid, config.group, partial(passed, environ, os.getpid()))
     try:
         async with wiring.services(config, environ) as services, Engine(services) as engine:
             await engine.recover()
@@ -71,10 +91,22 @@ async def serve(config: DaemonConfig, environ: Mapping[str, str]) -> None:
                 log.info("wherryd %s serves %s from %s", wherry.__version__, where, config.root)
                 gc.collect()
                 gc.freeze()  # what is there by now stays: no collection need look at it again
-                await stop.wait()
+                notify(environ, "READY=1")
+                async with asyncio.TaskGroup() as group:
+                    reloading = group.create_task(_reload(hangup, Reloader(config, parse_again, engine)))
+                    await stop.wait()
+                    reloading.cancel()
+                notify(environ, "STOPPING=1")
                 log.info("stopping; containers go on")
     finally:
         folders.close(listeners)
+
+
+async def _reload(hangup: asyncio.Event, reloader: Reloader) -> None:
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        await reloader.reload()
 
 
 def _stop_signal() -> asyncio.Event:

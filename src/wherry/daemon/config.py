@@ -1,4 +1,4 @@
-"""What wherryd was told: arguments and environment, parsed once into a frozen value. Nothing is touched here."""
+"""What wherryd was told by arguments, environment and a file, as a frozen value. Nothing but the file is touched."""
 
 import argparse
 import hashlib
@@ -6,16 +6,20 @@ import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import wherry
 from wherry.core.remotes.hosts import RegistryConfig, parse_insecure, parse_url
 from wherry.core.remotes.proxies import proxies
-from wherry.daemon.tls import TlsConfig, add_options, tls_config
+from wherry.daemon import file
+from wherry.daemon.options import DEFAULTS, LOG_LEVELS, parser
+from wherry.daemon.tls import TlsConfig, tls_config
 from wherry.errors import InvalidArgument
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
 _MAX_UNIX_PATH = 107
-_EPILOG = "WHERRY_ROOT, WHERRY_HOST and WHERRY_REGISTRIES (commas between) say the same as --root, --host, --registry."
+WHY_LOOPBACK = (
+    "whoever reaches the API owns this machine, so only loopback addresses are"
+    " served to clients that show no certificate; others need --tlsverify"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,27 @@ class TcpAddress:
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
 
-Address = UnixAddress | TcpAddress
+@dataclass(frozen=True, slots=True)
+class PassedAddress:
+    """``fd://``: the sockets that whoever started this process passes, as systemd does. A ``verified`` one may be at
+    any address: clients show certificates."""
+
+    verified: bool = False
+
+    def __str__(self) -> str:
+        return "fd://"
+
+
+Address = UnixAddress | TcpAddress | PassedAddress
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonConfig:
-    """``root`` is durable and absolute; ``state`` is gone after a reboot, its path short, since sockets lie in it."""
+    """``root`` is durable and absolute; ``state`` is gone after a reboot, its path short, since sockets lie in it.
+
+    ``group`` owns unix sockets, "" is dockerd's where there is one; ``log_driver`` and ``log_options`` are of
+    containers that name none; ``labels`` the engine's own; ``config_file`` may be missing.
+    """
 
     root: str
     state: str
@@ -57,42 +76,56 @@ class DaemonConfig:
     trust_policy: str = ""
     trust_policy_given: bool = False
     tls: TlsConfig | None = None
+    group: str = ""
+    log_driver: str = "json-file"
+    log_options: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    validate: bool = False
+    config_file: str = ""
 
     @property
     def rootless(self) -> bool:
         return self.uid != 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> "None":  # type: ignore[override]  # argparse's ends the process
-        raise InvalidArgument(f"{message}; see wherryd --help")
-
-
 def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> DaemonConfig:
-    """Read the command line. InvalidArgument; ``--help`` and ``--version`` print and raise SystemExit."""
-    parser = _Parser(prog="wherryd", description="The wherry engine.", epilog=_EPILOG, allow_abbrev=False)
-    parser.add_argument("--root", metavar="DIR", help="where images, containers and logs are kept")
-    parser.add_argument(
-        "--host", "-H", metavar="ADDRESS", action="append", help="unix://PATH or tcp://ADDRESS:PORT; may be repeated"
-    )
-    add_options(parser)
-    _add_registry_options(parser)
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much is told on stderr")
-    parser.add_argument("--version", action="version", version=f"wherryd {wherry.__version__}")
-    told = parser.parse_args(arguments)
-    root = os.path.abspath(told.root or environ.get("WHERRY_ROOT") or default_root(environ, uid))
-    hosts = told.host or [host for host in environ.get("WHERRY_HOST", "").split(",") if host]
+    """Read the command line and the configuration file. InvalidArgument; ``--help`` and ``--version`` print and raise
+    SystemExit. Blocks, shortly.
+
+    The environment wins over the file; a flag over both, but what a flag and the file both say must be the same.
+    """
+    given = vars(parser().parse_args(arguments))
+    path = os.path.abspath(given.get("config_file") or f"{_config_home(environ, uid)}/wherry/daemon.json")
+    data = file.read(path, must_exist="config_file" in given)
+    said = {} if data is None else file.settings(data, path)
+    merged = {**DEFAULTS, **file.merged(given, said), **_of_environment(environ), **given}
+    return _config(argparse.Namespace(**merged), environ, uid, path)
+
+
+def _of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if environ.get("WHERRY_ROOT"):
+        found["root"] = environ["WHERRY_ROOT"]
+    for flag, name in (("host", "WHERRY_HOST"), ("registry", "WHERRY_REGISTRIES")):
+        if several := [one for one in environ.get(name, "").split(",") if one]:
+            found[flag] = several
+    return found
+
+
+def _config(told: argparse.Namespace, environ: Mapping[str, str], uid: int, path: str) -> DaemonConfig:
+    root = os.path.abspath(told.root or default_root(environ, uid))
     tls = tls_config(told, environ)
     verified = tls is not None and bool(tls.authority)
-    addresses = tuple(parse_address(host, verified=verified) for host in hosts) or (
+    addresses = tuple(parse_address(host, verified=verified) for host in told.host) or (
         UnixAddress(default_socket(environ, uid)),
     )
-    state = os.path.join(runtime_folder(environ, uid), _short_name(root))
+    if told.log_level not in LOG_LEVELS:
+        raise InvalidArgument(f"invalid log-level {told.log_level[:40]!r}: write one of {', '.join(LOG_LEVELS)}")
     return DaemonConfig(
         root=root,
-        state=state,
+        state=os.path.join(runtime_folder(environ, uid), _short_name(root)),
         addresses=addresses,
-        log_level=told.log_level,
+        log_level="debug" if told.debug else told.log_level,
         uid=uid,
         registries=_registries(told, environ, uid),
         largest_layer=_size(told.max_layer_size),
@@ -100,46 +133,30 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], uid: int) -> Dae
         trust_policy=os.path.abspath(told.trust_policy or f"{_config_home(environ, uid)}/wherry/trust.json"),
         trust_policy_given=bool(told.trust_policy),
         tls=tls,
+        group=told.group,
+        log_driver=told.log_driver,
+        log_options=_pairs("log-opt", told.log_opt),
+        labels=tuple(f"{name}={value}" for name, value in _pairs("label", told.label).items()),
+        validate=told.validate,
+        config_file=path,
     )
 
 
-def _add_registry_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--insecure-registry",
-        metavar="HOST",
-        action="append",
-        default=[],
-        help="a registry, or a block like 10.0.0.0/8, that may do without TLS; may be repeated",
-    )
-    parser.add_argument(
-        "--registry-mirror", metavar="URL", action="append", default=[], help="ask here first for images of Docker Hub"
-    )
-    parser.add_argument(
-        "--registry", metavar="NAME=URL", action="append", default=[], help="where the registry NAME is to be reached"
-    )
-    for name in ("http", "https"):
-        words = f"the proxy to registries by {name.upper()}; {name.upper()}_PROXY says the same"
-        parser.add_argument(f"--{name}-proxy", metavar="URL", help=words)
-    parser.add_argument(
-        "--no-proxy", metavar="HOST,...", help="names and addresses that no proxy is asked for; NO_PROXY says the same"
-    )
-    parser.add_argument(
-        "--max-layer-size", metavar="SIZE", default="64g", help="what one layer may unpack to, like 64g"
-    )
-    parser.add_argument(
-        "--max-layer-entries", metavar="N", default="500000", help="files, folders and links that one layer may have"
-    )
-    parser.add_argument(
-        "--trust-policy", metavar="FILE", help="which registries' images must be signed, and by whose keys"
-    )
-    parser.add_argument(
-        "--certs-dir", metavar="DIR", action="append", default=[], help="folder with a folder of CAs for each registry"
-    )
+def _pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` each. InvalidArgument: a key is missing, or there with two values."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise InvalidArgument(f"invalid {flag} {text[:100]!r}: write KEY=VALUE")
+        if found.setdefault(name, value) != value:
+            raise InvalidArgument(f"invalid {flag} {text[:100]!r}: {name[:60]!r} is there with two values")
+    return found
 
 
 def _registries(told: argparse.Namespace, environ: Mapping[str, str], uid: int) -> RegistryConfig:
     places = {}
-    for text in told.registry or [entry for entry in environ.get("WHERRY_REGISTRIES", "").split(",") if entry]:
+    for text in told.registry:
         name, separator, url = text.partition("=")
         if not separator or not name:
             raise InvalidArgument(
@@ -220,7 +237,13 @@ def parse_address(text: str, *, verified: bool = False) -> Address:
         return UnixAddress(os.path.normpath(rest))
     if separator and scheme == "tcp":
         return _parse_tcp(text, rest, verified)
-    raise InvalidArgument(f"invalid host {text!r}: write unix://PATH or tcp://127.0.0.1:PORT")
+    if separator and scheme == "fd":
+        if rest not in ("", "*"):
+            raise InvalidArgument(
+                f"invalid host {text!r}: fd:// is all sockets that are passed; one alone cannot be named"
+            )
+        return PassedAddress(verified)
+    raise InvalidArgument(f"invalid host {text!r}: write unix://PATH, tcp://127.0.0.1:PORT or fd://")
 
 
 def _parse_tcp(text: str, rest: str, verified: bool) -> TcpAddress:
@@ -233,10 +256,7 @@ def _parse_tcp(text: str, rest: str, verified: bool) -> TcpAddress:
     except ValueError:
         address = None
     if not verified and not (address and address.is_loopback):
-        raise InvalidArgument(
-            f"refusing to listen on {text}: whoever reaches the API owns this machine, so only loopback addresses are"
-            " served to clients that show no certificate; others need --tlsverify"
-        )
+        raise InvalidArgument(f"refusing to listen on {text}: {WHY_LOOPBACK}")
     if address is None or "%" in host:
         raise InvalidArgument(f"invalid host {text!r}: an IP address of this machine is needed: tcp://0.0.0.0:2376")
     return TcpAddress(str(address), int(port))

@@ -2,14 +2,22 @@
 
 import errno
 import grp
+import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wherry.daemon.config import Address, TcpAddress, UnixAddress
-from wherry.errors import Conflict, FailedPrecondition, PermissionDenied, ResourceExhausted, WherryError
+from wherry.daemon.config import WHY_LOOPBACK, Address, PassedAddress, TcpAddress, UnixAddress
+from wherry.errors import (
+    Conflict,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    ResourceExhausted,
+    WherryError,
+)
 
 _SOCKET_GROUP = "docker"
 
@@ -51,21 +59,54 @@ class Listener:
     @property
     def address(self) -> str:
         """Where clients find it, with the port that the kernel chose."""
-        if self.path:
-            return str(UnixAddress(self.path))
+        if self.sock.family == socket.AF_UNIX:
+            return str(UnixAddress(os.fsdecode(self.sock.getsockname())))
         return str(TcpAddress(*self.sock.getsockname()[:2]))
 
 
-def listen(addresses: Sequence[Address], uid: int) -> list[Listener]:
-    """Bind every address, or none. Conflict: somebody answers there; else as `private_folder`."""
+def listen(
+    addresses: Sequence[Address], uid: int, group: str = "", passed: Callable[[], list[socket.socket]] = list
+) -> list[Listener]:
+    """Bind every address, or none; ``passed`` gives the sockets of ``fd://``. Conflict: somebody answers there; else as
+    `private_folder` and `group_id`."""
     bound: list[Listener] = []
+    owner = group_id(group)
     try:
         for address in addresses:
-            bound.append(_listen_unix(address, uid) if isinstance(address, UnixAddress) else _listen_tcp(address))
+            if isinstance(address, PassedAddress):
+                bound += [Listener(sock) for sock in passed()]
+                _check_passed(bound, address)
+            elif isinstance(address, UnixAddress):
+                bound.append(_listen_unix(address, uid, owner, given=bool(group)))
+            else:
+                bound.append(_listen_tcp(address))
     except BaseException:
         close(bound)
         raise
     return bound
+
+
+def _check_passed(listeners: Sequence[Listener], address: PassedAddress) -> None:
+    """PermissionDenied: one is to be reached from elsewhere by clients without certificates."""
+    for listener in listeners:
+        if listener.sock.family != socket.AF_UNIX and not address.verified:
+            host = ipaddress.ip_address(listener.sock.getsockname()[0].partition("%")[0])
+            if not host.is_loopback:
+                raise PermissionDenied(f"refusing to listen on {listener.address}, which was passed: {WHY_LOOPBACK}")
+
+
+def group_id(name: str) -> int:
+    """The group's number, which may be what ``name`` is; -1 for none: dockerd's group, and there is none such.
+    InvalidArgument: no such group."""
+    try:
+        return grp.getgrnam(name or _SOCKET_GROUP).gr_gid
+    except KeyError:
+        pass
+    if not name:
+        return -1
+    if name.isascii() and name.isdigit() and len(name) < 10:
+        return int(name)
+    raise InvalidArgument(f"invalid group {name[:60]!r}: there is none; make it by groupadd, or name another")
 
 
 def close(listeners: Sequence[Listener]) -> None:
@@ -101,7 +142,7 @@ def _unlink(path: str) -> None:
         raise PermissionDenied(f"cannot remove the stale socket {path}: {error.strerror}") from error
 
 
-def _listen_unix(address: UnixAddress, uid: int) -> Listener:
+def _listen_unix(address: UnixAddress, uid: int, group: int, *, given: bool) -> Listener:
     path = address.path
     make_parent(os.path.dirname(path), uid)
     try:
@@ -123,8 +164,13 @@ def _listen_unix(address: UnixAddress, uid: int) -> Listener:
         raise FailedPrecondition(f"cannot listen on {address}: {error.strerror}") from error
     finally:
         os.umask(before)
-    if uid == 0:
-        _open_to_group(path)
+    if uid == 0 or given:
+        try:
+            _open_to_group(path, group)
+        except OSError as error:
+            sock.close()
+            os.unlink(path)
+            raise PermissionDenied(f"cannot give {path} to the group {group}: {error.strerror}") from error
     return Listener(sock, path, os.lstat(path).st_ino)
 
 
@@ -139,12 +185,10 @@ def make_parent(folder: str, uid: int) -> None:
         raise PermissionDenied(f"{folder} belongs to another user: choose another --host")
 
 
-def _open_to_group(path: str) -> None:
-    """Root's socket: for the group ``docker`` too, where there is one, as dockerd's."""
-    try:
-        os.chown(path, 0, grp.getgrnam(_SOCKET_GROUP).gr_gid)
-    except KeyError:
-        pass
+def _open_to_group(path: str, group: int) -> None:
+    """Its owner's stays what it is: the engine's user."""
+    if group >= 0:
+        os.chown(path, -1, group)
     os.chmod(path, 0o660)
 
 

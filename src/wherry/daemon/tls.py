@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from wherry.errors import FailedPrecondition, InvalidArgument
 
 _FILES = {"tlscacert": "ca.pem", "tlscert": "cert.pem", "tlskey": "key.pem"}
+DEFAULTS: Mapping[str, object] = {"tls": False, "tlsverify": False, **dict.fromkeys(_FILES)}
+"""What the flags come to that are given nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

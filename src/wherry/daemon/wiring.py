@@ -41,6 +41,7 @@ from wherry.core.tasks.stage import Stage
 from wherry.core.trust.policy import read_policy
 from wherry.core.volumes.local import LocalVolumeStore
 from wherry.daemon.config import DaemonConfig
+from wherry.daemon.reload import adjustable
 from wherry.engine.builds import secrets_folder
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.transfer import temporary_folder
@@ -79,15 +80,14 @@ def _services(
         root=root,
         state=config.state,
         default_platform=Platform.host(),
-        registries=config.registries,
+        adjustable=adjustable(config),
         layer_limits=Limits(size=config.largest_layer, entries=config.most_entries),
         rootless=config.rootless,
         trust_policy=config.trust_policy,
         trust_policy_given=config.trust_policy_given,
         path=path,
     )
-    if config.trust_policy_given:
-        read_policy(config.trust_policy, must_exist=True)  # what is wrong with it, is said at once
+    check(config)
     spool.sweep(temporary_folder(engine))
     shutil.rmtree(secrets_folder(engine), ignore_errors=True)  # a killed engine's
     content = LocalContentStore(os.path.join(root, "content"))
@@ -131,6 +131,13 @@ def _services(
         build_cache=cache,
         compiled=compiled,
     )
+
+
+def check(config: DaemonConfig) -> None:
+    """What is wrong with the configuration and no store is needed for, is said at once. InvalidArgument. Blocks."""
+    LogDrivers().check(config.log_driver, config.log_options)
+    if config.trust_policy_given:
+        read_policy(config.trust_policy, must_exist=True)
 
 
 def _plugin_config(path: list[str]) -> PluginConfig:

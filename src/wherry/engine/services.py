@@ -5,7 +5,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from wherry.build.cache import BuildCache
@@ -27,12 +27,31 @@ from wherry.oci.image import ImageConfig
 from wherry.oci.platform import Platform
 
 
+@dataclass(slots=True)
+class Adjustable:
+    """What a reload of the configuration changes while the engine runs; only that does, in the event loop's thread.
+
+    ``log_driver`` and ``log_options`` are what a container gets that names none. ``labels`` are the engine's own.
+    """
+
+    log_driver: str = "json-file"
+    log_options: Mapping[str, str] = field(default_factory=dict)
+    registries: RegistryConfig = field(default_factory=RegistryConfig)
+    labels: Sequence[str] = ()
+    debug: bool = False
+
+    def become(self, other: "Adjustable") -> None:
+        """Take over all that ``other`` says."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Parsed once by the daemon. ``root`` is the engine's durable folder, ``state`` its short-lived one (FIFOs).
 
-    ``cgroup_parent`` is the cgroup that containers' cgroups are made under. ``log_driver`` and ``log_options`` are
-    what a container gets that names none. ``runtimes`` maps a runtime's name to the shim binary the user configured.
+    ``cgroup_parent`` is the cgroup that containers' cgroups are made under. ``runtimes`` maps a runtime's
+    name to the shim binary the user configured.
     ``trust_policy`` is the policy's file, which may be missing unless it was ``given``; "" is none.
     ``path`` are the folders that programs of the host are looked for in.
     """
@@ -41,10 +60,8 @@ class EngineConfig:
     state: str
     default_platform: Platform
     cgroup_parent: str = "/wherry"
-    log_driver: str = "json-file"
-    log_options: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
-    registries: RegistryConfig = field(default_factory=RegistryConfig)
+    adjustable: Adjustable = field(default_factory=Adjustable)
     layer_limits: Limits = LIMITS
     rootless: bool = False
     trust_policy: str = ""

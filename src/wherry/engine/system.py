@@ -84,20 +84,22 @@ class System:
 
     def _configuration(self) -> Json:
         config = self._services.config
+        now = config.adjustable
         known = self._services.tasks.known_runtimes()
         return {
             "ID": machine.engine_id(config.root),
             "Driver": self._services.snapshots.name,
             "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
             "DockerRootDir": config.root,
-            "RegistryConfig": _registries(config.registries),
-            "HttpProxy": shown(config.registries.proxies.http),
-            "HttpsProxy": shown(config.registries.proxies.https),
-            "NoProxy": config.registries.proxies.no,
-            "LoggingDriver": config.log_driver,
+            "RegistryConfig": _registries(now.registries),
+            "HttpProxy": shown(now.registries.proxies.http),
+            "HttpsProxy": shown(now.registries.proxies.https),
+            "NoProxy": now.registries.proxies.no,
+            "LoggingDriver": now.log_driver,
             "Runtimes": {name: {"runtimeType": name, "status": {}} for name in known},
             "DefaultRuntime": "io.containerd.wherry.v1",
-            "Debug": False,
+            "Debug": now.debug,
+            "Labels": list(now.labels),
             "ServerVersion": wherry.__version__,
             "ExperimentalBuild": False,
             "LiveRestoreEnabled": True,

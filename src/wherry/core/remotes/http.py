@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -83,6 +83,11 @@ class Client:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def reconfigure(self, config: RegistryConfig) -> None:
+        """Count by ``config`` from now on; TLS contexts were made of the folders of CAs, which stay."""
+        self.config = replace(config, certificates=self.config.certificates)
+        self._chosen.clear()
 
     def remembered(self, endpoint: Endpoint) -> str:
         """The one of its URLs that answered last time, "" if none did."""

@@ -61,6 +61,10 @@ class RegistryRemotes:
         except Unauthenticated as error:
             raise Unauthenticated(f'Get "{await origin.base()}/v2/": {error}') from None
 
+    def reconfigure(self, config: RegistryConfig) -> None:
+        """See `Remotes.reconfigure`."""
+        self._client.reconfigure(config)
+
     async def close(self) -> None:
         """Idempotent."""
         await self._client.close()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from wherry.core.remotes.hosts import RegistryConfig
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 
@@ -83,3 +84,6 @@ class Remotes(Protocol):
     async def login(self, domain: str, credentials: Credentials) -> str:
         """Find out whether the registry takes them; the identity token to keep instead of the password, "" if it gives
         none. Unauthenticated; Unavailable."""
+
+    def reconfigure(self, config: RegistryConfig) -> None:
+        """From the next request on, registries are reached as ``config`` says; the folders of CAs stay."""

@@ -204,7 +204,7 @@ class Creation:
         if host["NetworkMode"].startswith(settings.JOINED):
             self._check_joined(config, host)
         config["Hostname"] = config["Hostname"] or (machine.node() if shares_name else container_id[:12])
-        defaults = self._services.config
+        defaults = self._services.config.adjustable
         if not host["LogConfig"]["Type"]:
             options = {**defaults.log_options, **host["LogConfig"]["Config"]}
             host["LogConfig"] = {"Type": defaults.log_driver, "Config": options}
