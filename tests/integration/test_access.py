@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import DEADLINE, Daemon, Docker, until
 
@@ -148,3 +149,49 @@ def test_a_reload_changes_what_can_be_changed(fresh_daemon: Daemon, fresh_docker
     assert fresh_docker(*shown) == "[a=2] true local [http://127.0.0.1:1]"
     hang_up({}, "is in force")
     assert fresh_docker(*shown) == "[] false json-file []"
+
+
+def test_prometheus_scrapes_the_engine(fresh_daemon: Daemon, fresh_docker: Docker, guest_context: Path) -> None:
+    idle = _pss(fresh_daemon)
+    fresh_docker("build", "-q", "-t", "guest", guest_context)
+    broken = guest_context.parent / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
+    assert fresh_docker.run("build", broken).returncode == 1
+    assert fresh_docker.run("pull", "nobody/has:this").returncode == 1
+    fresh_docker("run", "guest", "hello")
+    fresh_docker("create", "guest")
+    fresh_docker("run", "--rm", "--label", "dev.wherry.fuel=1000000000", "guest", "hello")
+    _get(fresh_daemon, "/no/such/{path}")
+    head, _, body = _get(fresh_daemon, "/metrics").partition("\r\n\r\n")
+    assert "Content-Type: text/plain; version=0.0.4; charset=utf-8" in head
+    found = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    assert found["wherry_containers", ("state", "exited")] == 1
+    assert found["wherry_containers", ("state", "created")] == 1
+    assert found["wherry_container_start_duration_seconds_count",] == 2
+    for kind, result, count in (("build", "ok", 1), ("build", "failed", 1), ("pull", "failed", 1), ("pull", "ok", 0)):
+        assert found[f"wherry_{kind}_duration_seconds_count", ("result", result)] == count, (kind, result)
+    create = ("method", "POST"), ("route", "/containers/create")
+    assert found["wherry_api_request_duration_seconds_count", ("code", "2xx"), *create] == 3
+    assert found["wherry_api_requests_total", ("code", "404"), ("method", ""), ("route", "")] == 1
+    assert found["wherry_wasm_fuel_consumed_total",] > 1000
+    assert found["process_resident_memory_bytes",] > 1 << 20
+    assert "no/such" not in body
+    assert idle < 70 << 10, "KiB"
+
+
+def _get(daemon: Daemon, path: str) -> str:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(daemon.socket))
+        sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+
+
+def _pss(daemon: Daemon) -> int:
+    """KiB."""
+    rollup = Path(f"/proc/{daemon.process.pid}/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))

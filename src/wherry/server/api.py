@@ -3,6 +3,7 @@
 from wherry.engine.engine import Engine
 from wherry.server.app import App
 from wherry.server.call import ApiRoute
+from wherry.server.metrics import Metrics
 from wherry.server.routes import absent
 from wherry.server.routes.archives import ArchiveRoutes
 from wherry.server.routes.build import BuildRoutes
@@ -10,6 +11,7 @@ from wherry.server.routes.containers import ContainerRoutes
 from wherry.server.routes.execs import ExecRoutes
 from wherry.server.routes.images import ImageRoutes
 from wherry.server.routes.makings import MakingRoutes
+from wherry.server.routes.metrics import MetricsRoutes
 from wherry.server.routes.networks import NetworkRoutes
 from wherry.server.routes.registries import RegistryRoutes
 from wherry.server.routes.streams import StreamRoutes
@@ -17,8 +19,8 @@ from wherry.server.routes.system import SystemRoutes
 from wherry.server.routes.volumes import VolumeRoutes
 
 
-def routes(engine: Engine) -> list[ApiRoute]:
-    """Every route that the engine answers."""
+def routes(engine: Engine, metrics: Metrics) -> list[ApiRoute]:
+    """Every route that the engine answers; ``metrics`` are shown by one of them."""
     return [
         *ContainerRoutes(engine.containers).table(),
         *StreamRoutes(engine.containers).table(),
@@ -31,10 +33,12 @@ def routes(engine: Engine) -> list[ApiRoute]:
         *VolumeRoutes(engine.volumes).table(),
         *NetworkRoutes(engine.networks).table(),
         *SystemRoutes(engine.system, engine.events, engine.checks).table(),
+        *MetricsRoutes(engine.containers, metrics).table(),
         *absent.table(),
     ]
 
 
 def application(engine: Engine) -> App:
     """The application that serves ``engine``."""
-    return App(routes(engine))
+    metrics = Metrics()
+    return App(routes(engine, metrics), metrics)

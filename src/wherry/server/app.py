@@ -17,9 +17,10 @@ from typing import Self, cast
 from aiohttp import web
 
 from wherry.errors import InvalidArgument, WherryError
-from wherry.server.call import ApiRoute, Call, answer, done
+from wherry.server.call import ApiRoute, Call, Course, answer, done
 from wherry.server.connection import IDLE_TIMEOUT, LINGER, LONGEST_LINE, Connection, ConnectionManager
 from wherry.server.errors import one_line, status_of
+from wherry.server.metrics import Metrics
 from wherry.server.query import Query
 from wherry.server.router import Kind, Router
 from wherry.server.tls import TlsFront
@@ -35,20 +36,22 @@ _BACKLOG = 1024
 class App:
     """Answers requests by a route table."""
 
-    def __init__(self, routes: Iterable[ApiRoute]) -> None:
+    def __init__(self, routes: Iterable[ApiRoute], metrics: Metrics | None = None) -> None:
         self._router = Router(routes)
+        self._metrics = metrics or Metrics()
         self._numbers = itertools.count(1)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Never raises, but for the cancellation of a streaming answer nobody reads any more."""
-        number = next(self._numbers)
+        number, course = next(self._numbers), Course()
         began = time.monotonic()
         try:
-            response = await self._route(request, number)
+            response = await self._route(request, number, course)
         except WherryError as error:
             response = _refuse(request, error)
         except (ConnectionError, asyncio.CancelledError):
             log.debug("request %d: %s %s: the client went away", number, request.method, request.path)
+            self._count(request, course, 0, began)
             raise
         except Exception:  # the edge: whatever went wrong, the client gets one line and the log the traceback
             log.exception("request %d: %s %s failed", number, request.method, request.path)
@@ -56,19 +59,27 @@ class App:
         if cast("Connection", request.protocol).splitter.upgrading:
             # An upgrade that no stream came of (HTTP/2's, say): what follows is not to be taken for requests.
             response.force_close()
+        took = self._count(request, course, response.status, began)
         if log.isEnabledFor(logging.DEBUG):
-            took = (time.monotonic() - began) * 1000
-            log.debug("request %d: %s %s -> %d in %.2f ms", number, request.method, request.path, response.status, took)
+            path, status = request.path, response.status
+            log.debug("request %d: %s %s -> %d in %.2f ms", number, request.method, path, status, took * 1000)
         return response
 
-    async def _route(self, request: web.BaseRequest, number: int) -> web.StreamResponse:
+    def _count(self, request: web.BaseRequest, course: Course, status: int, began: float) -> float:
+        """The seconds that it took."""
+        took = time.monotonic() - began
+        self._metrics.answered(course.route, request.raw_path, status, took, failed=course.failed)
+        return took
+
+    async def _route(self, request: web.BaseRequest, number: int, course: Course) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         if "%00" in path:
             raise InvalidArgument("invalid path: it has a NUL character")
         asked, path = split_version(path)
         version = check_version(asked)
         route, parameters = self._router.find(request.method, path)
-        call = Call(number, version, parameters, Query(query), request)
+        course.route = route
+        call = Call(number, version, parameters, Query(query), request, course)
         if route.kind is not Kind.STREAM:
             return await route.handler(call)
         connection = cast("Connection", request.protocol)

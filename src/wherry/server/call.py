@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +28,14 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 JSON_TYPE = "application/json"
 
 
+@dataclass(slots=True)
+class Course:
+    """How a request fares, for who counts: ``route`` once it has one, ``failed`` if its answer tells an error."""
+
+    route: "ApiRoute | None" = None
+    failed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request that found its route. ``number`` counts the requests of this engine and names this one in the log."""
@@ -37,6 +45,7 @@ class Call:
     parameters: Mapping[str, str]
     query: Query
     request: web.BaseRequest
+    course: Course = field(default_factory=Course)
 
     def __getitem__(self, parameter: str) -> str:
         return self.parameters[parameter]
@@ -66,6 +75,8 @@ class Call:
             response = await self.stream(JSON_TYPE)
             async for document in documents:
                 await response.write(encode(document) + b"\n")
+                if "errorDetail" in document:
+                    self.course.failed = True
         return response
 
 

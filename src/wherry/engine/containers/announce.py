@@ -5,10 +5,11 @@ from wherry.engine.services import Publisher
 
 
 class Announcer:
-    """Tells of containers."""
+    """Tells of containers. ``fuel`` is what their metered guests used that have ended since the engine began."""
 
     def __init__(self, events: Publisher) -> None:
         self._events = events
+        self.fuel = 0
 
     def __call__(self, record: Record, action: str, **more: str) -> None:
         """``more`` are the attributes beside the container's image, name and labels."""

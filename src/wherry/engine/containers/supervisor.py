@@ -238,6 +238,8 @@ class Supervisor:
         live.task = live.run = None
         live.ended.set()
         self._tell.volumes(record, "unmount")
+        if ended.usage:
+            self._tell.fuel += int(ended.usage.get("fuel", 0))
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)

@@ -14,6 +14,7 @@ from wherry.server.call import ApiRoute
 from wherry.server.contract.operations import OPERATIONS
 from wherry.server.contract.shapes import SHAPES
 from wherry.server.contract.words import Operation, Reply, named
+from wherry.server.metrics import Metrics
 from wherry.server.versions import NEWEST, OLDEST
 
 Json = dict[str, Any]
@@ -45,7 +46,7 @@ class _Nobody:
 
 def table() -> list[ApiRoute]:
     """Every route, without an engine behind it."""
-    return routes(cast("Engine", _Nobody()))
+    return routes(cast("Engine", _Nobody()), Metrics())
 
 
 def document() -> Json:

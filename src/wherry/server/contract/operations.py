@@ -255,6 +255,9 @@ _ENGINE: Final = {
         "What happens", {200: Reply(named("Event"), lines=True)}, {"since": TEXT, "until": TEXT, **_FILTERS}
     ),
     ("POST", "/wherry/check"): Operation("Verify what is stored (wherry's own)", _LINES, {"repair": FLAG}),
+    ("GET", "/metrics"): Operation(
+        "Figures for Prometheus (wherry's own)", {200: Reply(TEXT, "text/plain; version=0.0.4; charset=utf-8")}
+    ),
 }
 
 
