@@ -7,7 +7,7 @@ core/diff/tar_reader; what a layer's whiteouts mean is here (OCI image-spec laye
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from wherry.build.tree import Data, Entry, Kind, Tree, climbs, join, normal
 from wherry.core.diff.entries import Entry as Header
@@ -41,19 +41,6 @@ class Member:
     hard_link: str | None = None
 
 
-class _Counted:
-    """A stream that knows how far it was read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.offset = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._file.read(size)
-        self.offset += len(data)
-        return data
-
-
 class _Unfinished(TarReader):
     """Takes archives that stop right after their last file's data: docker's CLI, when it puts a Dockerfile of another
     place into the context, leaves out the padding and the end."""
@@ -71,11 +58,11 @@ def members(path: str, reader: type[TarReader] = TarReader) -> Iterator[Member]:
     InvalidArgument: not a tar archive, cut off, a name that leaves it or that no file system takes.
     """
     with open(path, "rb") as file:
-        stream = _Counted(file)
-        for count, header in enumerate(reader(stream)):
+        headers = reader(file)
+        for count, header in enumerate(headers):
             if count >= _MOST_ENTRIES:
                 raise InvalidArgument(f"an archive may have at most {_MOST_ENTRIES} entries")
-            yield _member(header, Data(path, stream.offset, header.size, sparse=header.sparse))
+            yield _member(header, Data(path, headers.offset, header.size, sparse=header.sparse))
 
 
 def _member(header: Header, data: Data) -> Member:

@@ -178,7 +178,7 @@ class Makings:
                 count += 1
                 path = entry.path.lstrip(b"/") or b"./"
                 data = _whole(entry, reader.data()) if entry.sparse is not None else reader.data()
-                writer.add(replace(entry, path=path, sparse=None), data)
+                writer.add(entry._replace(path=path, sparse=None), data)
             if not count:
                 raise InvalidArgument("the archive is empty: a root filesystem is wanted")
             return writer.commit()

@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from wherry.core.diff.apply import Applied, apply
+from wherry.core.diff.tar_reader import TarReader
 from wherry.core.diff.target import Target
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots.copy import CopySnapshotter
@@ -278,6 +279,59 @@ def test_compression_is_told_by_the_first_bytes(stack: Stack, compress: Callable
     applied = stack.add(compress(plain))
     assert (applied.diff_id, applied.size, applied.entries) == (Digest.of(plain), len(plain), 1)
     assert stack.names() == ["f"]
+
+
+def test_each_file_has_its_own_mode_and_owner_whatever_the_folder_gives(stack: Stack) -> None:
+    """What files are born with is learnt once for each folder: a set-group-ID one gives its group, a default ACL modes,
+    and modes and owners alternate."""
+    rules = [(0o644, 0, 0), (0o4755, 0, 0), (0o666, 0, 0), (0o644, 7, 8), (0o644, 0, 8), (0o400, 0, 0)] * 2
+    acl = b"\2\0\0\0" + b"".join(
+        tag + perm + b"\0\xff\xff\xff\xff" for tag, perm in ((b"\1\0", b"\7"), (b"\4\0", b"\0"), (b"\x20\0", b"\0"))
+    )
+    default = acl.decode("utf-8", "surrogateescape")
+    folders = [
+        member("plain", T.DIRTYPE),
+        member("group", T.DIRTYPE, gid=8, mode=0o2777),
+        member("acl", T.DIRTYPE, pax_headers={"SCHILY.xattr.system.posix_acl_default": default}),
+    ]
+    stack.add(*folders)
+    files = [
+        member(f"{folder.name}/{number}", mode=mode, uid=uid, gid=gid)
+        for folder, _ in folders
+        for number, (mode, uid, gid) in enumerate(rules)
+    ]
+    stack.add(*files)
+    with stack.seen() as seen:
+        for info, _ in files:
+            status = (seen / info.name).stat()
+            assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (info.mode, info.uid, info.gid)
+
+
+def test_headers_whose_bytes_add_up_to_more_than_16_bits(stack: Stack) -> None:
+    name = "/".join(["\uffff" * 49, "\uffff" * 32])
+    plain = archive(member(name, T.SYMTYPE, linkname="\uffff" * 33), member("after", data=b"x"), format=T.USTAR_FORMAT)
+    assert sum(plain[:512]) > 0xFFFF
+    stack.add(plain)
+    with stack.seen() as seen:
+        assert os.readlink(seen / name) == "\uffff" * 33
+        assert (seen / "after").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("piece", [1, 511, 512, 1536, 4096])
+def test_streams_that_come_in_small_pieces(piece: int) -> None:
+    """Headers, data and padding may be cut anywhere."""
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(piece, size or piece))
+
+    given = {f"{number}": bytes([number]) * number * 97 for number in range(40)}
+    reader = TarReader(Slow(archive(*(member(name, data=data) for name, data in given.items()))))
+    found = {}
+    for entry in reader:
+        if int(entry.path) % 3:  # the others are passed over
+            found[entry.path.decode()] = b"".join(reader.data())
+    assert found == {name: data for name, data in given.items() if int(name) % 3}
 
 
 def test_an_empty_archive_is_an_empty_layer(stack: Stack) -> None:

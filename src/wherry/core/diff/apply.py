@@ -5,8 +5,8 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#applyi
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 from wherry.core.diff.compression import decompressed, reading
@@ -21,6 +21,7 @@ from wherry.oci.digest import Digest, Digester
 _CHUNK = 256 << 10
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST_ID = 2**32 - 2
+_ODD = (b"", b".", b"..")  # not names of anything
 
 Place = tuple[bytes, ...]
 
@@ -94,7 +95,7 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Entry]: ...
 
-    def data(self) -> Iterator[bytes]:
+    def data(self) -> Iterable[bytes]:
         """The bytes of the entry that came last."""
 
 
@@ -129,30 +130,18 @@ def put(source: Source, target: Target, manner: Manner, *, what: str) -> None:
 
 
 class _Hashed:
-    """The plain bytes of a stream, hashed as they come: in large pieces, of which small ones are handed out."""
+    """The plain bytes of a stream, hashed as they come."""
 
     def __init__(self, stream: BinaryIO, what: str, largest: int) -> None:
         self._stream = stream
         self._what = what
         self._largest = largest
-        self._piece = b""
-        self._at = 0
         self.digester = Digester()
 
     def open(self) -> None:
         self._stream = decompressed(self._stream)
 
     def read(self, size: int, /) -> bytes:
-        start = self._at
-        if start == len(self._piece):
-            if size >= _CHUNK:
-                return self._next(size)
-            self._piece, start = self._next(_CHUNK), 0
-        data = self._piece[start : start + size]
-        self._at = start + len(data)
-        return data
-
-    def _next(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.digester.update(data)
         if self.digester.size > self._largest:
@@ -184,6 +173,7 @@ class _Layer:
         self._own = root.target.own
         self._marks = bool(root.target.lowers)
         self._folders: dict[Place, Entry] = {}
+        self._last_head, self._last_parent = b"", manner.at
         # Which names are this layer's own matters only where removals are real and there is something to remove.
         removes = manner.layer and not self._marks and bool(os.listdir(root.target.path))
         self._made: set[Place] | None = set() if removes else None
@@ -200,22 +190,38 @@ class _Layer:
             raise InvalidArgument(f"{self._what}, entry {entry.shown}: {fault}") from fault
 
     def _take(self, entry: Entry) -> None:
-        if max(entry.uid, entry.gid) > _LARGEST_ID:
+        if entry.uid > _LARGEST_ID or entry.gid > _LARGEST_ID:
             raise InvalidArgument(f"its owner {max(entry.uid, entry.gid)} is no user or group id")
-        parts = self._split(entry.path)
-        if self._manner.owner is not None:
-            entry = replace(entry, uid=self._manner.owner[0], gid=self._manner.owner[1])
-        if parts == self._manner.at:
-            if entry.kind != "directory":
-                raise InvalidArgument("the root must be a folder")
-            if self._manner.layer:
-                self._folders[parts] = entry
-        elif self._manner.layer and parts[-1].startswith(WHITEOUT_PREFIX):
-            self._whiteout(parts)
+        manner = self._manner
+        parent, name = self._place(entry.path)
+        if manner.owner is not None:
+            entry = entry._replace(uid=manner.owner[0], gid=manner.owner[1])
+        if not name:
+            self._take_root(entry)
+        elif manner.layer and name.startswith(WHITEOUT_PREFIX):
+            self._whiteout(parent, name)
         elif entry.kind == "hardlink":
-            self._hard_link(parts, entry)
+            self._hard_link(parent, name, entry)
         else:
-            _MAKERS[entry.kind](self, self._root.folder(parts[:-1]), parts[-1], entry)
+            _MAKERS[entry.kind](self, self._root.folder(parent), name, entry)
+
+    def _take_root(self, entry: Entry) -> None:
+        if entry.kind != "directory":
+            raise InvalidArgument("the root must be a folder")
+        if self._manner.layer:
+            self._folders[self._manner.at] = entry
+
+    def _place(self, path: bytes) -> tuple[Place, bytes]:
+        """The folder that an entry is in and its name there, which is empty for the root. Most entries are in the same
+        folder as the one before."""
+        head, slash, name = path.rpartition(b"/")
+        if name in _ODD or (slash and not head.strip(b"/")):
+            parts = self._split(path)
+            return (parts[:-1], parts[-1]) if parts != self._manner.at else (parts, b"")
+        if head != self._last_head:
+            self._last_parent = self._split(head) if head else self._manner.at
+            self._last_head = head
+        return self._last_parent, name
 
     def _split(self, path: bytes) -> Place:
         """Beside layers, an absolute path is meant from where the archive goes, as tar and docker have it."""
@@ -282,7 +288,7 @@ class _Layer:
         self._folders[place] = entry
 
     def make_file(self, folder: Folder, name: bytes, entry: Entry) -> None:
-        handle = self._create(folder, name)
+        handle = self._create(folder, name, entry.mode if entry.mode <= 0o777 else 0o600)
         try:
             if entry.sparse is None:
                 for chunk in self._reader.data():
@@ -290,20 +296,20 @@ class _Layer:
                     if written < len(chunk):
                         _write_all(handle, memoryview(chunk)[written:])
             else:
-                _write_sparse(handle, self._reader.data(), entry)
-            self._attributes(handle, entry)
+                _write_sparse(handle, iter(self._reader.data()), entry)
+            self._attributes(handle, entry, born=_is_born_so(handle, folder, entry, own=self._own))
         finally:
             os.close(handle)
 
-    def _create(self, folder: Folder, name: bytes) -> int:
+    def _create(self, folder: Folder, name: bytes, mode: int) -> int:
         """A new file, where most often there is nothing: then that is one system call."""
         if not self._manner.keep_kinds and self._made is None:
             try:
-                return os.open(name, _NEW, 0o600, dir_fd=folder.handle)
+                return os.open(name, _NEW, mode, dir_fd=folder.handle)
             except FileExistsError:
                 pass
         self._replace(folder, name)
-        return os.open(name, _NEW, 0o600, dir_fd=folder.handle)
+        return os.open(name, _NEW, mode, dir_fd=folder.handle)
 
     def make_symlink(self, folder: Folder, name: bytes, entry: Entry) -> None:
         place = self._replace(folder, name)
@@ -324,7 +330,7 @@ class _Layer:
         os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=folder.handle)
         self._attributes_by_name(folder, name, entry)
 
-    def _hard_link(self, parts: Place, entry: Entry) -> None:
+    def _hard_link(self, parent: Place, name: bytes, entry: Entry) -> None:
         target = self._split(entry.link)
         if target == self._manner.at:
             raise InvalidArgument("the hard link has no target")
@@ -337,21 +343,20 @@ class _Layer:
         origin = (*source.place, target[-1])
         handle = os.dup(source.handle)
         try:
-            folder = self._root.folder(parts[:-1])
-            if (*folder.place, parts[-1]) != origin:
-                self._replace(folder, parts[-1])
-                os.link(target[-1], parts[-1], src_dir_fd=handle, dst_dir_fd=folder.handle, follow_symlinks=False)
+            folder = self._root.folder(parent)
+            if (*folder.place, name) != origin:
+                self._replace(folder, name)
+                os.link(target[-1], name, src_dir_fd=handle, dst_dir_fd=folder.handle, follow_symlinks=False)
         finally:
             os.close(handle)
 
-    def _whiteout(self, parts: Place) -> None:
-        mark = parts[-1]
+    def _whiteout(self, parent: Place, mark: bytes) -> None:
         if mark != OPAQUE_WHITEOUT and mark.startswith(WHITEOUT_PREFIX * 2):
             return  # AUFS's own files
         name = mark.removeprefix(WHITEOUT_PREFIX)
         if mark != OPAQUE_WHITEOUT and name in (b"", b".", b".."):
             raise InvalidArgument("the whiteout names nothing")
-        folder = self._root.folder(parts[:-1])
+        folder = self._root.folder(parent)
         if mark == OPAQUE_WHITEOUT:
             self._hide_below(folder)
         else:
@@ -396,13 +401,15 @@ class _Layer:
                 folder.close()
         self._root.forget()
 
-    def _attributes(self, handle: int, entry: Entry) -> None:
-        """In this order: a change of owner clears set-id bits and capabilities; all but the last change the time."""
-        if self._own:
+    def _attributes(self, handle: int, entry: Entry, *, born: bool = False) -> None:
+        """In this order: a change of owner clears set-id bits and capabilities; all but the last change the time.
+        ``born``: it has its owner and mode already."""
+        if self._own and not born:
             os.fchown(handle, entry.uid, entry.gid)
         if entry.xattrs:
             trees.set_xattrs(handle, _allowed(entry))
-        os.fchmod(handle, entry.mode)
+        if not born:
+            os.fchmod(handle, entry.mode)
         os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
 
     def _attributes_by_name(self, folder: Folder, name: bytes, entry: Entry) -> None:
@@ -435,6 +442,18 @@ class _Layer:
 def _forget_below(memory: dict[Place, Any], place: Place) -> None:
     for known in [known for known in memory if known[: len(place)] == place]:
         del memory[known]
+
+
+def _is_born_so(handle: int, folder: Folder, entry: Entry, *, own: bool) -> bool:
+    """Whether a new file of this folder has the entry's mode and owner from the start. It depends on the process (ids,
+    umask) and the folder (set-group-ID, default ACLs): so the first one is looked at, and the others are like it."""
+    wanted = (entry.mode, entry.uid, entry.gid)
+    known = folder.born.get(wanted)
+    if known is None:
+        status = os.fstat(handle)
+        found = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        known = folder.born[wanted] = found == wanted if own else found[0] == wanted[0]
+    return known
 
 
 def _allowed(entry: Entry) -> dict[str, bytes]:

@@ -6,7 +6,6 @@ Source: https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#repres
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX, Entry, Kind
 from wherry.core.diff.target import is_opaque, is_whiteout
@@ -97,7 +96,7 @@ class _Walker:
         if status.st_nlink > 1 and kind != "directory":
             first = self._links.setdefault((status.st_dev, status.st_ino), path)
             if first != path:
-                yield replace(self._of(path, status, "hardlink", b""), link=first, xattrs={})
+                yield self._of(path, status, "hardlink", b"")._replace(link=first, xattrs={})
                 return
         host = os.path.join(self._root, path)
         yield self._of(path + b"/" if kind == "directory" else path, status, kind, host)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wherry.core.content.store import ContentStore
 from wherry.core.diff import changes
@@ -38,9 +38,9 @@ class Normal:
     def of(self, entry: Entry) -> Entry:
         """The entry as it goes into the layer."""
         if self.mtime is not None:
-            entry = replace(entry, mtime_ns=self.mtime * 10**9)
+            entry = entry._replace(mtime_ns=self.mtime * 10**9)
         if self.owner is not None:
-            entry = replace(entry, uid=self.owner[0], gid=self.owner[1])
+            entry = entry._replace(uid=self.owner[0], gid=self.owner[1])
         return entry
 
 

@@ -7,7 +7,8 @@ https://www.gnu.org/software/tar/manual/html_node/Standard.html and Sparse-Forma
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from wherry.core.diff import sparse
@@ -19,6 +20,7 @@ _EXTENSION_LIMIT = 1 << 20  # bytes of one pax header or long name; xattrs may h
 _CHUNK = 256 << 10
 _ZEROS = bytes(BLOCK)
 _OCTAL = b"01234567"
+_FILE = (b"0", b"\0")
 
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
@@ -48,10 +50,17 @@ class TarReader:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._piece = b""  # of the stream; up to `_at` it was used
+        self._at = 0
+        self._before = 0  # bytes of the stream before the piece
         self._left = 0  # bytes of the present entry's data that were not read yet
         self._padding = 0
-        self._map: tuple[tuple[int, int], ...] | None = None
         self._globals: dict[str, bytes] = {}
+
+    @property
+    def offset(self) -> int:
+        """How many bytes of the archive were used; after an entry came, that is where its data begins."""
+        return self._before + self._at
 
     def __iter__(self) -> Iterator[Entry]:
         """InvalidArgument at the first thing that is wrong."""
@@ -59,15 +68,17 @@ class TarReader:
         while (block := self._next_header()) is not None:
             kind = block[156:157]
             size = _number(block, 124, 12, "size")
-            if kind in b"xXgLK" and kind:
+            if kind in _FILE and not extended and not self._globals and (entry := self._plain_file(block, size)):
+                yield entry
+                continue
+            if kind in b"xXgLK":
                 self._extend(extended, kind, self._extension(size))
                 continue
             if kind == b"V":  # a volume's label
                 self._begin(size)
                 continue
-            yield self._entry(block, kind, size, {**self._globals, **extended} if extended or self._globals else {})
-            if extended:
-                extended = {}
+            yield self._entry(block, kind, size, {**self._globals, **extended})
+            extended = {}
 
     def _next_header(self) -> bytes | None:
         self.skip()
@@ -78,11 +89,9 @@ class TarReader:
             if self._block() in (None, _ZEROS):
                 return None
             raise InvalidArgument("the archive is corrupt: data after its end")
-        stored = _number(block, 148, 8, "checksum")
-        some = block.replace(b"\0", b"")  # most are, and add nothing
-        found = sum(some) - sum(block[148:156]) + 8 * 0x20
-        if stored != found and stored != found - 256 * sum(byte > 127 for byte in some):  # old tars took signed bytes
-            raise InvalidArgument("the archive is corrupt, or no tar archive: a header's checksum is wrong")
+        # Adler-32 has the sum of all bytes, modulo 65521 and one more: Python has no quicker way to add them up.
+        if (zlib.adler32(block) - 1) & 0xFFFF != _whole_sum(block[148:156]):
+            _check_sum(block)
         return block
 
     def _block(self) -> bytes | None:
@@ -93,15 +102,24 @@ class TarReader:
 
     def _read(self, size: int) -> bytes:
         """Exactly ``size`` bytes, fewer only at the end of the stream."""
-        data = self._stream.read(size)
-        if len(data) == size or not data:
-            return data
-        parts = [data]
-        missing = size - len(data)
-        while missing and (data := self._stream.read(missing)):
+        start, end = self._at, self._at + size
+        if end <= len(self._piece):
+            self._at = end
+            return self._piece[start:end]
+        parts = []
+        while size and (data := self._some(size)):
             parts.append(data)
-            missing -= len(data)
+            size -= len(data)
         return b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        """Up to ``size`` bytes, none only at the end of the stream."""
+        if self._at == len(self._piece):
+            self._before += self._at
+            self._piece, self._at = self._stream.read(_CHUNK), 0
+        data = self._piece[self._at : self._at + size]
+        self._at += len(data)
+        return data
 
     def _begin(self, size: int) -> None:
         self._left = size
@@ -127,6 +145,16 @@ class TarReader:
         if len(self._globals) + len(extended) > 1000:
             raise InvalidArgument("the archive has too many extended header records")
 
+    def _plain_file(self, block: bytes, size: int) -> Entry | None:
+        """What most headers are, read quickly; None if this one wants a closer look."""
+        name = _text(block, 0, 100)
+        mode, uid, gid, prefix = _in_common(block[100:124] + block[257:])
+        path = prefix + name
+        if not path or path.endswith(b"/"):
+            return None
+        self._begin(size)
+        return Entry(path, "file", mode, uid, gid, size, _header_time(block[136:148]))
+
     def _entry(self, block: bytes, flag: bytes, size: int, pax: Mapping[str, bytes]) -> Entry:
         path = pax.get("GNU.sparse.name") or pax.get("path") or _path(block)
         link = pax.get("linkpath", _text(block, 157, 100))
@@ -141,7 +169,7 @@ class TarReader:
             kind = "directory"
         stored = _pax_number(pax, "size", size)
         self._begin(stored if kind == "file" or (kind == "directory" and flag != b"5") else 0)
-        self._map, real = self._sparse_map(block, flag, pax, stored) if kind == "file" else (None, 0)
+        stretches, real = self._sparse_map(block, flag, pax, stored) if kind == "file" else (None, 0)
         return Entry(
             path=path,
             kind=kind,
@@ -149,11 +177,11 @@ class TarReader:
             uid=_pax_number(pax, "uid", None) if "uid" in pax else _number(block, 108, 8, "uid"),
             gid=_pax_number(pax, "gid", None) if "gid" in pax else _number(block, 116, 8, "gid"),
             size=real,
-            mtime_ns=_pax_time(pax["mtime"]) if "mtime" in pax else _bounded(_signed(block, 136, 12)) * 10**9,
+            mtime_ns=_pax_time(pax["mtime"]) if "mtime" in pax else _header_time(block[136:148]),
             link=link,
             device=_device(block) if kind in ("character", "block") else (0, 0),
             xattrs=_xattrs(pax),
-            sparse=self._map,
+            sparse=stretches,
         )
 
     def _sparse_map(
@@ -189,24 +217,31 @@ class TarReader:
 
     def _chunks(self) -> Iterator[bytes]:
         while self._left:
-            data = self._stream.read(min(self._left, _CHUNK))
+            data = self._some(self._left)
             if not data:
                 raise InvalidArgument("the archive is truncated: it ends within a file")
             self._left -= len(data)
             yield data
 
-    def data(self) -> Iterator[bytes]:
+    def data(self) -> Iterable[bytes]:
         """The present entry's stored bytes; of a sparse file, its stretches one after another."""
-        return self._chunks()
+        start, end = self._at, self._at + self._left
+        if end > len(self._piece):
+            return self._chunks()
+        self._at, self._left = end, 0
+        return (self._piece[start:end],) if end > start else ()
 
     def skip(self) -> None:
         """Go to the end of the present entry."""
-        if self._left:
+        end = self._at + self._left + self._padding
+        if end <= len(self._piece):
+            self._at = end
+        else:
             for _ in self._chunks():
                 pass
-        if self._padding and len(self._read(self._padding)) < self._padding:
-            raise InvalidArgument("the archive is truncated: it ends within a file")
-        self._padding = 0
+            if len(self._read(self._padding)) < self._padding:
+                raise InvalidArgument("the archive is truncated: it ends within a file")
+        self._left = self._padding = 0
 
 
 def _text(block: bytes, start: int, length: int) -> bytes:
@@ -219,15 +254,39 @@ def _path(block: bytes) -> bytes:
     return prefix + b"/" + name if prefix else name
 
 
+def _check_sum(block: bytes) -> None:
+    """InvalidArgument: a header's checksum is wrong."""
+    stored = _number(block, 148, 8, "checksum")
+    found = sum(block) - sum(block[148:156]) + 8 * 0x20
+    if stored not in (found, found - 256 * sum(byte > 127 for byte in block)):  # old tars took signed bytes
+        raise InvalidArgument("the archive is corrupt, or no tar archive: a header's checksum is wrong")
+
+
+@functools.lru_cache(maxsize=1024)
+def _whole_sum(field: bytes) -> int:
+    """What all bytes of a header with this checksum add up to; the checksum takes its own for spaces."""
+    return _parsed(field) - 8 * 0x20 + sum(field)
+
+
+@functools.lru_cache(maxsize=64)
+def _in_common(fields: bytes) -> tuple[int, int, int, bytes]:
+    """Mode, owner, group and what comes before the name: alike in header after header. ``fields`` is the header without
+    name, size, times and link."""
+    mode, uid, gid = (_number(fields, start, 8, what) for start, what in ((0, "mode"), (8, "uid"), (16, "gid")))
+    prefix = _text(fields, 345 - 233, 155) if fields[24:30] == b"ustar\0" else b""
+    return mode & 0o7777, uid, gid, prefix + b"/" if prefix else b""
+
+
+@functools.lru_cache(maxsize=64)
+def _header_time(field: bytes) -> int:
+    return _bounded(_parsed(field)) * 10**9
+
+
 def _number(block: bytes, start: int, length: int, what: str) -> int:
-    value = _signed(block, start, length)
+    value = _parsed(block[start : start + length])
     if value < 0:
         raise InvalidArgument(f"the archive is corrupt: a header's {what} is negative")
     return value
-
-
-def _signed(block: bytes, start: int, length: int) -> int:
-    return _parsed(block[start : start + length])
 
 
 @functools.lru_cache(maxsize=1024)  # modes, owners and times are the same in header after header

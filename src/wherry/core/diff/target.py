@@ -39,6 +39,8 @@ class Folder:
     handle: int
     place: tuple[bytes, ...]
     lowers: tuple[bytes, ...]
+    born: dict[tuple[int, int, int], bool] = field(default_factory=dict)
+    """Of which (mode, uid, gid) it is known whether a file made here with that mode has them all from the start."""
 
     def close(self) -> None:
         os.close(self.handle)
