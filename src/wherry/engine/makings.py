@@ -177,7 +177,7 @@ class Makings:
             for entry in reader:
                 count += 1
                 path = entry.path.lstrip(b"/") or b"./"
-                data = _whole(entry, reader.data()) if entry.sparse is not None else reader.data()
+                data = _whole(entry, iter(reader.data())) if entry.sparse is not None else reader.data()
                 writer.add(entry._replace(path=path, sparse=None), data)
             if not count:
                 raise InvalidArgument("the archive is empty: a root filesystem is wanted")
