@@ -76,6 +76,7 @@ _SERVERS_CONDITIONS: Mapping[str, bpf.Condition] = {
     "seccomp": bpf.OneOf(0, (seccomp.SET_MODE_FILTER,)),
     "socketpair": bpf.OneOf(0, (socket.AF_UNIX,)),
 }
+_TERMINATORS = frozenset(("shutdown", "getsockname", "getpeername", "getsockopt", "setsockopt"))
 _WORKERS = frozenset(("recvfrom", "recvmsg", "sendto", "sendmsg"))
 
 REFUSED = {"clone3": errno.ENOSYS}
@@ -104,3 +105,9 @@ def server_programs(*, sockets: bool) -> tuple[bytes, bytes]:
     )
     calls = SOCKET_CALLS if sockets else _WORKERS
     return server, bpf.assemble(ALLOWED | calls, {**CONDITIONS, **own}, refused=REFUSED)
+
+
+def terminator_program() -> bytes:
+    """The filter, on top of a server's, of what speaks TLS for it: it runs no guest and starts nothing."""
+    pair = {"socketpair": _SERVERS_CONDITIONS["socketpair"]}
+    return bpf.assemble(ALLOWED | _WORKERS | _TERMINATORS, {**CONDITIONS, **pair}, refused=REFUSED)

@@ -67,7 +67,7 @@ def variables(head: RequestHead, place: Place) -> tuple[bytes, ...]:
         "SERVER_PROTOCOL": f"HTTP/1.{head.minor}",
         "SERVER_SOFTWARE": place.software,
         "X_MATCHED_ROUTE": place.route,
-        "X_FULL_URL": f"http://{head.host or name}{head.target}",
+        "X_FULL_URL": f"{head.scheme}://{head.host or name}{head.target}",
         "X_RAW_PATH_INFO": raw_info,
     }
     if head.length != CHUNKED:

@@ -49,7 +49,8 @@ class BadRequest(Exception):
 
 class RequestHead(Record):
     """``header`` has the names of its fields in lower case. ``target`` begins with "/" or is "*"; ``host`` is where it
-    was sent. ``length`` is the body's, 0 for none, or `CHUNKED`."""
+    was sent. ``length`` is the body's, 0 for none, or `CHUNKED`. ``scheme`` is
+    "https", if somebody has deciphered it: `parse_head` does not know."""
 
     method: str
     target: str
@@ -59,6 +60,11 @@ class RequestHead(Record):
     length: int
     keep: bool
     expects: bool
+    scheme: str = "http"
+
+    def by(self, scheme: str) -> RequestHead:
+        """The same by another scheme."""
+        return RequestHead(**{**dict(zip(self.fields, self, strict=True)), "scheme": scheme})
 
     def field(self, name: str) -> str:
         """The first field of that name, "" if there is none."""

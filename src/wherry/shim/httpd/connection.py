@@ -13,12 +13,16 @@ _READ = 64 << 10
 class Connection:
     """``since`` is when its state began, in seconds of the monotonic clock; ``head`` the request that is served."""
 
-    __slots__ = ("buffer", "events", "fresh", "head", "id", "peer", "peer_port", "since", "socket", "started", "state")
+    __slots__ = (
+        "buffer", "events", "fresh", "head", "id", "peer", "peer_port", "scheme", "since", "socket", "started",
+        "state",
+    )  # fmt: skip
 
-    def __init__(self, socket: _socket.socket, peer: str, peer_port: int, now: float) -> None:
+    def __init__(self, socket: _socket.socket, peer: str, peer_port: int, now: float, scheme: str = "http") -> None:
         self.socket = socket
         self.peer = peer
         self.peer_port = peer_port
+        self.scheme = scheme
         self.state = READING
         self.since = now
         self.started = now
@@ -55,4 +59,4 @@ class Connection:
             return None
         head = http1.parse_head(bytes(self.buffer[:end]))
         del self.buffer[:end]
-        return head
+        return head if self.scheme == head.scheme else head.by(self.scheme)

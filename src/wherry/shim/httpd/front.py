@@ -22,6 +22,7 @@ from wherry.wasm.wasi.socket import listen_at
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from wherry.shim.httpd.handler import Handler
+    from wherry.shim.httpd.terminator import Terminator
 
 _MOST_CONNECTIONS = 4096
 _SPARE_DESCRIPTORS = 64
@@ -36,6 +37,11 @@ class Front:
         self._listener: _socket.socket | None = None
         self._descriptors = 0
         sockets = sandbox.sockets is not None and self.program.imports_sockets
+        self._terminator: Terminator | None = None
+        if settings.certificate:
+            from wherry.shim.httpd.terminator import Terminator  # of the few that speak TLS
+
+            self._terminator = Terminator(settings)
         self.filter, self._workers_filter = policy.server_programs(sockets=sockets)
 
     @property
@@ -48,9 +54,11 @@ class Front:
         self._listener = _socket.socket(fileno=listen_at(self._settings.port))
 
     def open(self, base: GuestConfig) -> None:
-        """In the container's rootfs: see `Handler.open`."""
+        """In the container's rootfs: see `Handler.open` and `Terminator.open`."""
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._handler.open(base)
+        if self._terminator is not None:
+            self._terminator.open()
 
     def serve(self) -> None:
         """Answer until a signal comes. Returns when all is done."""
@@ -62,7 +70,15 @@ class Front:
         self._handler.begin(log)
         pool = Pool(self._handler, self._settings.concurrency, self._settings.body, self._confine)
         most = max(8, min(_MOST_CONNECTIONS, self._descriptors - _SPARE_DESCRIPTORS - 2 * self._settings.concurrency))
-        Server(self._listener, self._handler.accepts, self._settings, pool, log, most_connections=most).run()
+        Server(
+            self._listener,
+            self._handler.accepts,
+            self._settings,
+            pool,
+            log,
+            most_connections=most,
+            terminator=self._terminator,
+        ).run()
 
     def _confine(self) -> None:
         seccomp.install(self._workers_filter)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.shim.httpd.settings import Settings
+    from wherry.shim.httpd.terminator import Terminator
     from wherry.shim.httpd.worker import Worker
 
 _TURN = 0.25
@@ -54,6 +55,7 @@ class Server:
         log: Log,
         times: Times = Times(),  # noqa: B008 (a frozen value)
         most_connections: int = 512,
+        terminator: Terminator | None = None,
     ) -> None:
         self._listener = listener
         self._port = listener.getsockname()[1]
@@ -63,6 +65,7 @@ class Server:
         self._log = log
         self._times = times
         self._most = most_connections
+        self._terminator = terminator
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._serving: dict[int, Connection] = {}
@@ -82,7 +85,7 @@ class Server:
         self._listener.setblocking(False)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._accept_more(True)
-        while not (self._draining and not self._connections):
+        while not (self._draining and not self._connections and not self._terminates):
             events = self._epoll.poll(self._timeout())
             for fd, event in events:
                 self._handle(fd, event)
@@ -94,6 +97,11 @@ class Server:
             self._log.flush_later(now)
         self._log.flush()
         self._pool.close()
+
+    @property
+    def _terminates(self) -> bool:
+        """There is a terminator, which may have to pass on yet what was answered."""
+        return self._terminator is not None and self._terminator.is_alive
 
     def _catch(self) -> None:
         _signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -110,7 +118,14 @@ class Server:
             return self._pool.patience
         if self._log.waits:
             return LATEST
-        busy = self._serving or self._queue or self._connections or self._draining or self._pool.can_shrink
+        busy = (
+            self._terminates
+            or self._serving
+            or self._queue
+            or self._connections
+            or self._draining
+            or self._pool.can_shrink
+        )
         return _TURN if busy else -1
 
     def _handle(self, fd: int, event: int) -> None:
@@ -122,6 +137,8 @@ class Server:
             self._accept()
         elif (worker := self._pool.by_line.get(fd)) is not None:
             self._heard(worker)
+        elif self._terminator is not None and fd == self._terminator.fd:
+            self._terminated(self._terminator)
         elif (connection := self._connections.get(fd)) is not None:
             self._readable(connection, event)
 
@@ -148,10 +165,17 @@ class Server:
             made.setblocking(False)
             with suppress(OSError):
                 made.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            peer = address[0].removeprefix("::ffff:")
-            self._connections[fd] = Connection(made, peer, address[1], time.monotonic())
-            self._epoll.register(fd, select.EPOLLIN)
-            self._connections[fd].events = select.EPOLLIN
+            connection = Connection(made, address[0].removeprefix("::ffff:"), address[1], time.monotonic())
+            if self._terminator is not None:
+                self._terminate(self._terminator, connection)
+                made.close()
+            else:
+                self._welcome(connection)
+
+    def _welcome(self, connection: Connection) -> None:
+        self._connections[connection.fd] = connection
+        self._epoll.register(connection.fd, select.EPOLLIN)
+        connection.events = select.EPOLLIN
 
     def _make_room(self) -> bool:
         """Close the connection that has idled longest; False: none does."""
@@ -172,6 +196,32 @@ class Server:
         connection.socket.close()
         if not self._draining:
             self._accept_more(True)
+
+    # TLS: another process deciphers it
+
+    def _terminate(self, terminator: Terminator, connection: Connection) -> None:
+        """Give a connection away; it is to be closed here."""
+        if not terminator.is_alive:
+            terminator.fork([*self._pool.by_line, *self._foreign(), connection.fd])
+            self._epoll.register(terminator.fd, select.EPOLLIN)
+        if not terminator.give(connection):
+            self._log.note(f"a connection from {connection.peer} is closed: too many come at once")
+
+    def _terminated(self, terminator: Terminator) -> None:
+        """Take what it deciphers: connections of HTTP/1.1."""
+        while terminator.is_alive:
+            try:
+                connection = terminator.take(time.monotonic())
+            except BlockingIOError:
+                return
+            if connection is None:
+                self._epoll.unregister(terminator.fd)
+                if not terminator.bury():
+                    self._log.note("what speaks TLS has died, and its connections with it")
+            elif len(self._connections) >= self._most and not self._make_room():
+                connection.socket.close()
+            else:
+                self._welcome(connection)
 
     # Requests
 
@@ -287,6 +337,8 @@ class Server:
 
     def _foreign(self) -> list[int]:
         connections = [connection.fd for connection in self._connections.values()]
+        if self._terminator is not None and self._terminator.is_alive:
+            connections.append(self._terminator.fd)
         return [*connections, self._listener.fileno(), self._epoll.fileno(), self._wake, self._woken]
 
     def _heard(self, worker: Worker) -> None:
@@ -379,6 +431,8 @@ class Server:
     def _drain(self) -> None:
         """Take nothing new; what idles goes."""
         if self._draining:
+            if self._terminator is not None:
+                self._terminator.drain()
             self._accept_more(False)
             self._listener.close()
             for connection in [connection for connection in self._connections.values() if connection.idle]:

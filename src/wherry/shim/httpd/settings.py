@@ -16,6 +16,8 @@ DEADLINE = HTTP_ANNOTATION + ".deadline"
 BODY = HTTP_ANNOTATION + ".body"
 REUSE = HTTP_ANNOTATION + ".reuse"
 HOSTS = HTTP_ANNOTATION + ".hosts"
+CERTIFICATE = HTTP_ANNOTATION + ".cert"
+KEY = HTTP_ANNOTATION + ".key"
 _MOST_WORKERS = 1024
 _MOST_REUSE = 1_000_000_000
 _MOST_HOSTS = 256
@@ -26,7 +28,8 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 class Settings(Record):
     """``port`` inside the container; ``concurrency`` the most requests that are served at once; ``deadline`` seconds
     for a request from its head to the answer's end, 0 for none; ``body`` the most bytes a request's body may have;
-    ``reuse`` the requests that one instance answers; ``hosts`` are whom a component may ask: names, ``*.example.org``
+    ``reuse`` the requests that one instance answers; ``certificate`` and ``key`` are files in the container, "" for no
+    TLS; ``hosts`` are whom a component may ask: names, ``*.example.org``
     for those below one, with a port or without. None are all."""
 
     port: int = 80
@@ -34,17 +37,22 @@ class Settings(Record):
     deadline: float = 60.0
     body: int = 64 << 20
     reuse: int = 1
+    certificate: str = ""
+    key: str = ""
     hosts: tuple[str, ...] = ()  # the last: who is no server reads it there
 
 
 def of(annotations: Mapping[str, str]) -> Settings:
     """InvalidArgument names the annotation that makes no sense."""
+    certificate, key = _tls(annotations)
     return Settings(
         port=_number(annotations, PORT, Settings().port, 1, 65535),
         concurrency=_number(annotations, CONCURRENCY, Settings().concurrency, 1, _MOST_WORKERS),
         deadline=_seconds(annotations),
         body=_bytes(annotations),
         reuse=_number(annotations, REUSE, Settings().reuse, 1, _MOST_REUSE),
+        certificate=certificate,
+        key=key,
         hosts=_hosts(annotations),
     )
 
@@ -77,6 +85,16 @@ def _bytes(annotations: Mapping[str, str]) -> int:
     if unit is None or not (digits.isascii() and digits.isdigit() and len(digits) < 12):
         raise InvalidArgument(f"{BODY} is {text[:40]!r}: write a number of bytes, 512k or 10m")
     return int(digits) * unit
+
+
+def _tls(annotations: Mapping[str, str]) -> tuple[str, str]:
+    certificate, key = annotations.get(CERTIFICATE, ""), annotations.get(KEY, "")
+    if key and not certificate:
+        raise InvalidArgument(f"{KEY} is given without {CERTIFICATE}")
+    for name, path in ((CERTIFICATE, certificate), (KEY, key)):
+        if path and (not path.startswith("/") or "\0" in path):
+            raise InvalidArgument(f"{name} is {path[:60]!r}: a path in the container is wanted, from / on")
+    return certificate, key or certificate
 
 
 def _hosts(annotations: Mapping[str, str]) -> tuple[str, ...]:

@@ -82,21 +82,27 @@ def fork(
 ) -> Worker:
     """A new worker. ``foreign`` are descriptors that it has no business with; ``confine`` is called in it first."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    pid = fork_beside([*foreign, ours.fileno()], confine, lambda: _work(serving, theirs, slot, begun, body_limit))
+    theirs.close()
+    return Worker(pid, ours, slot, begun)
+
+
+def fork_beside(foreign: list[int], confine: Callable[[], None], work: Callable[[], None]) -> int:
+    """The id of a new process that does ``work`` for the server and ends. The rest is as of `fork`."""
     pid = os.fork()
     if pid:
-        theirs.close()
-        return Worker(pid, ours, slot, begun)
+        return pid
     try:
-        for fd in (*foreign, ours.fileno()):
+        for fd in foreign:
             with suppress(OSError):
                 os.close(fd)
-        ours.detach()
         # What ends the server ends it; of signals to the group, such as a terminal's, it hears nothing.
         clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)
         clone.block_only(*signals.ENDING)
         confine()
         gc.enable()
-        _work(serving, theirs, slot, begun, body_limit)
+        work()
+        os._exit(0)
     # Whatever it is, this process must not go on as a second server.
     except BaseException as error:  # noqa: BLE001
         os.write(2, f"wherry: a worker ended: {type(error).__name__}: {error}\n".encode(errors="replace"))

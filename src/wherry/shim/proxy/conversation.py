@@ -42,7 +42,7 @@ class Conversation:
 
     def request(self) -> IncomingRequest:
         head = self._job.head
-        return IncomingRequest(head.method, head.target, head.host, received(head.header), _Asked(self))
+        return IncomingRequest(head.method, head.target, head.host, received(head.header), _Asked(self), head.scheme)
 
     def outparam(self) -> Outparam:
         return Outparam(self)

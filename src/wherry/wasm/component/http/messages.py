@@ -42,10 +42,12 @@ def method_of(word: str) -> tuple[str, Any]:
 class IncomingRequest:
     """A request, whose body ``source`` gives."""
 
-    def __init__(self, method: str, target: str, authority: str, fields: Fields, source: Source) -> None:
+    def __init__(
+        self, method: str, target: str, authority: str, fields: Fields, source: Source, scheme: str = "http"
+    ) -> None:
         self.method = method_of(method)
         self.path = target
-        self.scheme = ("HTTP", None)
+        self.scheme = (scheme.upper(), None)
         self.authority = authority or None
         self.fields = fields
         self._source = source
