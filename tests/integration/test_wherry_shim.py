@@ -12,7 +12,7 @@ import pytest
 from tests.integration.shim_box import DEADLINE, Box, open_box, read_all, read_to_end
 from tests.zig import compile_with_names
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
-from wherry.errors import InvalidArgument, NotFound
+from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux import mounts
 
 DATA = Path(__file__).parent.parent / "data"
@@ -32,6 +32,19 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
     async with open_box(guest, compiled, tmp_path) as made:
         yield made
+
+
+def shim_of(pid: int) -> int:
+    """The server that a task's process is a child of."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def zygote_of(shim: int) -> int:
+    """The guests were cloned from it, and have its name: it is the one in the shim's own namespaces."""
+    children = Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
+    found = [pid for pid in children if os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{shim}/ns/pid")]
+    (zygote,) = [pid for pid in found if Path(f"/proc/{pid}/comm").read_text() == "wherry-zygote\n"]
+    return int(zygote)
 
 
 @pytest.mark.parametrize("code", [0, 1, 126, 134, 137, 255])
@@ -184,6 +197,26 @@ async def test_another_module_runs_in_the_same_sandbox(box: Box) -> None:
     assert (await task.state()).status == "running"
 
 
+async def test_its_end_is_told_though_another_process_was_about_to_be_born_in_it(box: Box) -> None:
+    task = await box.create("spin")
+    await task.start()
+    zygote = zygote_of(shim_of(task.pid))
+    os.kill(zygote, signal.SIGSTOP)
+    io = make_fifos(str(box.state / "io" / "exec"), stdin=False, terminal=False)
+    process = {"args": ["/guest.wasm", "args"], "cwd": "/", "user": {"uid": 0, "gid": 0}}
+    try:
+        async with asyncio.timeout(DEADLINE):
+            late = asyncio.create_task(task.exec("e1", process, io))
+            await asyncio.sleep(0)  # its call is sent before the next one
+            await task.kill(signal.SIGKILL)
+            assert (await task.wait()).code == 137
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    with pytest.raises(WherryError):
+        await late
+    assert (await box.run("exit", "3")).code == 3
+
+
 async def test_what_is_no_module_is_refused_in_one_line(box: Box) -> None:
     (box.folder / "lower/text.wasm").write_text("#include <stdio.h>\n")
     (box.folder / "lower/import.wat").write_text('(module (import "env" "magic" (func)) (func (export "_start")))')
@@ -216,13 +249,7 @@ async def test_output_nobody_read_yet_is_kept_through_the_guests_end(box: Box) -
 async def test_a_dead_zygote_is_replaced_and_nobody_suffers(box: Box) -> None:
     task = await box.create("spin")
     await task.start()
-    shim = Path(f"/proc/{task.pid}/stat").read_text().rpartition(")")[2].split()[1]
-    children = Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
-    # The guests were cloned from it, and have its name: it is the one in the shim's own namespaces.
-    zygotes = [pid for pid in children if os.readlink(f"/proc/{pid}/ns/pid") == os.readlink(f"/proc/{shim}/ns/pid")]
-    zygotes = [pid for pid in zygotes if Path(f"/proc/{pid}/comm").read_text() == "wherry-zygote\n"]
-    assert len(zygotes) == 1
-    os.kill(int(zygotes[0]), signal.SIGKILL)
+    os.kill(zygote_of(shim_of(task.pid)), signal.SIGKILL)
     assert (await box.run("exit", "5")).code == 5
     assert (await task.state()).status == "running"
 
@@ -230,8 +257,7 @@ async def test_a_dead_zygote_is_replaced_and_nobody_suffers(box: Box) -> None:
 async def test_a_dead_shim_takes_its_guests_along_and_is_told(box: Box) -> None:
     task = await box.create("spin")
     await task.start()
-    parent = Path(f"/proc/{task.pid}/stat").read_text().rpartition(")")[2].split()[1]
-    os.kill(int(parent), signal.SIGKILL)
+    os.kill(shim_of(task.pid), signal.SIGKILL)
     async with asyncio.timeout(DEADLINE):
         assert (await task.wait()).code == 137
     assert (await box.run("exit", "3")).code == 3  # a new server takes over

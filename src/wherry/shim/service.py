@@ -35,6 +35,7 @@ from wherry.shim.reactor import Reactor
 from wherry.shim.report import as_wherry_error
 from wherry.shim.stdio import Paths, Stdio
 from wherry.shim.usage import Page
+from wherry.suppress import suppress
 from wherry.wire import events, metrics
 from wherry.wire import task as api
 from wherry.wire.protobuf import Message
@@ -261,7 +262,8 @@ class TaskService:
         assert exit_ is not None
         if not exec_id:
             for other in container.processes():
-                other.kill(signals.SIGKILL)
+                with suppress(NotFound):  # one that is being made has no pid yet: it is born into a dead namespace
+                    other.kill(signals.SIGKILL)
             if exit_.status == 128 + signals.SIGKILL and container.cgroup.oom_kills():
                 self._publish(events.TaskOOM(container_id=container.id))
         at = Timestamp.from_ns(exit_.at)
