@@ -73,7 +73,7 @@ class FakeCompiler:
         if self.fault is not None:
             raise type(self.fault)(str(self.fault).replace("MODULE", Path(path).name))
         exports = [{"name": name, "kind": "func", "params": [], "results": []} for name in self.exports]
-        return CompiledModule(Digest.of(data), path, {"exports": exports})
+        return CompiledModule(Digest.of(data), path, {"kind": "module", "exports": exports})
 
 
 class Workshop:
