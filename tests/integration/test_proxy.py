@@ -110,7 +110,7 @@ async def test_connections_are_kept_and_requests_may_follow_at_once(box: Box) ->
 
 
 async def test_an_instance_is_used_again_only_if_that_is_asked_for(box: Box) -> None:
-    handler = await serve(box, kind="", labels={"dev.wherry.http.reuse": "3"})
+    handler = await serve(box, kind="", labels={"dev.wherry.http.reuse": "3", "dev.wherry.http.concurrency": "1"})
     said = [(await handler.get("/calls")).body for _ in range(5)]
     assert said == [b"1", b"2", b"3", b"1", b"2"]
     assert (await handler.get("/trap")).status == 502
