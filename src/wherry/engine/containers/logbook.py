@@ -52,10 +52,13 @@ class Logbook:
         return log
 
     async def close(self, container_id: str) -> None:
-        """No more will be written; followers see the end."""
-        log = self._open.pop(container_id, None)
+        """No more will be written; followers see the end. Until then it is the open log that is read: what waits for
+        its newline is in no file yet."""
+        log = self._open.get(container_id)
         if log is not None:
             await log.aclose()
+            if self._open.get(container_id) is log:
+                del self._open[container_id]
 
     def path(self, record: Record) -> str:
         """What `inspect` shows as the log's file: json-file's; the format of the others is nobody's business."""
