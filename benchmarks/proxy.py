@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from benchmarks import bundles, components, proc
+from benchmarks import components, proc
 from benchmarks.figures import Bound, Row, Samples
 from benchmarks.shim import running
-from benchmarks.wagi import REQUESTS, Clients, Drain, free_port
-from wherry.errors import Internal, WherryError
-from wherry.wire import task as api
-from wherry.wire.wellknown import Empty
+from benchmarks.wagi import REQUESTS, Clients, serving
+from wherry.errors import Internal
 
 _PART = "proxy"
 _BODY = b"Hello from a component!\n"
@@ -114,27 +112,8 @@ class ProxyPart:
         proc.run([*compiler, "-o", core, components.HANDLER], environ, "compiling a handler to WASM")
         made = components.componentize(core, os.path.join(self._folder, f"{name}.wasm"), environ)
         shutil.copy(made, os.path.join(rootfs, "app.wasm"))
-        port = free_port()
-        kinds = [kind for kind in bundles.KINDS if kind != "network"]
-        labels = {"dev.wherry.http.port": str(port)}
-        spec = {**bundles.spec(name, ["/app.wasm"], kinds), "annotations": labels}
-        bundle = bundles.make(self._folder, name, rootfs, spec)
-        one = api.ProcessRequest(id=name)
-        reading = os.open(bundle.stdout, os.O_RDONLY | os.O_NONBLOCK)
-        reader = Drain(reading)
-        try:
-            pid = self._shim.call("Create", bundle.request, api.CreateTaskResponse).pid
-            os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
-            self._shim.call("Start", one, api.StartResponse)
-            reader.start()
-            yield pid, port
-        finally:
-            with contextlib.suppress(WherryError, OSError):
-                self._shim.call("Kill", api.KillRequest(id=name, signal=9), Empty)
-                self._shim.call("Wait", one, api.WaitResponse)
-                self._shim.call("Delete", one, api.DeleteResponse)
-            reader.end()
-            os.close(reading)
+        with serving(self._shim, self._folder, name, rootfs, "/app.wasm", {}) as served:
+            yield served
 
 
 def _stream(port: int) -> int:

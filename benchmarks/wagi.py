@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from benchmarks import bundles
 from benchmarks.figures import Bound, Row, Samples
 from benchmarks.programs import Programs
-from benchmarks.shim import running
+from benchmarks.shim import Shim, running
 from wherry.errors import Internal, Unavailable, WherryError
 from wherry.shim.httpd.exchange import Exchange, Job
 from wherry.shim.httpd.log import Log
@@ -92,31 +92,37 @@ class WagiPart:
             Row(_PART, "native CGI, processor time of a request", "us", self._cgi.cost(), None, count),
         ]
 
-    @contextlib.contextmanager
-    def _container(self, rootfs: str) -> Iterator[tuple[int, int]]:
-        """A server in a container, on one core with its workers; its pid and its port."""
-        port = free_port()
-        kinds = [kind for kind in bundles.KINDS if kind != "network"]
-        labels = {"dev.wherry.http": "wagi", "dev.wherry.http.port": str(port)}
-        bundle = bundles.make(
-            self._folder, _PART, rootfs, {**bundles.spec(_PART, ["/page.wasm"], kinds), "annotations": labels}
-        )
-        one = api.ProcessRequest(id=_PART)
-        reading = os.open(bundle.stdout, os.O_RDONLY | os.O_NONBLOCK)
-        reader = Drain(reading)
-        try:
-            pid = self._shim.call("Create", bundle.request, api.CreateTaskResponse).pid
-            os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
-            self._shim.call("Start", one, api.StartResponse)
-            reader.start()
-            yield pid, port
-        finally:
-            with contextlib.suppress(WherryError, OSError):
-                self._shim.call("Kill", api.KillRequest(id=_PART, signal=9), Empty)
-                self._shim.call("Wait", one, api.WaitResponse)
-                self._shim.call("Delete", one, api.DeleteResponse)
-            reader.end()
-            os.close(reading)
+    def _container(self, rootfs: str) -> contextlib.AbstractContextManager[tuple[int, int]]:
+        labels = {"dev.wherry.http": "wagi"}
+        return serving(self._shim, self._folder, _PART, rootfs, "/page.wasm", labels)
+
+
+@contextlib.contextmanager
+def serving(
+    shim: Shim, folder: str, name: str, rootfs: str, module: str, labels: Mapping[str, str]
+) -> Iterator[tuple[int, int]]:
+    """A container that answers HTTP, on one core with its workers; its pid and its port."""
+    port = free_port()
+    kinds = [kind for kind in bundles.KINDS if kind != "network"]
+    annotations = {**labels, "dev.wherry.http.port": str(port)}
+    spec = {**bundles.spec(name, [module], kinds), "annotations": annotations}
+    bundle = bundles.make(folder, name, rootfs, spec)
+    one = api.ProcessRequest(id=name)
+    reading = os.open(bundle.stdout, os.O_RDONLY | os.O_NONBLOCK)
+    reader = Drain(reading)
+    try:
+        pid = shim.call("Create", bundle.request, api.CreateTaskResponse).pid
+        os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
+        shim.call("Start", one, api.StartResponse)
+        reader.start()
+        yield pid, port
+    finally:
+        with contextlib.suppress(WherryError, OSError):
+            shim.call("Kill", api.KillRequest(id=name, signal=9), Empty)
+            shim.call("Wait", one, api.WaitResponse)
+            shim.call("Delete", one, api.DeleteResponse)
+        reader.end()
+        os.close(reading)
 
 
 class Drain:

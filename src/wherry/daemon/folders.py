@@ -80,7 +80,7 @@ def listen(
                 bound.append(_listen_unix(address, uid, owner, given=bool(group)))
             else:
                 bound.append(_listen_tcp(address))
-    except BaseException:
+    except BaseException:  # whatever it was, no socket must outlive this call
         close(bound)
         raise
     return bound

@@ -39,7 +39,23 @@ def method_of(word: str) -> tuple[str, Any]:
     return _BY_NAME.get(word, ("other", word))
 
 
-class IncomingRequest:
+class _Incoming:
+    """A message that has come; its body is taken once."""
+
+    def __init__(self, fields: Fields, source: Source) -> None:
+        self.fields = fields
+        self._source = source
+        self._is_consumed = False
+
+    def consume(self) -> IncomingBody:
+        """Failed: it was before."""
+        if self._is_consumed:
+            raise Failed(None)
+        self._is_consumed = True
+        return IncomingBody(self._source)
+
+
+class IncomingRequest(_Incoming):
     """A request, whose body ``source`` gives."""
 
     def __init__(
@@ -49,33 +65,15 @@ class IncomingRequest:
         self.path = target
         self.scheme = (scheme.upper(), None)
         self.authority = authority or None
-        self.fields = fields
-        self._source = source
-        self._is_consumed = False
-
-    def consume(self) -> IncomingBody:
-        """Failed: it was before."""
-        if self._is_consumed:
-            raise Failed(None)
-        self._is_consumed = True
-        return IncomingBody(self._source)
+        super().__init__(fields, source)
 
 
-class IncomingResponse:
+class IncomingResponse(_Incoming):
     """An answer to a request of the component's."""
 
     def __init__(self, status: int, fields: Fields, source: Source) -> None:
         self.status = status
-        self.fields = fields
-        self._source = source
-        self._is_consumed = False
-
-    def consume(self) -> IncomingBody:
-        """Failed: it was before."""
-        if self._is_consumed:
-            raise Failed(None)
-        self._is_consumed = True
-        return IncomingBody(self._source)
+        super().__init__(fields, source)
 
 
 class _Outgoing:
