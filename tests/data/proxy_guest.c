@@ -40,6 +40,10 @@ HOST("http/types", "[method]outgoing-request.set-path-with-query") u32 outgoing_
 HOST("http/types", "[method]outgoing-request.set-authority") u32 outgoing_authority(u32, u32, const void *, u32);
 HOST("http/types", "[method]outgoing-request.set-scheme") u32 outgoing_scheme(u32, u32, u32, const void *, u32);
 HOST("http/types", "[method]outgoing-request.body") void outgoing_body(u32, void *);
+HOST("http/types", "[constructor]request-options") u32 options_new(void);
+HOST("http/types", "[method]request-options.set-connect-timeout") u32 options_connect(u32, u32, u64);
+HOST("http/types", "[method]request-options.set-first-byte-timeout") u32 options_first(u32, u32, u64);
+HOST("http/types", "[method]request-options.set-between-bytes-timeout") u32 options_between(u32, u32, u64);
 HOST("http/outgoing-handler", "handle") void outgoing_handle(u32, u32, u32, void *);
 HOST("http/types", "[method]future-incoming-response.subscribe") u32 future_subscribe(u32);
 HOST("http/types", "[method]future-incoming-response.get") void future_get(u32, void *);
@@ -316,8 +320,9 @@ static void late(u32 out) {
   text(to, "more\n");
 }
 
-/* /fetch/AUTHORITY/PATH: asks there, with this request's body, and answers with the answer; /fetchs by https. */
-static void fetch(u32 request, u32 out, u8 *at, u32 size, u32 scheme) {
+/* /fetch/AUTHORITY/PATH: asks there, with this request's body, and answers with the answer; /fetchs by https, /hasty by
+   https and with little patience. */
+static void fetch(u32 request, u32 out, u8 *at, u32 size, u32 scheme, u64 patience) {
   u32 cut = 0;
   while (cut < size && at[cut] != '/') cut++;
   u32 asked = outgoing_new(fields_new());
@@ -328,7 +333,13 @@ static void fetch(u32 request, u32 out, u8 *at, u32 size, u32 scheme) {
   outgoing_path(asked, 1, cut < size ? at + cut : (u8 *)"/", cut < size ? size - cut : 1);
   outgoing_body(asked, area);
   u32 sent = taken();
-  outgoing_handle(asked, 0, 0, area);
+  u32 options = patience ? options_new() : 0;
+  if (patience) {
+    options_connect(options, 1, patience);
+    options_first(options, 1, patience);
+    options_between(options, 1, patience);
+  }
+  outgoing_handle(asked, patience != 0, options, area);
   if (area[0]) {
     u32 code = area[8];
     body_drop(sent);
@@ -428,8 +439,9 @@ __attribute__((export_name("wasi:http/incoming-handler" VERSION "#handle"))) voi
     number(to, calls);
     output_drop(to);
     finish(body);
-  } else if (same("/fetch", path, size)) fetch(request, out, path + 7, all - 7, 0);
-  else if (same("/fetchs", path, size)) fetch(request, out, path + 8, all - 8, 1);
+  } else if (same("/fetch", path, size)) fetch(request, out, path + 7, all - 7, 0, 0);
+  else if (same("/fetchs", path, size)) fetch(request, out, path + 8, all - 8, 1, 0);
+  else if (same("/hasty", path, size)) fetch(request, out, path + 7, all - 7, 1, 300000000);
   else whole(out, 200, "Hello from a component!\n");
 }
 

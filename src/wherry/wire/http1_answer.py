@@ -24,11 +24,15 @@ class Answer(Record):
     length: int
 
 
+class HeadTooLong(BadRequest):
+    """It has over `MOST_HEAD` bytes."""
+
+
 def find_end(data: bytes | bytearray) -> int:
-    """Where the head at the beginning of ``data`` ends, or 0 while it is not whole. BadRequest: it never will be."""
+    """Where the head at the beginning of ``data`` ends, or 0 while it is not whole. HeadTooLong: it never will be."""
     end = data.find(b"\r\n\r\n")
     if (end if end >= 0 else len(data)) > MOST_HEAD:
-        raise BadRequest(502, f"the header has over {MOST_HEAD} bytes")
+        raise HeadTooLong(502, f"the header has over {MOST_HEAD} bytes")
     return end + 4 if end >= 0 else 0
 
 

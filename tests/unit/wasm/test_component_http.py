@@ -3,11 +3,15 @@
 import pytest
 
 from wherry.wasm.component.http.bodies import BodyInput, FutureTrailers, IncomingBody, OutgoingBody
-from wherry.wasm.component.http.client import is_allowed
+from wherry.wasm.component.http.client import Call, is_allowed
 from wherry.wasm.component.http.fields import MOST, Fields, from_list, received
-from wherry.wasm.component.http.messages import OutgoingRequest, OutgoingResponse, Outparam
+from wherry.wasm.component.http.messages import OutgoingRequest, OutgoingResponse, Outparam, RequestOptions
+from wherry.wasm.component.http.wires import Wire
+from wherry.wasm.component.state import State
 from wherry.wasm.component.values import Failed
 from wherry.wasm.wasi.errno import Trap
+from wherry.wasm.wasi.host import Host
+from wherry.wasm.wasi.memory import Memory
 
 
 class Said:
@@ -195,3 +199,117 @@ def test_requests_are_made_of_words_only() -> None:
 )
 def test_hosts_that_may_be_asked(hosts: tuple[str, ...], host: str, port: int, allowed: bool) -> None:
     assert is_allowed(hosts, host, port) is allowed
+
+
+class Line(Wire):
+    """A connection on which ``said`` comes, an exception in it at its place; what is sent is kept."""
+
+    fd = -1
+
+    def __init__(self, *said: bytes | Exception, ready: Exception | None = None) -> None:
+        self.said = list(said)
+        self.ready = ready
+        self.sent = b""
+        self.closed = False
+
+    def is_ready(self) -> bool:
+        if self.ready is not None:
+            raise self.ready
+        return True
+
+    def send(self, data: bytearray) -> int:
+        self.sent += data
+        return len(data)
+
+    def receive(self, most: int) -> bytes:
+        piece = self.said.pop(0) if self.said else BlockingIOError()
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def called(*wires: Wire, body: bool = False) -> Call:
+    request = OutgoingRequest(Fields())
+    request.authority = "a.b"
+    if body:
+        request.set_method(("post", None))
+        request.take_body()
+    left = list(wires)
+    state = State(Host(Memory(lambda: memoryview(bytearray()))))
+    return Call(state, request, RequestOptions(), [(2, ("x", 1))] * len(left), lambda *_: left.pop(0))
+
+
+UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nhalf"
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (b"", None),
+        (EOFError(), "HTTP-response-incomplete"),
+        (ConnectionResetError(104, "reset"), "connection-terminated"),
+        (Failed(("TLS-protocol-error", None)), "TLS-protocol-error"),
+    ],
+)
+def test_a_body_to_the_connections_end_is_whole_only_if_that_was_said(end: bytes | Exception, code: str | None) -> None:
+    wire = Line(UNTIL_CLOSE, end)
+    _, (is_ok, answer) = called(wire).get()
+    assert is_ok
+    assert wire.sent == b"GET / HTTP/1.1\r\nhost: a.b\r\nconnection: close\r\n\r\n"
+    stream = answer.consume().stream()
+    assert stream.read(100, block=False) == b"half"
+    with pytest.raises(Failed) as caught:
+        stream.read(100, block=False)
+    kind, error = caught.value.value
+    assert (kind, getattr(error, "code", (None,))[0]) == ("closed" if code is None else "last-operation-failed", code)
+    assert wire.closed
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ((EOFError(),), "connection-terminated"),
+        ((b"",), "connection-terminated"),
+        ((b"HTTP/1.1 200", EOFError()), "HTTP-response-incomplete"),
+        ((b"HTTP/1.1 200 OK\r\nX: " + bytes(70_000),), "HTTP-response-header-section-size"),
+        ((b"garbage\r\n\r\n" + bytes(70_000),), "HTTP-protocol-error"),
+        ((Failed(("TLS-alert-received", (40, None))),), "TLS-alert-received"),
+    ],
+)
+def test_what_becomes_of_a_head_that_is_none(said: tuple[bytes | Exception, ...], code: str) -> None:
+    _, (is_ok, error) = called(Line(*said)).get()
+    assert (is_ok, error[0]) == (False, code)
+
+
+def test_the_next_address_is_tried_for_a_connection_but_not_for_a_certificate() -> None:
+    refused, last = Line(ready=ConnectionRefusedError(111, "refused")), Line(b"HTTP/1.1 204 OK\r\n\r\n")
+    _, (is_ok, answer) = called(refused, last).get()
+    assert (is_ok, answer.status, refused.closed) == (True, 204, True)
+    distrusted, unasked = Line(ready=Failed(("TLS-certificate-error", None))), Line()
+    _, (is_ok, error) = called(distrusted, unasked).get()
+    assert (is_ok, error[0], distrusted.closed, unasked.sent) == (False, "TLS-certificate-error", True, b"")
+    _, (is_ok, error) = called(Line(ready=ConnectionRefusedError(111, "refused"))).get()
+    assert error[0] == "connection-refused"
+
+
+def test_the_rest_of_a_request_goes_while_its_answer_is_read() -> None:
+    wire = Line(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"done")
+    taken = iter((10, 0, 0))
+
+    def send(data: bytearray) -> int:
+        most = next(taken, 1 << 20)
+        if not most:
+            raise BlockingIOError
+        wire.sent += data[:most]
+        return min(most, len(data))
+
+    wire.send = send  # type: ignore[method-assign]  # one that stalls
+    call = called(wire)
+    assert call.get()[0]
+    assert len(wire.sent) == 10
+    assert call.awaits() == (-1, 5, None)  # POLLIN and POLLOUT
+    assert call.read(10, block=False) == b"done"
+    assert wire.sent.endswith(b"\r\n\r\n")

@@ -9,6 +9,7 @@ import pytest
 from wherry.errors import InvalidArgument
 from wherry.wasm.component import cli, filesystem, io, sockets, wit
 from wherry.wasm.component.codes import file_code, socket_code
+from wherry.wasm.component.http import client
 from wherry.wasm.component.http import types as http
 from wherry.wasm.component.types import plan
 from wherry.wasm.component.values import Failed, Resources
@@ -16,7 +17,8 @@ from wherry.wasm.wasi import errno
 from wherry.wasm.wasi.table import stdio
 
 OFFERED = wit.load()
-TABLES = {**io.INTERFACES, **cli.INTERFACES, **filesystem.INTERFACES, **sockets.INTERFACES, **http.INTERFACES}
+TABLES = {**io.INTERFACES, **cli.INTERFACES, **filesystem.INTERFACES, **sockets.INTERFACES}
+TABLES |= {"wasi:http/types": http.TYPES, "wasi:http/outgoing-handler": client.interface()}
 
 
 def test_every_function_of_every_interface_has_its_host() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from wherry.wire.http1 import CHUNKED, BadRequest
-from wherry.wire.http1_answer import MOST_HEAD, UNTIL_CLOSE, find_end, parse_answer
+from wherry.wire.http1_answer import MOST_HEAD, UNTIL_CLOSE, HeadTooLong, find_end, parse_answer
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_what_is_no_answer_is_refused(lines: bytes) -> None:
 def test_a_head_has_an_end() -> None:
     assert find_end(b"HTTP/1.1 200 OK\r\n") == 0
     assert find_end(b"HTTP/1.1 200 OK\r\n\r\nbody") == 19
-    with pytest.raises(BadRequest):
+    with pytest.raises(HeadTooLong):
         find_end(b"x" * (MOST_HEAD + 1))

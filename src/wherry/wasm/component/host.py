@@ -166,10 +166,14 @@ def _table(interface: str) -> Table:
         from wherry.wasm.component import sockets
 
         return sockets.INTERFACES[interface]
-    if interface.startswith("wasi:http/"):
+    if interface == "wasi:http/types":
         from wherry.wasm.component.http import types
 
-        return types.INTERFACES.get(interface, {})
+        return types.TYPES
+    if interface == "wasi:http/outgoing-handler":
+        from wherry.wasm.component.http import client
+
+        return client.interface()
     return {}
 
 

@@ -13,6 +13,8 @@ from time import monotonic_ns
 from wherry.wasm.component.http.bodies import broken
 from wherry.wasm.component.http.fields import received
 from wherry.wasm.component.http.messages import IncomingResponse, OutgoingRequest, RequestOptions
+from wherry.wasm.component.http.tls import Tls, Trust, open_hosts_bundle
+from wherry.wasm.component.http.wires import SecureWire, Wire
 from wherry.wasm.component.polling import POLLIN, POLLOUT, Pollable, wait
 from wherry.wasm.component.values import Failed
 from wherry.wasm.wasi.errno import WasiError
@@ -21,16 +23,19 @@ from wherry.wire import http1, http1_answer
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from wherry.wasm.component.http.bodies import Look
     from wherry.wasm.component.http.fields import Raw
-    from wherry.wasm.component.state import State
+    from wherry.wasm.component.state import State, Table
+
+    Connect = Callable[[int, tuple[Any, ...]], Wire]
+    """A connection to an address of a family. OSError."""
 
 _SECOND = 1_000_000_000
 _CONNECT, _BETWEEN = 30 * _SECOND, 600 * _SECOND
 """How long is waited where the request's options say nothing."""
-_KIND = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _MOST_UNSENT = 64 << 10
 _READ = 64 << 10
 _NO_LIMIT = 1 << 62
@@ -48,25 +53,42 @@ _CODES = {
 }
 
 
-def handle(state: State, request: OutgoingRequest, options: RequestOptions | None) -> Call:
+_PORTS = {"HTTP": 80, "HTTPS": 443}
+
+
+def interface() -> Table:
+    """The functions of wasi:http/outgoing-handler. Made while the host's files are in reach."""
+    trust = Trust(open_hosts_bundle())
+    return {"handle": lambda state, request, options: handle(state, trust, request, options)}
+
+
+def handle(state: State, trust: Trust, request: OutgoingRequest, options: RequestOptions | None) -> Call:
     """Begin to ask. Failed: an error-code, also for whom the container may not ask."""
-    scheme = request.scheme[0] if request.scheme is not None else "HTTPS"
-    if scheme != "HTTP":
-        raise Failed(("internal-error", "only the scheme HTTP is spoken to others here"))
+    scheme, other = request.scheme or ("HTTPS", None)
+    if scheme not in _PORTS:
+        raise Failed(("internal-error", f"the scheme {other} is not spoken: HTTP and HTTPS are"))
     if not request.authority:
         raise Failed(("HTTP-request-URI-invalid", None))
-    host, port = _split(request.authority)
+    host, port = _split(request.authority, _PORTS[scheme])
     policy = state.host.sockets
     if policy is None or not policy.outbound or not is_allowed(state.hosts, host, port):
         raise Failed(("HTTP-request-denied", None))
-    return Call(state, request, options or RequestOptions(), _addresses(state, host), port)
+    connect: Connect = Wire
+    if scheme == "HTTPS":
+        context = trust.context(state.host.environ)
+        Tls(context, host)  # is it a name at all? Nobody needs to be asked for it else
+
+        def connect(family: int, address: tuple[Any, ...]) -> Wire:
+            return SecureWire(family, address, Tls(context, host))
+
+    return Call(state, request, options or RequestOptions(), _addresses(state, host, port), connect)
 
 
-def _split(authority: str) -> tuple[str, int]:
+def _split(authority: str, default: int) -> tuple[str, int]:
     """Failed: there is no host, or the port is none."""
     host, colon, text = authority.rpartition(":")
     if not colon or authority.endswith("]"):
-        host, text = authority, "80"
+        host, text = authority, str(default)
     if not host or not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
         raise Failed(("HTTP-request-URI-invalid", None))
     return host.removeprefix("[").removesuffix("]").lower(), int(text)
@@ -87,7 +109,7 @@ def _names(pattern: str, host: str, port: int) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def _addresses(state: State, host: str) -> list[Any]:
+def _addresses(state: State, host: str, port: int) -> list[Any]:
     """Failed: nobody has that name."""
     try:
         found = ask(state.host, Question(host.encode("ascii"), b"", 0, _socket.SOCK_STREAM))
@@ -95,20 +117,20 @@ def _addresses(state: State, host: str) -> list[Any]:
         found = []
     if not found:
         raise Failed(("DNS-error", ("not found", None)))
-    return [(family, address) for family, _, _, _, address in found]
+    return [(family, (address[0], port, *address[2:])) for family, _, _, _, address in found]
 
 
 class Call:
     """A ``future-incoming-response``: and, towards the request's body, its sink, towards the answer's, its source."""
 
     def __init__(
-        self, state: State, request: OutgoingRequest, options: RequestOptions, addresses: list[Any], port: int
+        self, state: State, request: OutgoingRequest, options: RequestOptions, addresses: list[Any], connect: Connect
     ) -> None:
         self._state = state
         self._first_byte = options.first_byte or _BETWEEN
         self._between = options.between_bytes or _BETWEEN
         self._connect_for = options.connect or _CONNECT
-        self._addresses, self._port = addresses, port
+        self._addresses, self._new_wire = addresses, connect
         self._head_only = request.method_word == "HEAD"
         self._unsent = bytearray(self._head(request))
         self._received = bytearray()
@@ -117,7 +139,7 @@ class Call:
         self._answer: IncomingResponse | None = None
         self._body: http1.Body | None = None
         self._until_close = False
-        self._socket: _socket.socket | None = None
+        self._wire: Wire | None = None
         self._deadline = 0
         self._connect()
         if request.body is not None:
@@ -142,46 +164,41 @@ class Call:
         self._close()
 
     def _close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
     # The connection
 
     def _connect(self) -> None:
         """To the next address there is."""
         while self._addresses:
-            family, address = self._addresses.pop(0)
             try:
-                self._socket = _socket.socket(
-                    family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-                )
-                self._socket.connect((address[0], self._port, *address[2:]))
-            except BlockingIOError:
-                pass
+                self._wire = self._new_wire(*self._addresses.pop(0))
             except OSError as error:
                 self._error = _code(error)
-                self._close()
                 continue
             self._error = None
             self._deadline = monotonic_ns() + self._connect_for
             return
 
     def _is_connected(self) -> bool:
-        while not self._is_open and self._socket is not None:
-            if not wait((Pollable(self._socket.fileno(), POLLOUT),), block=False):
-                if monotonic_ns() < self._deadline:
-                    return False
-                self._fail(("connection-timeout", None))
-                return False
-            number = self._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-            if not number:
-                self._is_open = True
-                self._deadline = monotonic_ns() + self._first_byte
-            else:
-                self._error = _code(OSError(number, ""))
+        while not self._is_open and self._wire is not None:
+            try:
+                self._is_open = self._wire.is_ready()
+            except OSError as error:
+                self._error = _code(error)
                 self._close()
                 self._connect()
+                continue
+            except Failed as failed:
+                self._fail(failed.value)
+                return False
+            if not self._is_open:
+                if monotonic_ns() >= self._deadline:
+                    self._fail(("connection-timeout", None))
+                return False
+            self._deadline = monotonic_ns() + self._first_byte
         return self._is_open
 
     def _fail(self, code: tuple[str, Any]) -> None:
@@ -190,15 +207,25 @@ class Call:
 
     def _push(self) -> None:
         """Send as much as goes without waiting."""
-        if not self._is_connected():
+        if not self._is_connected() or self._wire is None:
             return
-        while self._unsent and self._socket is not None:
+        self._wire.flush()
+        while self._unsent:
             try:
-                del self._unsent[: self._socket.send(self._unsent)]
+                del self._unsent[: self._wire.send(self._unsent)]
             except BlockingIOError:
                 return
-            except OSError:  # whatever it has answered before is still to be read
+            except (OSError, Failed):  # whatever it has answered before is still to be read
                 self._unsent.clear()
+
+    @property
+    def _is_sent(self) -> bool:
+        return not self._unsent and (self._wire is None or self._wire.is_flushed)
+
+    @property
+    def _events(self) -> int:
+        """Of who waits for the answer: the rest of the request may have to go first."""
+        return POLLIN if self._is_sent else POLLIN | POLLOUT
 
     # The answer's head
 
@@ -206,20 +233,21 @@ class Call:
         if self._answer is not None or self._error is not None:
             return None
         self._push()
-        if self._socket is None:
+        if self._wire is None:
             return None
         if not self._is_open:
-            return self._socket.fileno(), POLLOUT, self._deadline
+            return self._wire.fd, self._wire.awaits(), self._deadline
         if self._read_head():
             return None
         if monotonic_ns() >= self._deadline:
             self._fail(("HTTP-response-timeout", None))
             return None
-        return self._socket.fileno(), POLLIN | (POLLOUT if self._unsent else 0), self._deadline
+        return self._wire.fd, self._events, self._deadline
 
     def _read_head(self) -> bool:
         """Whether it is known what was answered, or that nothing will be."""
-        assert self._socket is not None
+        assert self._wire is not None
+        is_late = False  # what has come in time counts, whenever it is looked at
         try:
             while True:
                 end = http1_answer.find_end(self._received)
@@ -227,17 +255,23 @@ class Call:
                     return True
                 if end:
                     continue
-                data = self._socket.recv(_READ)
+                if is_late:
+                    return False
+                data = self._wire.receive(_READ)
                 if not data:
-                    self._fail(
-                        ("HTTP-response-incomplete", None) if self._received else ("connection-terminated", None)
-                    )
-                    return True
+                    raise EOFError
                 self._received += data
+                is_late = monotonic_ns() >= self._deadline
         except BlockingIOError:
             return False
+        except EOFError:
+            self._fail(("HTTP-response-incomplete" if self._received else "connection-terminated", None))
+        except http1_answer.HeadTooLong:
+            self._fail(("HTTP-response-header-section-size", None))
         except http1.BadRequest:
             self._fail(("HTTP-protocol-error", None))
+        except Failed as failed:
+            self._fail(failed.value)
         except OSError as error:
             self._fail(_code(error))
         return True
@@ -293,15 +327,16 @@ class Call:
             self._push()
             if self._error is not None:
                 raise broken(self._error, "the request failed")
-            if not block or (self._is_open and not self._unsent):
+            if not block or (self._is_open and self._is_sent):
                 return
             self._wait(POLLOUT, ("connection-write-timeout", None))
 
     def _wait(self, events: int, code: tuple[str, Any]) -> None:
-        assert self._socket is not None
+        if self._wire is None:
+            return
         self._state.idle()
         deadline = monotonic_ns() + self._between if self._is_open else self._deadline
-        wait((Pollable(self._socket.fileno(), events, deadline),), block=True)
+        wait((Pollable(self._wire.fd, events if self._is_open else self._wire.awaits(), deadline),), block=True)
         if monotonic_ns() >= deadline:
             self._fail(code if self._is_open else ("connection-timeout", None))
 
@@ -315,11 +350,13 @@ class Call:
 
     def awaits(self) -> Look:
         """Of the request's body and of the answer's, one of which is under way."""
-        if self._socket is None:
+        if self._wire is None:
             return None
         if self._body is not None:
-            return self._socket.fileno(), POLLIN, None
-        return self._socket.fileno(), POLLOUT, None if self._is_open else self._deadline
+            return self._wire.fd, self._events, None
+        if self._is_open:
+            return self._wire.fd, POLLOUT, None
+        return self._wire.fd, self._wire.awaits(), self._deadline
 
     # The answer's body
 
@@ -336,16 +373,23 @@ class Call:
                 data = body.take(most)
             except http1.BadRequest as error:
                 raise broken(("HTTP-protocol-error", None), str(error)) from None
-            if data or body.done or (self._until_close and self._socket is None):
+            if data or body.done or (self._until_close and self._wire is None and self._error is None):
                 return data
-            if self._socket is None:
+            if self._wire is None:
                 raise broken(self._error or ("HTTP-response-incomplete", None), "the answer is cut short")
+            self._push()
             try:
-                data = self._socket.recv(_READ)
+                data = self._wire.receive(_READ)
             except BlockingIOError:
                 if not block:
                     return None
-                self._wait(POLLIN, ("connection-read-timeout", None))
+                self._wait(self._events, ("connection-read-timeout", None))
+                continue
+            except EOFError:
+                self._fail(("HTTP-response-incomplete", None))
+                continue
+            except Failed as failed:
+                self._fail(failed.value)
                 continue
             except OSError as error:
                 self._fail(_code(error))

@@ -1,4 +1,4 @@
-"""The functions of wasi:http/types and wasi:http/outgoing-handler by name.
+"""The functions of wasi:http/types by name.
 
 https://github.com/WebAssembly/wasi-http/blob/v0.2.0/proxy.md
 """
@@ -6,7 +6,6 @@ https://github.com/WebAssembly/wasi-http/blob/v0.2.0/proxy.md
 from __future__ import annotations
 
 from wherry.wasm.component.http.bodies import FutureTrailers, IncomingBody, MessageError, OutgoingBody
-from wherry.wasm.component.http.client import handle
 from wherry.wasm.component.http.fields import Fields, from_list
 from wherry.wasm.component.http.messages import OutgoingRequest, OutgoingResponse, Outparam, RequestOptions
 from wherry.wasm.component.polling import Pollable
@@ -104,6 +103,3 @@ TYPES: Table = {
     f"{_FUTURE}.subscribe": lambda _state, own: Pollable(awaited=own),
     f"{_FUTURE}.get": lambda _state, own: own.get(),
 }
-
-
-INTERFACES: dict[str, Table] = {"wasi:http/types": TYPES, "wasi:http/outgoing-handler": {"handle": handle}}
