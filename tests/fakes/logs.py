@@ -13,6 +13,12 @@ class MemoryLog:
         self.open = False
         self._changed = asyncio.Condition()
 
+    def taken(self, stream: str) -> int | None:
+        return None
+
+    def begin(self) -> None:
+        return None
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         async with self._changed:
             self.entries.append(LogEntry(stream, time_ns, data))
@@ -51,7 +57,9 @@ class MemoryLogs:
         if driver not in ("json-file", "none"):
             raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> MemoryLog:
+    async def open(
+        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+    ) -> MemoryLog:
         if self.fault is not None:
             raise self.fault
         log = self.logs.setdefault(path, MemoryLog())

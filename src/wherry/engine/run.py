@@ -21,6 +21,9 @@ GRACE: Final = 2.0
 class Nowhere:
     """A sink for output that is not logged."""
 
+    def taken(self, stream: str) -> int | None:
+        return None
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         return None
 
@@ -41,9 +44,10 @@ class Run:
         self.io = io
         for stream, path in (("stdout", io.stdout), ("stderr", io.stderr)):
             if path:
-                reader = FifoReader(path)
+                reader = FifoReader(path, sink.taken(stream))
                 self._readers.append(reader)
-                self._pumps.append(background.spawn(self.streams.output.pump(stream, _chunks(reader), sink)))
+                chunks = _chunks(reader, stream, sink)
+                self._pumps.append(background.spawn(self.streams.output.pump(stream, chunks, sink)))
         self._writer = FifoWriter(io.stdin) if io.stdin else None
         self.streams.stdin.open(self._writer, self._close_stdin)
 
@@ -99,8 +103,9 @@ class Run:
         remove_fifos(self.io)
 
 
-async def _chunks(reader: FifoReader) -> AsyncIterator[bytes]:
+async def _chunks(reader: FifoReader, stream: str, sink: Sink) -> AsyncIterator[bytes]:
     # A reader closed under way is the end of a run that somebody gave up.
     with contextlib.suppress(WherryError):
         while data := await reader.read():
             yield data
+            reader.release(sink.taken(stream) or 0)

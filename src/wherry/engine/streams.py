@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 class Sink(Protocol):
     """Where all output goes."""
 
+    def taken(self, stream: str) -> int | None:
+        """How much of a stream it has for good; None: who can say."""
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None: ...
 
 

@@ -25,15 +25,17 @@ async def run(
     *,
     named: str,
     folder: str | None = None,
+    inherited: Sequence[int] = (),
 ) -> Ended:
-    """Run it with that environment and no other, in ``folder``; ``timeout`` in seconds, then it is killed.
+    """Run it with that environment and no other, in ``folder``, with the descriptors ``inherited``; ``timeout`` in
+    seconds, then it is killed.
 
     FailedPrecondition: it cannot be run; Unavailable: it took too long, told with what it is ``named``.
     """
     pipe = asyncio.subprocess.PIPE
     try:
         child = await asyncio.create_subprocess_exec(
-            *command, cwd=folder, env=environ, stdin=pipe, stdout=pipe, stderr=pipe
+            *command, cwd=folder, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=inherited
         )
     except OSError as error:
         raise FailedPrecondition(f"cannot run {command[0]}: {error.strerror}") from None

@@ -38,7 +38,7 @@ CONTAINER = cast("Any", SimpleNamespace(id="one", host_config={"LogConfig": {"Ty
 
 async def test_who_asks_while_it_is_closed_is_told_all() -> None:
     container, log = CONTAINER, SlowLog()
-    book = Logbook(cast("Any", Logs(log)), "/nowhere")
+    book = Logbook(cast("Any", Logs(log)), "/nowhere", "/nowhere")
     await book.open(container)
     closing = asyncio.create_task(book.close(container.id))
     await asyncio.sleep(0)

@@ -21,6 +21,9 @@ class Kept:
         self.chunks: list[tuple[str, bytes]] = []
         self.fault: Exception | None = None
 
+    def taken(self, stream: str) -> int | None:
+        return None
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         if self.fault is not None:
             raise self.fault

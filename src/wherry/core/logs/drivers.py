@@ -22,20 +22,22 @@ class LogDrivers:
         """InvalidArgument: no such driver, or options that it does not have."""
         known.check(driver, options)
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> Log:
+    async def open(
+        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+    ) -> Log:
         """See the contract."""
         known.check(driver, options)
         if driver == known.NONE:
             return NoLog()
         if driver == known.LOCAL:
-            return self._local(path, known.parse_local(options))
+            return self._local(path, known.parse_local(options), ledger)
         if driver == known.SYSLOG:
             kept = known.parse_cache(options)
-            log = SyslogLog(known.parse_syslog(options), NoLog() if kept is None else self._local(path, kept))
+            log = SyslogLog(known.parse_syslog(options), NoLog() if kept is None else self._local(path, kept, ledger))
             if strict:
                 await log.connect()
             return log
-        return FileLog(path, known.parse_json_file(options), self._clock)
+        return FileLog(path, known.parse_json_file(options), self._clock, ledger=ledger)
 
-    def _local(self, path: str, options: FileOptions) -> FileLog:
-        return FileLog(path, options, self._clock, LOCAL_LINES)
+    def _local(self, path: str, options: FileOptions, ledger: str) -> FileLog:
+        return FileLog(path, options, self._clock, LOCAL_LINES, ledger)

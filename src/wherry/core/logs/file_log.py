@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from wherry.core.logs.files import LogFiles, read_lines
+from wherry.core.logs.ledger import Ledger, Share
 from wherry.core.logs.lines import JSON_LINES, Format, Splitter
 from wherry.core.logs.log import LogEntry
 from wherry.core.logs.options import FileOptions
@@ -30,9 +31,11 @@ class FileLog:
         options: FileOptions,
         clock: Callable[[], int] = time.time_ns,
         format: Format = JSON_LINES,  # noqa: A002 - what it is
+        ledger: str = "",
     ) -> None:
         self._format = format
-        self._files = LogFiles(path, options)
+        self._ledger = Ledger(ledger)
+        self._files = LogFiles(path, options, self._ledger)
         self._clock = clock
         self._splitters: dict[str, Splitter] = {}
         self._last_times: dict[str, int] = {}
@@ -41,6 +44,12 @@ class FileLog:
         self._changed = asyncio.Event()
         self._closing = False
         self._closed = False
+
+    def taken(self, stream: str) -> int | None:
+        return self._ledger.taken[stream] if self._ledger.kept else None
+
+    def begin(self) -> None:
+        self._files.begin()
 
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         if self._closing:
@@ -100,27 +109,41 @@ class FileLog:
     def _append(self, stream: str, time_ns: int, data: bytes) -> None:
         with self._guard:  # a writer that is cancelled leaves its thread behind
             block = self._splitters.setdefault(stream, Splitter()).block(data)
-            lines = self._lines(stream, time_ns, data) if block is None else self._block(stream, time_ns, block)
+            if block is not None:
+                self._block(stream, time_ns, block)
+                return
+            lines, share = self._lines(stream, time_ns, data)
             if lines:
-                self._files.append(lines)
+                self._given(share, lambda: self._files.append(lines, share))
 
-    def _block(self, stream: str, time_ns: int, block: bytes) -> list[bytes]:
-        """Whole lines, written together if the format can; else what is still to be written."""
+    def _block(self, stream: str, time_ns: int, block: bytes) -> None:
+        """Whole lines, written together if the format can."""
         self._last_times[stream] = time_ns
         if not block:
-            return []
+            return
         stamp, encode = self._format.stamp(time_ns), self._format.encode
         encoded = self._format.encode_block(stream, stamp, block)
+        share = Share(self._ledger, stream, block)
         if encoded is not None:
-            self._files.append_block(encoded)
-            return []
-        return [encode(stream, stamp, line + b"\n") for line in block[:-1].split(b"\n")]
+            self._given(share, lambda: self._files.append_block(encoded, share))
+            return
+        lines = [encode(stream, stamp, line + b"\n") for line in block[:-1].split(b"\n")]
+        self._given(share, lambda: self._files.append(lines, share))
 
-    def _lines(self, stream: str, time_ns: int, data: bytes) -> list[bytes]:
+    def _lines(self, stream: str, time_ns: int, data: bytes) -> tuple[list[bytes], Share]:
         splitter = self._splitters.setdefault(stream, Splitter())
         self._last_times[stream] = time_ns
         stamp, encode = self._format.stamp(time_ns), self._format.encode
-        return [encode(stream, stamp, line) for line in splitter.feed(data)]
+        cut = list(splitter.feed(data))
+        return [encode(stream, stamp, line) for line in cut], Share(self._ledger, stream, cut)
+
+    def _given(self, share: Share, write: Callable[[], None]) -> None:
+        """Write; what cannot be written is given up, and never asked for again."""
+        try:
+            write()
+        except ResourceExhausted:
+            share.all()
+            raise
 
     def _finish_now(self) -> bool:
         """`_finish` where it would write nothing and wait for nobody: somebody waits for the end of the container."""
@@ -135,10 +158,11 @@ class FileLog:
         with self._guard:
             try:
                 for stream, splitter in self._splitters.items():
-                    stamp = self._format.stamp(self._last_times[stream])
-                    lines = [self._format.encode(stream, stamp, line) for line in splitter.flush()]
-                    if lines:
-                        self._files.append(lines)
+                    rest = list(splitter.flush())
+                    if rest:
+                        stamp = self._format.stamp(self._last_times[stream])
+                        lines = [self._format.encode(stream, stamp, line) for line in rest]
+                        self._files.append(lines, Share(self._ledger, stream, rest))
             finally:
                 self._files.close()
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from isal import igzip
 
+from wherry.core.logs.ledger import Ledger
 from wherry.core.logs.options import FileOptions
 from wherry.errors import ResourceExhausted
 
@@ -23,26 +24,37 @@ _MODE: Final = 0o640
 _LONGEST_OF_A_BYTE: Final = 128
 """Bytes of a log that one byte of output can become: an empty line, with its stream and time."""
 
+Wrote = Callable[[int, int | None], None]
+
+
+def _uncounted(start: int, end: int | None) -> None:
+    return None
+
 
 class LogFiles:
     """Thread-safe. Generations count rotations since this was made: 0 is the file that was in use then, -1 the one
-    before it; a reader names files by generation, for their names change under it."""
+    before it; a reader names files by generation, for their names change under it. What is written is noted in
+    ``ledger``; who writes counts it there when called with the numbers of the lines that were written (None: the
+    rest)."""
 
-    def __init__(self, path: str, options: FileOptions) -> None:
+    def __init__(self, path: str, options: FileOptions, ledger: Ledger | None = None) -> None:
         self._path = path
         self._options = options
+        self._ledger = Ledger() if ledger is None else ledger
+        self._ledger.resume(path)
+        self._inode = 0
         self._lock = threading.Lock()
         self._file: io.FileIO | None = None
         self._size = 0
         self._generation = 0
 
-    def append(self, lines: list[bytes]) -> None:
+    def append(self, lines: list[bytes], wrote: Wrote = _uncounted) -> None:
         """Write whole lines, rotating where the size demands it. ResourceExhausted: no room; a line is never left half
         written, unless the machine goes down."""
         with self._lock:
-            self._append(lines)
+            self._append(lines, wrote)
 
-    def append_now(self, size: int, lines: Callable[[], list[bytes]]) -> bool:
+    def append_now(self, size: int, lines: Callable[[], tuple[list[bytes], Wrote]]) -> bool:
         """`append` what ``lines`` makes of ``size`` bytes of output, if the file is open, far from being rotated, and
         nobody else at it: that takes no longer than a thread would take to begin. Else ``lines`` is not called. Whether
         it was done."""
@@ -52,33 +64,46 @@ class LogFiles:
             limit = self._options.max_size
             if self._file is None or (limit and self._size + size * _LONGEST_OF_A_BYTE >= limit):
                 return False
-            self._append(lines())
+            self._append(*lines())
             return True
         finally:
             self._lock.release()
 
-    def _append(self, lines: list[bytes]) -> None:
+    def _append(self, lines: list[bytes], wrote: Wrote) -> None:
         start = 0
         pending = 0
         file = self._opened()
         for index, line in enumerate(lines):
             if self._options.max_size and self._size + pending >= self._options.max_size:
                 self._write(file, b"".join(lines[start:index]))
+                wrote(start, index)
+                self._note()
                 start, pending = index, 0
                 self._rotate()
                 file = self._opened()
             pending += len(line)
         self._write(file, b"".join(lines[start:]))
+        wrote(start, None)
+        self._note()
 
-    def append_block(self, block: bytes) -> None:
+    def append_block(self, block: bytes, wrote: Wrote = _uncounted) -> None:
         """`append` of the lines in ``block``, in one piece where no rotation can fall into it. ResourceExhausted."""
         with self._lock:
             file = self._opened()
             whole = not self._options.max_size or self._size + len(block) < self._options.max_size
             if whole:
                 self._write(file, block)
+                wrote(0, None)
+                self._note()
         if not whole:
-            self.append([line + b"\n" for line in block[:-1].split(b"\n")])
+            self.append([line + b"\n" for line in block[:-1].split(b"\n")], wrote)
+
+    def begin(self) -> None:
+        """A run begins: what is written from now on is counted from nought."""
+        with self._lock:
+            self._ledger.begin()
+            if self._file is not None:
+                self._note()
 
     def ready(self) -> None:
         """Make and open the file that the next lines go to. ResourceExhausted."""
@@ -100,6 +125,7 @@ class LogFiles:
         return True
 
     def _close(self) -> None:
+        self._ledger.close()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -164,6 +190,8 @@ class LogFiles:
                 raise ResourceExhausted(f"cannot open the log {self._path}: {error.strerror}") from None
             self._file = io.FileIO(fd, "r+")
             self._size = _mend(self._file)
+            self._inode = os.fstat(fd).st_ino
+            self._note()
         return self._file
 
     def _write(self, file: io.FileIO, data: bytes) -> None:
@@ -175,6 +203,9 @@ class LogFiles:
             os.ftruncate(file.fileno(), self._size)
             raise ResourceExhausted(f"cannot write the log {self._path}: {error.strerror}") from None
         self._size += len(data)
+
+    def _note(self) -> None:
+        self._ledger.note(self._inode, self._size)
 
     def _rotate(self) -> None:
         """Every step is a rename or an unlink: a kill between two leaves a gap in the numbers, no half file."""

@@ -21,6 +21,13 @@ class Log(Protocol):
     Life: opened -> written and read -> `aclose`, after which followers read what is left and end.
     """
 
+    def taken(self, stream: str) -> int | None:
+        """How many bytes of ``stream`` are in the log for good, of all that the run wrote, also to an earlier engine: a
+        reader that has what comes after them gives it again. None: the driver does not count."""
+
+    def begin(self) -> None:
+        """A run begins whose streams nobody has read from: count from nought."""
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         """Take output as it came, lines or not; what is no whole line yet waits for its rest, up to 16 KiB.
 
@@ -51,6 +58,9 @@ class LogFactory(Protocol):
     def check(self, driver: str, options: Mapping[str, str]) -> None:
         """InvalidArgument: no such driver, or options that it does not have."""
 
-    async def open(self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False) -> Log:
-        """The log whose file is ``path``; the file itself is made by the first write. InvalidArgument as `check`.
+    async def open(
+        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+    ) -> Log:
+        """The log whose file is ``path``; the file itself is made by the first write. ``ledger`` names a file beside
+        the run's FIFOs, in which how far the log has come outlives this process. InvalidArgument as `check`.
         Unavailable, if ``strict``: the server that lines are sent to cannot be reached now."""

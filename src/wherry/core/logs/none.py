@@ -9,6 +9,12 @@ from wherry.errors import Unimplemented
 class NoLog:
     """See the contract."""
 
+    def taken(self, stream: str) -> int | None:
+        return None
+
+    def begin(self) -> None:
+        return None
+
     async def write(self, stream: str, time_ns: int, data: bytes) -> None:
         return None
 

@@ -37,6 +37,12 @@ class SyslogLog:
         """Unavailable: the server cannot be reached."""
         await asyncio.to_thread(self._sender.connect)
 
+    def taken(self, stream: str) -> int | None:
+        return self._kept.taken(stream)
+
+    def begin(self) -> None:
+        self._kept.begin()
+
     async def ready(self) -> None:
         await self._kept.ready()
 

@@ -8,13 +8,16 @@ import contextlib
 import fcntl
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from wherry.core.tasks.spool import SUFFIX, Spool
 from wherry.core.tasks.tasks import TaskIO
 from wherry.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 READ_SIZE = 256 << 10
 """Bytes taken by one read: few wake-ups at hundreds of MB/s, little memory when many readers idle."""
+LEDGER = "ledger"
+"""Beside the FIFOs: how far their log has come. See core/logs/ledger.py."""
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size' default: the most that an unprivileged process may ask for
 
 
@@ -31,6 +34,7 @@ def make_fifos(directory: str, *, stdin: bool = False, terminal: bool = False, p
             os.mkdir(directory, 0o700)
         except (FileNotFoundError, FileExistsError):
             os.makedirs(directory, 0o700, exist_ok=True)
+            _remove_kept(directory, paths.values())
         for path in paths.values():
             try:
                 os.mkfifo(path, 0o600)
@@ -50,8 +54,20 @@ def remove_fifos(io: TaskIO) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     for folder in {os.path.dirname(path) for path in paths}:
-        with contextlib.suppress(OSError):
+        try:
             os.rmdir(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            _remove_kept(folder, paths)
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+def _remove_kept(folder: str, paths: Iterable[str]) -> None:
+    for path in (*(path + SUFFIX for path in paths), os.path.join(folder, LEDGER)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 @contextlib.contextmanager
@@ -64,14 +80,37 @@ def held(io: TaskIO) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def reading_ends(io: TaskIO) -> Iterator[list[int]]:
+    """The ends of a process's output FIFOs that are read from, meanwhile: what lies in a FIFO is gone when nobody has
+    it open, and somebody may inherit these. Those that are not there are left out."""
+    with contextlib.ExitStack() as stack:
+        fds = []
+        for path in (io.stdout, io.stderr):
+            with contextlib.suppress(Unavailable):
+                fd = _open_as_it_is(path, os.O_RDONLY) if path else -1
+                if fd >= 0:
+                    fds.append(fd)
+                    stack.callback(os.close, fd)
+        yield fds
+
+
 class FifoReader:
     """Reads one FIFO to its end: when somebody has opened it for writing and all writers are gone again.
 
     Before the first writer comes, `read` waits. One reader at a time. It holds a descriptor until `close`.
+
+    With ``start``, what is read is kept beside the FIFO until it is `release`d, and a later reader gets it again: that
+    is the position, counted from the first byte ever read, at which this one begins.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: int | None = None) -> None:
         self._fd = _open(path, os.O_RDONLY)
+        self._kept = path + SUFFIX
+        self._start = start
+        self._spool: Spool | None = None
+        # Most never say anything: the file is made when there is something for it.
+        self._lazy = start == 0 and not os.path.exists(self._kept)
         self._poll = select.poll()
         self._poll.register(self._fd, 0)  # POLLHUP comes whether asked for or not
         self._expired = False
@@ -82,12 +121,19 @@ class FifoReader:
         while True:
             if self._fd < 0:
                 raise Unavailable("FIFO is closed")
-            data = self._take(size)
-            if data is None and self._expired:
-                return b""
-            if data is not None:
-                return data
+            if not self._lazy or self._expired:
+                data = self._take(size)
+                if data is None and self._expired:
+                    return b""
+                if data is not None:
+                    return data
             await self._readable()
+            self._lazy = False
+
+    def release(self, position: int) -> None:
+        """What lies before ``position`` need not be kept any more."""
+        if self._spool is not None:
+            self._spool.release(position)
 
     def expire(self) -> None:
         """No more writers are expected: `read` returns what is there, then b"", though one may hold it open still.
@@ -107,18 +153,29 @@ class FifoReader:
             asyncio.get_running_loop().remove_reader(fd)
         self.expire()
         os.close(fd)
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
 
     def _take(self, size: int) -> bytes | None:
         """What is there: bytes, b"" at the end, None while there is nothing yet."""
         try:
-            data = os.read(self._fd, size)
+            data = self._some(size)
             if data:
                 return data
             # Before the first writer comes there is nothing to read either, but then the kernel does not say POLLHUP.
             # Read once more: a writer may have come and gone in between.
-            return os.read(self._fd, size) if self._poll.poll(0) else None
+            return self._some(size) if self._poll.poll(0) else None
         except BlockingIOError:
             return None
+
+    def _some(self, size: int) -> bytes:
+        if self._spool is None and self._start is not None:
+            try:
+                self._spool = Spool(self._kept, self._start)
+            except OSError:  # no room, no descriptor: it is read all the same
+                self._start = None
+        return os.read(self._fd, size) if self._spool is None else self._spool.take(self._fd, size)
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()

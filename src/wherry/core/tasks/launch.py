@@ -39,12 +39,21 @@ class Address:
     version: int = 2
 
 
-async def start(binary: str, bundle: str, container_id: str, config: LaunchConfig, *, options: bytes = b"") -> Address:
-    """Run ``binary start`` in the bundle and return what it printed. ``options`` (an encoded Any) go to its stdin.
+async def start(
+    binary: str,
+    bundle: str,
+    container_id: str,
+    config: LaunchConfig,
+    *,
+    options: bytes = b"",
+    inherited: Sequence[int] = (),
+) -> Address:
+    """Run ``binary start`` in the bundle and return what it printed. ``options`` (an encoded Any) go to its stdin; the
+    descriptors ``inherited`` are the shim's until it ends.
 
     Internal: it failed, with its own last words; FailedPrecondition: it cannot be run; Unavailable: it timed out.
     """
-    output = await _run(binary, bundle, ["-id", container_id, "start"], config, options)
+    output = await _run(binary, bundle, ["-id", container_id, "start"], config, options, inherited)
     return parse_address(output, config.stage)
 
 
@@ -84,7 +93,14 @@ def _unix(text: str, version: int, stage: Stage | None) -> Address:
     return Address(path if path.startswith("/") else "\0" + path.lstrip("@\0"), version)
 
 
-async def _run(binary: str, bundle: str, arguments: Sequence[str], config: LaunchConfig, stdin: bytes) -> bytes:
+async def _run(
+    binary: str,
+    bundle: str,
+    arguments: Sequence[str],
+    config: LaunchConfig,
+    stdin: bytes,
+    inherited: Sequence[int] = (),
+) -> bytes:
     common = ["-namespace", config.namespace, "-address", config.events, "-publish-binary", config.publisher]
     environ = {
         **config.environ,
@@ -98,7 +114,7 @@ async def _run(binary: str, bundle: str, arguments: Sequence[str], config: Launc
     command = [binary, *common, *arguments]
     if config.stage is not None:
         command = config.stage.command(command)
-    done = await program.run(command, stdin, environ, config.timeout, named=named, folder=bundle)
+    done = await program.run(command, stdin, environ, config.timeout, named=named, folder=bundle, inherited=inherited)
     if done.code != 0:
         raise Internal(
             f"{os.path.basename(binary)} {arguments[-1]} failed: {_last_words(done.complaints or done.output)}"

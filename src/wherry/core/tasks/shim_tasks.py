@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from wherry.core.tasks import launch
 from wherry.core.tasks.bundle import Bundles, Record, check_id
 from wherry.core.tasks.client import ConnectionLost
-from wherry.core.tasks.fifos import held
+from wherry.core.tasks.fifos import held, reading_ends
 from wherry.core.tasks.forwarded import EXIT, EventHub, EventsServer, make_event, task_event
 from wherry.core.tasks.jobs import Jobs, in_thread
 from wherry.core.tasks.process import KILLED, Handle, ShimTask
@@ -213,7 +213,13 @@ class ShimTasks:
     async def _launched(self, container_id: str, runtime: Runtime, record: Record) -> Record:
         bundle = self._bundles.path(container_id)
         config = self._launch_of(record)
-        address = await launch.start(runtime.binary, bundle, container_id, config, options=runtime.options)
+        # A shim of one task lets go of its FIFOs when the process ends. What lies in them is there until the next engine
+        # has read it, for the shim has an end of them that it does not know of. A group's would have it for ever.
+        ends = contextlib.nullcontext(()) if runtime.grouped else reading_ends(record.io)
+        with ends as fds:
+            address = await launch.start(
+                runtime.binary, bundle, container_id, config, options=runtime.options, inherited=fds
+            )
         return await self._note(container_id, record, address)
 
     async def _note(self, container_id: str, record: Record, address: launch.Address) -> Record:

@@ -82,7 +82,7 @@ class Containers:
         self.background = background
         self.tell = Announcer(events)
         self.registry = Registry(services.containers, background)
-        self._logbook = Logbook(services.logs, services.config.root)
+        self._logbook = Logbook(services.logs, services.config.root, services.config.state)
         self.volumes = Volumes(
             services.volumes,
             lambda: (live.record for live in self.registry),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.core.logs.log import Log, LogEntry, LogFactory
+from wherry.core.tasks.fifos import LEDGER
 from wherry.engine.attach import AttachOptions
+from wherry.engine.containers.launch import io_folder
 from wherry.engine.containers.removal import container_folder
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339_fixed
@@ -38,9 +40,10 @@ class LogQuery:
 class Logbook:
     """One log per container, kept open from its start to its end; one that does not run is opened to be read."""
 
-    def __init__(self, logs: LogFactory, root: str) -> None:
+    def __init__(self, logs: LogFactory, root: str, state: str) -> None:
         self._logs = logs
         self._root = root
+        self._state = state
         self._open: dict[str, Log] = {}
 
     async def open(self, record: Record, *, strict: bool = False) -> Log:
@@ -48,7 +51,8 @@ class Logbook:
         server that cannot be reached."""
         log = self._open.get(record.id)
         if log is None:
-            log = self._open[record.id] = await self._log(record, strict=strict)
+            ledger = os.path.join(io_folder(self._state, record.id), LEDGER)
+            log = self._open[record.id] = await self._log(record, strict=strict, ledger=ledger)
         return log
 
     async def close(self, container_id: str) -> None:
@@ -70,10 +74,10 @@ class Logbook:
             return os.path.join(folder, f"{record.id}-json.log")
         return os.path.join(folder, "local-logs", "container.log")
 
-    async def _log(self, record: Record, *, strict: bool = False) -> Log:
+    async def _log(self, record: Record, *, strict: bool = False, ledger: str = "") -> Log:
         config = record.host_config["LogConfig"]
         options = {**config["Config"], "tag": _tag(record)} if config["Type"] == "syslog" else config["Config"]
-        return await self._logs.open(config["Type"], options, self._file(record), strict=strict)
+        return await self._logs.open(config["Type"], options, self._file(record), strict=strict, ledger=ledger)
 
     async def read(self, record: Record, query: LogQuery) -> AsyncIterator[Batch]:
         """``await`` it, then iterate: what is there without waiting comes together.

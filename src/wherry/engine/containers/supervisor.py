@@ -127,6 +127,7 @@ class Supervisor:
         laid = laid or await self._launcher.prepare(live.record)
         try:
             sink = await self._logbook.open(live.record, strict=True)
+            sink.begin()
         except BaseException:
             await self._launcher.discard(laid)
             raise
