@@ -213,8 +213,8 @@ class ShimTasks:
     async def _launched(self, container_id: str, runtime: Runtime, record: Record) -> Record:
         bundle = self._bundles.path(container_id)
         config = self._launch_of(record)
-        # A shim of one task lets go of its FIFOs when the process ends. What lies in them is there until the next engine
-        # has read it, for the shim has an end of them that it does not know of. A group's would have it for ever.
+        # A shim of one task lets go of its FIFOs when the process ends. What lies in them is there until an engine has
+        # read it, for the shim has an end of them that it does not know of. A group's would have it for ever.
         ends = contextlib.nullcontext(()) if runtime.grouped else reading_ends(record.io)
         with ends as fds:
             address = await launch.start(
