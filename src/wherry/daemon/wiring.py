@@ -15,7 +15,7 @@ from wherry.build.cache import SqliteBuildCache
 from wherry.core.containers.sqlite import SqliteContainerStore
 from wherry.core.content.layout_index import stage_index
 from wherry.core.content.local import LocalContentStore
-from wherry.core.diff.apply import Limits
+from wherry.core.diff.limits import Limits
 from wherry.core.gc.collector import Collector, Stores
 from wherry.core.images.sqlite import SqliteImageStore
 from wherry.core.leases.sqlite import SqliteLeaseStore

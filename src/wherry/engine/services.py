@@ -11,7 +11,7 @@ from typing import Protocol
 from wherry.build.cache import BuildCache
 from wherry.core.containers.store import ContainerStore
 from wherry.core.content.store import ContentStore
-from wherry.core.diff.apply import LIMITS, Limits
+from wherry.core.diff.limits import LIMITS, Limits
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory

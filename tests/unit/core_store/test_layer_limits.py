@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from wherry.core.diff.apply import LIMITS, Limits, apply
+from wherry.core.diff.apply import apply
+from wherry.core.diff.limits import LIMITS, Limits
 from wherry.core.diff.target import Target
 from wherry.errors import InvalidArgument
 

@@ -15,7 +15,7 @@ import pytest
 from tests.fakes.registry import FakeRegistry, Fault, digest_of
 from tests.fakes.remotes import MemoryRemotes
 from wherry.core.content.local import LocalContentStore
-from wherry.core.diff.apply import Limits
+from wherry.core.diff.limits import Limits
 from wherry.core.gc.collector import Collector, Stores
 from wherry.core.images.sqlite import SqliteImageStore
 from wherry.core.leases.sqlite import SqliteLeaseStore

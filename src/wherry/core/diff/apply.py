@@ -11,14 +11,15 @@ from typing import Any, BinaryIO, Protocol
 
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX, Entry
+from wherry.core.diff.limits import LIMITS, Bounds, Limits
+from wherry.core.diff.plain import Plain
 from wherry.core.diff.tar_reader import TarReader
 from wherry.core.diff.target import Folder, Root, Target, below, is_whiteout
 from wherry.core.faults import translated
 from wherry.core.snapshots import trees
 from wherry.errors import InvalidArgument, NotFound
-from wherry.oci.digest import Digest, Digester
+from wherry.oci.digest import Digest
 
-_CHUNK = 256 << 10
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST_ID = 2**32 - 2
 _ODD = (b"", b".", b"..")  # not names of anything
@@ -35,24 +36,6 @@ class Applied:
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an archive may become: at most ``size`` bytes, and beyond ``free`` of them at most ``ratio`` times what it
-    takes packed; at most ``entries`` files, folders and links. Holes of sparse files count for ``size``."""
-
-    size: int = 64 << 30
-    free: int = 1 << 30
-    ratio: int = 200
-    entries: int = 500_000
-
-    def largest(self, packed: int) -> int:
-        """Bytes that ``packed`` ones may become."""
-        return min(self.size, max(self.free, packed * self.ratio))
-
-
-LIMITS = Limits()
-
-
 def apply(
     stream: BinaryIO, target: Target, *, what: str = "layer", packed: int | None = None, limits: Limits = LIMITS
 ) -> Applied:
@@ -62,32 +45,20 @@ def apply(
     ResourceExhausted: the disk is full; whatever the stream raises. What was written by then stays: the caller removes
     the folder.
     """
-    source = _Hashed(stream, what, limits.size if packed is None else limits.largest(packed))
-    with reading(what):
-        source.open()
+    largest = limits.size if packed is None else limits.largest(packed)
+    with reading(what), Plain(stream, what, largest) as source:
         reader = TarReader(source)
         with Root(target) as root:
             layer = _Layer(root, reader, what)
-            for entry in _within(reader, limits, what):
+            bounds = Bounds(limits, what)
+            for entry in reader:
+                bounds.take(1, entry.size)
                 layer.take(entry)
+                bounds.take(*layer.take_alike(reader))
             layer.finish()
-        while source.read(_CHUNK):  # what follows the archive's end belongs to the digest
+        while source.read():  # what follows the archive's end belongs to the digest
             pass
-    return Applied(source.digester.digest(), source.digester.size, layer.count)
-
-
-def _within(reader: TarReader, limits: Limits, what: str) -> Iterator[Entry]:
-    """The entries; InvalidArgument at the first that is too much."""
-    size = 0
-    for count, entry in enumerate(reader, start=1):
-        size += entry.size
-        if count > limits.entries:
-            raise InvalidArgument(f"{what} has more than {limits.entries} entries (wherryd --max-layer-entries)")
-        if size > limits.size:
-            raise InvalidArgument(
-                f"{what} has files of more than {limits.size} bytes, holes included (wherryd --max-layer-size)"
-            )
-        yield entry
+    return Applied(source.digester.digest(), source.digester.size, bounds.entries)
 
 
 class Source(Protocol):
@@ -129,29 +100,6 @@ def put(source: Source, target: Target, manner: Manner, *, what: str) -> None:
         work.finish()
 
 
-class _Hashed:
-    """The plain bytes of a stream, hashed as they come."""
-
-    def __init__(self, stream: BinaryIO, what: str, largest: int) -> None:
-        self._stream = stream
-        self._what = what
-        self._largest = largest
-        self.digester = Digester()
-
-    def open(self) -> None:
-        self._stream = decompressed(self._stream)
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self.digester.update(data)
-        if self.digester.size > self._largest:
-            raise InvalidArgument(
-                f"{self._what} unpacks to more than {self._largest} bytes, which is more than is believed of its size"
-                " (wherryd --max-layer-size)"
-            )
-        return data
-
-
 def split(path: bytes) -> Place:
     """The components of an entry's path. InvalidArgument: it is absolute, or has a ``..``."""
     if path.startswith(b"/") and path.strip(b"/"):
@@ -160,6 +108,17 @@ def split(path: bytes) -> Place:
     if b".." in parts:
         raise InvalidArgument("its path leaves the root")
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Files that come one after another into one folder, with one mode and owner, which they have when they are made.
+    ``head`` is the folder in their paths, ``handle`` the folder, which `Root` keeps open as long as no other is asked
+    for."""
+
+    head: bytes
+    handle: int
+    mode: int
 
 
 class _Layer:
@@ -174,20 +133,44 @@ class _Layer:
         self._marks = bool(root.target.lowers)
         self._folders: dict[Place, Entry] = {}
         self._last_head, self._last_parent = b"", manner.at
+        self._run: _Run | None = None
         # Which names are this layer's own matters only where removals are real and there is something to remove.
         removes = manner.layer and not self._marks and bool(os.listdir(root.target.path))
         self._made: set[Place] | None = set() if removes else None
-        self.count = 0
 
     def take(self, entry: Entry) -> None:
         """Do what one entry says."""
-        self.count += 1
+        self._run = None
         try:
             self._take(entry)
         except OSError as error:
             raise translated(error, f"unpack {self._what}, entry {entry.shown}") from error
         except (InvalidArgument, NotFound) as fault:
             raise InvalidArgument(f"{self._what}, entry {entry.shown}: {fault}") from fault
+
+    def take_alike(self, reader: TarReader) -> tuple[int, int]:
+        """Make the files that come next as far as they are of one run; how many, and their bytes."""
+        run, count, size = self._run, 0, 0
+        if run is None:
+            return 0, 0
+        for path, mtime, data in reader.alike():
+            head, _, name = path.rpartition(b"/")
+            if head != run.head or name in _ODD or name.startswith(WHITEOUT_PREFIX):
+                break
+            try:
+                handle = os.open(name, _NEW, run.mode, dir_fd=run.handle)
+                try:
+                    _write(handle, data)
+                    os.utime(handle, ns=(mtime, mtime))
+                finally:
+                    os.close(handle)
+            except FileExistsError:  # that takes a closer look
+                break
+            except OSError as error:
+                raise translated(error, f"unpack {self._what}, entry {Entry(path).shown}") from error
+            count += 1
+            size += len(data)
+        return count, size
 
     def _take(self, entry: Entry) -> None:
         if entry.uid > _LARGEST_ID or entry.gid > _LARGEST_ID:
@@ -292,14 +275,15 @@ class _Layer:
         try:
             if entry.sparse is None:
                 for chunk in self._reader.data():
-                    written = os.write(handle, chunk)
-                    if written < len(chunk):
-                        _write_all(handle, memoryview(chunk)[written:])
+                    _write(handle, chunk)
             else:
                 _write_sparse(handle, iter(self._reader.data()), entry)
-            self._attributes(handle, entry, born=_is_born_so(handle, folder, entry, own=self._own))
+            born = _is_born_so(handle, folder, entry, own=self._own)
+            self._attributes(handle, entry, born=born)
         finally:
             os.close(handle)
+        if born and self._manner.owner is None and not self._manner.keep_kinds and self._made is None:
+            self._run = _Run(entry.path.rpartition(b"/")[0], folder.handle, entry.mode)
 
     def _create(self, folder: Folder, name: bytes, mode: int) -> int:
         """A new file, where most often there is nothing: then that is one system call."""
@@ -459,6 +443,12 @@ def _is_born_so(handle: int, folder: Folder, entry: Entry, *, own: bool) -> bool
 def _allowed(entry: Entry) -> dict[str, bytes]:
     """A layer must not bring marks of overlayfs: they could show what lies elsewhere."""
     return {name: value for name, value in entry.xattrs.items() if ".overlay." not in name}
+
+
+def _write(handle: int, data: bytes) -> None:
+    written = os.write(handle, data)
+    if written < len(data):
+        _write_all(handle, memoryview(data)[written:])
 
 
 def _write_all(handle: int, data: memoryview) -> None:

@@ -62,25 +62,31 @@ class Peekable(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # Buffer is 3.12's
-        wanted = len(buffer)
-        if self._head:
-            data, self._head = self._head[:wanted], self._head[wanted:]
-        else:
-            data = self._stream.read(wanted)
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
+    def read(self, size: int = -1, /) -> bytes:
+        if not self._head:
+            return self._stream.read(size)
+        if size < 0:
+            head, self._head = self._head, b""
+            return head + self._stream.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head + self._stream.read(size - len(head)) if len(head) < size else head
+
 
 def decompressed(stream: BinaryIO) -> BinaryIO:
-    """The plain bytes of a gzip, zstd, bzip2, xz or uncompressed ``stream``. Read it under `reading`."""
+    """The plain bytes of a gzip, zstd, bzip2, xz or uncompressed ``stream``; a read may give less than was asked for.
+    Read it under `reading`."""
     head = b""
     while len(head) < 6 and (more := stream.read(6 - len(head))):
         head += more
-    whole = io.BufferedReader(Peekable(head, stream), _BUFFER)
+    whole = Peekable(head, stream)
     for magic, codec in _CODECS:
         if head.startswith(magic):
-            return codec(whole)
-    return whole
+            return codec(io.BufferedReader(whole, _BUFFER))
+    return cast("BinaryIO", whole)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ https://www.gnu.org/software/tar/manual/html_node/Standard.html and Sparse-Forma
 """
 
 import functools
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wherry.core.diff import sparse
 from wherry.core.diff.entries import PATH_LIMIT, Entry, Kind
@@ -17,10 +18,13 @@ from wherry.errors import InvalidArgument
 
 BLOCK = 512
 _EXTENSION_LIMIT = 1 << 20  # bytes of one pax header or long name; xattrs may have 64 KiB each
-_CHUNK = 256 << 10
+_CHUNK = 1 << 20
 _ZEROS = bytes(BLOCK)
 _OCTAL = b"01234567"
+_SLASH = ord("/")
 _FILE = (b"0", b"\0")
+_FIELDS = struct.Struct("100s 24s 12s 12s 8s c 100x 255s")
+"""A header as its name; mode, owner and group; size; time; checksum; kind; and what follows the link."""
 
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
@@ -45,6 +49,20 @@ class Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _Common(NamedTuple):
+    """What is alike in header after header, with the bytes that it was read from."""
+
+    ids: bytes
+    rest: bytes
+    mode: int
+    uid: int
+    gid: int
+    prefix: bytes
+
+
+_NOTHING = _Common(b"", b"", 0, 0, 0, b"")
+
+
 class TarReader:
     """Iterate over it for the entries; read each one's data (`data`) before the next is asked for, or not at all."""
 
@@ -56,6 +74,7 @@ class TarReader:
         self._left = 0  # bytes of the present entry's data that were not read yet
         self._padding = 0
         self._globals: dict[str, bytes] = {}
+        self._common = _NOTHING
 
     @property
     def offset(self) -> int:
@@ -67,10 +86,11 @@ class TarReader:
         extended: dict[str, bytes] = {}
         while (block := self._next_header()) is not None:
             kind = block[156:157]
-            size = _number(block, 124, 12, "size")
-            if kind in _FILE and not extended and not self._globals and (entry := self._plain_file(block, size)):
+            if kind in _FILE and not extended and not self._globals and (entry := self._plain_file(block)):
                 yield entry
                 continue
+            self._common = _NOTHING
+            size = _number(block, 124, 12, "size")
             if kind in b"xXgLK":
                 self._extend(extended, kind, self._extension(size))
                 continue
@@ -81,16 +101,22 @@ class TarReader:
             extended = {}
 
     def _next_header(self) -> bytes | None:
-        self.skip()
-        block = self._block()
-        if block is None:
-            return None
+        start = self._at + self._left + self._padding
+        end = start + BLOCK
+        block: bytes | None
+        if end <= len(self._piece):
+            block = self._piece[start:end]
+            self._at, self._left, self._padding = end, 0, 0
+        else:
+            self.skip()
+            block = self._block()
+            if block is None:
+                return None
         if block == _ZEROS:
             if self._block() in (None, _ZEROS):
                 return None
             raise InvalidArgument("the archive is corrupt: data after its end")
-        # Adler-32 has the sum of all bytes, modulo 65521 and one more: Python has no quicker way to add them up.
-        if (zlib.adler32(block) - 1) & 0xFFFF != _whole_sum(block[148:156]):
+        if not _sums_up(block, block[148:156]):
             _check_sum(block)
         return block
 
@@ -145,15 +171,37 @@ class TarReader:
         if len(self._globals) + len(extended) > 1000:
             raise InvalidArgument("the archive has too many extended header records")
 
-    def _plain_file(self, block: bytes, size: int) -> Entry | None:
+    def _plain_file(self, block: bytes) -> Entry | None:
         """What most headers are, read quickly; None if this one wants a closer look."""
-        name = _text(block, 0, 100)
-        mode, uid, gid, prefix = _in_common(block[100:124] + block[257:])
-        path = prefix + name
-        if not path or path.endswith(b"/"):
+        name, ids, digits, time, _, _, rest = _FIELDS.unpack(block)
+        known = self._common
+        if ids != known.ids or rest != known.rest:
+            known = self._common = _in_common(ids, rest)
+        path = known.prefix + name.partition(b"\0")[0]
+        if not path or path[-1] == _SLASH:
             return None
-        self._begin(size)
-        return Entry(path, "file", mode, uid, gid, size, _header_time(block[136:148]))
+        size = self._left = _size(digits)
+        self._padding = -size % BLOCK
+        return Entry(path, "file", known.mode, known.uid, known.gid, size, _header_time(time))
+
+    def alike(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """Files that come next, as far as they have the mode and owner of the last one and were read already: path,
+        time and data. One counts as taken when the next is asked for; where this ends or is left, iteration goes on."""
+        known, piece = self._common, self._piece
+        start = self._at + self._left + self._padding
+        while not self._globals:
+            begin = start + BLOCK
+            name, ids, digits, time, checksum, kind, rest = _FIELDS.unpack(piece[start:begin].ljust(BLOCK, b"\0"))
+            if kind != b"0" or ids != known.ids or rest != known.rest:
+                return
+            size = _size(digits)
+            end = begin + size
+            path = known.prefix + name.partition(b"\0")[0]
+            if end > len(piece) or not _sums_up(piece[start:begin], checksum) or not path or path[-1] == _SLASH:
+                return
+            yield path, _header_time(time), piece[begin:end]
+            self._at, self._left, self._padding = end, 0, -size % BLOCK
+            start = end + self._padding
 
     def _entry(self, block: bytes, flag: bytes, size: int, pax: Mapping[str, bytes]) -> Entry:
         path = pax.get("GNU.sparse.name") or pax.get("path") or _path(block)
@@ -254,6 +302,11 @@ def _path(block: bytes) -> bytes:
     return prefix + b"/" + name if prefix else name
 
 
+def _sums_up(block: bytes, checksum: bytes) -> bool:
+    """Adler-32 has the sum of all bytes, modulo 65521 and one more: Python has no quicker way to add them up."""
+    return (zlib.adler32(block) - 1) & 0xFFFF == _whole_sum(checksum)
+
+
 def _check_sum(block: bytes) -> None:
     """InvalidArgument: a header's checksum is wrong."""
     stored = _number(block, 148, 8, "checksum")
@@ -268,13 +321,16 @@ def _whole_sum(field: bytes) -> int:
     return _parsed(field) - 8 * 0x20 + sum(field)
 
 
-@functools.lru_cache(maxsize=64)
-def _in_common(fields: bytes) -> tuple[int, int, int, bytes]:
-    """Mode, owner, group and what comes before the name: alike in header after header. ``fields`` is the header without
-    name, size, times and link."""
-    mode, uid, gid = (_number(fields, start, 8, what) for start, what in ((0, "mode"), (8, "uid"), (16, "gid")))
-    prefix = _text(fields, 345 - 233, 155) if fields[24:30] == b"ustar\0" else b""
-    return mode & 0o7777, uid, gid, prefix + b"/" if prefix else b""
+def _in_common(ids: bytes, rest: bytes) -> _Common:
+    """``ids`` and ``rest`` as in `_FIELDS`. InvalidArgument."""
+    mode, uid, gid = (_number(ids, start, 8, what) for start, what in ((0, "mode"), (8, "uid"), (16, "gid")))
+    prefix = _text(rest, 345 - 257, 155) if rest[:6] == b"ustar\0" else b""
+    return _Common(ids, rest, mode & 0o7777, uid, gid, prefix + b"/" if prefix else b"")
+
+
+@functools.lru_cache(maxsize=1024)
+def _size(digits: bytes) -> int:
+    return _number(digits, 0, 12, "size")
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypedDict, Unpack, cast
 
 from wherry.core.content.store import ContentStore
-from wherry.core.diff.apply import LIMITS, Limits, apply
+from wherry.core.diff.apply import apply
 from wherry.core.diff.bare import as_archive
+from wherry.core.diff.limits import LIMITS, Limits
 from wherry.core.diff.target import Target
 from wherry.core.leases.store import ResourceKind
 from wherry.core.snapshots.snapshotter import Snapshotter
