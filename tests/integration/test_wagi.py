@@ -114,6 +114,36 @@ async def test_nothing_of_an_instance_is_seen_by_the_next(box: Box) -> None:
     assert [(await handler.get("/")).body for _ in range(5)] == [b"100"] * 5
 
 
+@pytest.mark.parametrize("closed", ["", "0 3", "1 4", "0 1 2 3 4"])
+async def test_descriptors_are_the_next_guests_as_they_were(box: Box, closed: str) -> None:
+    """Whatever one did to its own: rights that it dropped, and descriptors that it closed, its folder's among them."""
+    text = """(module
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $stat (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_fdstat_set_rights" (func $drop (param i32 i64 i64) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "\\08\\00\\00\\00\\1d\\00\\00\\00content-type: text/plain\\0a\\0a000")
+      (func $tell (param i32 i32) (i32.store8 (local.get 0) (i32.add (i32.const 48) (local.get 1))))
+      (func (export "_start")
+        (drop (call $stat (i32.const 1) (i32.const 128)))
+        (call $tell (i32.const 34) (i32.and (i32.const 1) (i32.shr_u (i32.load (i32.const 136)) (i32.const 2))))
+        (call $tell (i32.const 35) (call $prestat (i32.const 3) (i32.const 128)))
+        (call $tell (i32.const 36) (call $prestat (i32.const 4) (i32.const 128)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))
+        (drop (call $drop (i32.const 1) (i64.const 64) (i64.const 0)))
+        CLOSED))"""
+    closing = "".join(f"(drop (call $close (i32.const {fd})))" for fd in closed.split())
+    (box.folder / "lower/odd.wat").write_text(text.replace("CLOSED", closing))
+    (box.folder / "lower/deep").mkdir()
+    handler = await serve(box, process={"args": ["/odd.wat"], "cwd": "/deep"})
+    assert (await handler.get("/")).body == b"100"
+    open_then = [descriptors(pid) for pid in workers(handler.task.pid)]
+    assert [(await handler.get("/")).body for _ in range(5)] == [b"100"] * 5
+    assert [descriptors(pid) for pid in workers(handler.task.pid)] == open_then
+
+
 async def test_bodies_go_both_ways(box: Box) -> None:
     handler = await serve(box)
     data = os.urandom(300_000)

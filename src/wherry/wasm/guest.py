@@ -22,7 +22,7 @@ from wherry.wasm.wasi.table import Entry, FdTable, WorkingDirectory, folder, std
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from wherry.wasm.threads import Shared
@@ -34,6 +34,7 @@ _NO_FUEL = "all fuel consumed"
 _WARM_RUNS = 20
 _UNLIMITED = -1
 _MEMORY = b"memory"
+_Answer = ctypes.c_char * VAL_SIZE
 
 
 class Preopen(Record):
@@ -77,8 +78,9 @@ class Process:
         program: Program,
         config: GuestConfig,
         on_exit: Callable[[int], NoReturn],
-        stdio_fds: tuple[int, int, int],
+        opened: Sequence[Entry],
     ) -> None:
+        """``opened`` are the descriptors that it finds: see `open_descriptors`."""
         self._program = program
         self._config = config
         self._on_exit = on_exit
@@ -96,7 +98,8 @@ class Process:
         host.environ = _environ(config)
         host.exit = self._exit
         host.sockets = config.sockets
-        host.table, self._stderr = _table(config, stdio_fds)
+        host.table = FdTable(opened)
+        self._stderr = opened[2]
 
     def _told(self, failure: str) -> int:
         """The exit code of a guest that failed, once what happened is told."""
@@ -135,10 +138,11 @@ class Guest(Process):
         config: GuestConfig,
         on_exit: Callable[[int], NoReturn],
         *,
-        stdio_fds: tuple[int, int, int] = (0, 1, 2),
+        opened: Sequence[Entry] | None = None,
     ) -> None:
-        """Make the store. ``on_exit`` gets the code of ``proc_exit`` (0-255): it reports and ends the process."""
-        super().__init__(program, config, on_exit, stdio_fds)
+        """Make the store. ``on_exit`` gets the code of ``proc_exit`` (0-255): it reports and ends the process.
+        ``opened`` are its descriptors; by default this process's stdio and what ``config`` has."""
+        super().__init__(program, config, on_exit, open_descriptors(config) if opened is None else opened)
         self._instance = Instance()
         self._memory: Extern | None = None
         self._results = 0
@@ -155,16 +159,17 @@ class Guest(Process):
         InvalidArgument: no such entry, or one that can't be run; ResourceExhausted: the memory limit is too small. A
         trap in the start section is kept, and `run` reports it.
         """
+        program = self._program
         name = os.fsdecode(self._config.args[0]) if self._config.args else "the module"
-        self._results = self._program.check_entry(name, self._config.entry)
-        if self._program.shared is not None:
-            self._program.shared.prepare(self._context, self._config.memory_limit, name, self._fail)
+        self._results = program.check_entry(name, self._config.entry)
+        if program.shared is not None:
+            program.shared.prepare(self._context, self._config.memory_limit, name, self._fail)
         trap = ctypes.c_void_p()
         error = self._library.instance_pre_instantiate(
-            self._program.instance_pre, self._context, ctypes.byref(self._instance), ctypes.byref(trap)
+            program.instance_pre, self._context, ctypes.byref(self._instance), ctypes.byref(trap)
         )
         failure = self._library.take_failure(error, trap)
-        if failure and not self._program.runs_at_instantiation:
+        if failure and not program.runs_at_instantiation:
             message = " ".join(failure.split())
             if "memory" in message:
                 raise ResourceExhausted(f"{name} does not fit into its memory limit: {message}")
@@ -172,9 +177,9 @@ class Guest(Process):
         self._failure = failure
         if not failure and self._memory is None:
             self._memory = self._export(_MEMORY, EXTERN_MEMORY)
-            if self._program.shared is not None:
-                self._program.shared.adopt(self._exported(_MEMORY))
-        self._program.meter.words[BASE] = self._base()
+            if program.shared is not None:
+                program.shared.adopt(self._exported(_MEMORY))
+        program.meter.words[BASE] = self._base()
 
     def run(self) -> int:
         """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is
@@ -221,18 +226,18 @@ class Guest(Process):
 
     def close(self) -> None:
         """Free the store. A process that ends need not."""
-        self._host.memory = Memory(lambda: memoryview(bytearray()))
+        self._host.memory = Memory(_no_memory)
         self._library.store_delete(self._store)
 
     def _call(self, name: bytes, results: int) -> int:
         function = self._export(name, EXTERN_FUNC)
         if function is None:
             return 0
-        answer = ctypes.create_string_buffer(VAL_SIZE * max(results, 1))
+        answer = _Answer()
         trap = ctypes.c_void_p()
         error = self._library.func_call(self._context, function.item(), None, 0, answer, results, ctypes.byref(trap))
         self._failure = self._library.take_failure(error, trap)
-        return val_i32(answer.raw[:VAL_SIZE]) & 0xFF if results and not self._failure else 0
+        return val_i32(answer.raw) & 0xFF if results and not self._failure else 0
 
     def _export(self, name: bytes, kind: int) -> Extern | None:
         item = self._exported(name)
@@ -278,6 +283,10 @@ class Guest(Process):
         return view
 
 
+def _no_memory() -> memoryview:
+    return memoryview(b"")
+
+
 def trap_message(failure: str) -> str:
     """libwasmtime's account of a trap, reordered: the cause on the first line, then the backtrace.
 
@@ -299,6 +308,8 @@ def _unnumbered(cause: str) -> str:
 
 def _environ(config: GuestConfig) -> tuple[bytes, ...]:
     """Go takes its working directory from PWD; who looks for listeners asks how many there are (sd_listen_fds(3))."""
+    if config.cwd == "/" and not config.listeners:
+        return config.environ
     added = [
         (b"PWD=", os.fsencode(config.cwd) if config.cwd != "/" else b""),
         (b"LISTEN_FDS=", str(len(config.listeners)).encode() if config.listeners else b""),
@@ -308,22 +319,17 @@ def _environ(config: GuestConfig) -> tuple[bytes, ...]:
     )
 
 
-def _table(config: GuestConfig, stdio_fds: tuple[int, int, int]) -> tuple[FdTable, Entry]:
-    """The guest's descriptors, and the entry of its stderr."""
-    table = FdTable()
-    entries = [stdio(fd) for fd in stdio_fds]
-    for entry in entries:
-        table.add(entry)
+def open_descriptors(config: GuestConfig, stdio_fds: tuple[int, int, int] = (0, 1, 2)) -> list[Entry]:
+    """What a guest finds open, by number. InvalidArgument: there is no such working directory."""
+    opened = [stdio(fd) for fd in stdio_fds]
     if config.listeners:
         from wherry.wasm.wasi.socket import listener  # a guest without sockets shall not pay for them
 
-        for fd in config.listeners:
-            table.add(listener(fd))
-    for preopen in config.preopens:
-        table.add(folder(preopen.fd, os.fsencode(preopen.guest_path), writable=preopen.writable))
+        opened += [listener(fd) for fd in config.listeners]
+    opened += [folder(item.fd, os.fsencode(item.guest_path), writable=item.writable) for item in config.preopens]
     if config.cwd.strip("/"):
-        table.add(_working_directory(config))
-    return table, entries[2]
+        opened.append(_working_directory(config))
+    return opened
 
 
 def _working_directory(config: GuestConfig) -> Entry:
@@ -355,7 +361,7 @@ def rehearse(program: Program, entry: str = "rehearse") -> None:
     preopens = (Preopen("/", root, False),)
     config = GuestConfig((b"warmup",), (b"PATH=/",), preopens, entry, None, "/", (), None, 0, ())
     try:
-        guest = Guest(program, config, _refuse_exit, stdio_fds=(null, null, null))
+        guest = Guest(program, config, _refuse_exit, opened=open_descriptors(config, (null, null, null)))
         guest.instantiate()
         if guest.run():
             raise Internal("the warm-up guest trapped")

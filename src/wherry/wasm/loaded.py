@@ -78,9 +78,10 @@ class Program:
     def check_entry(self, name: str, entry: str) -> int:
         """How many results the export ``entry`` of the module called ``name`` has, 0 or 1. InvalidArgument: it can't
         be run, the message names those that can."""
-        if entry not in self._checked:
-            self._checked[entry] = check_entry(self.info, name, entry)
-        return self._checked[entry]
+        results = self._checked.get(entry)
+        if results is None:
+            results = self._checked[entry] = check_entry(self.info, name, entry)
+        return results
 
     def __del__(self) -> None:
         if self.instance_pre:

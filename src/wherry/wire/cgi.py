@@ -83,6 +83,8 @@ def variables(head: RequestHead, place: Place) -> tuple[bytes, ...]:
 def arguments(target: str) -> tuple[bytes, ...]:
     """WAGI's: the parts of the query string as words."""
     query = target.partition("?")[2]
+    if not query:
+        return ()
     words = (unquote(word).encode("latin-1", "replace") for word in query.split("&") if word)
     return tuple(word for word in words if b"\0" not in word)
 

@@ -221,7 +221,9 @@ class Exchange:
     def outcome(self) -> Outcome:
         """After `end` or `fail`."""
         keep, rest = self._keep, b""
-        if keep:
+        if keep and self._body is None and not self._job.head.length:
+            rest = self._job.beginning  # there is no body to be taken out of it
+        elif keep:
             keep = self._drain()
             rest = self.body.rest if keep else b""
         return Outcome(self._job.number, self.status, self.sent, keep, rest, self.trouble)
@@ -271,10 +273,13 @@ class Exchange:
         self._on_head()
 
     def _send(self, data: bytes) -> None:
-        left = memoryview(data)
+        left: bytes | memoryview = data
         while left:
             try:
-                left = left[os.write(self.fd, left) :]
+                written = os.write(self.fd, left)
+                if written == len(left):  # as nearly always
+                    return
+                left = memoryview(left)[written:]
             except BlockingIOError:
                 self._wait(select.POLLOUT, CLIENT_GONE, "the client does not take its answer")
             except OSError as error:

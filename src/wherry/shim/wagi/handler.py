@@ -1,132 +1,34 @@
 """The WASM end of a request: a new instance of the route's module, whose standard input and output are the exchange.
-
-fd_read and fd_write of those two descriptors are caught before WASI's own functions see them: the zygote's linker knows
-nothing of this, a runtime that is made for such a child does.
-"""
+See streams.py."""
 
 from __future__ import annotations
 
 import os
-from _operator import is_  # `operator` is large
 
 from wherry import __version__
 from wherry.errors import InvalidArgument, WherryError
-from wherry.record import Record
 from wherry.shim.httpd.exchange import Abort, Exchange, Job
 from wherry.shim.wagi import files
 from wherry.shim.wagi.output import Output
 from wherry.shim.wagi.routes import Route, below, find
+from wherry.shim.wagi.streams import Streams
 from wherry.suppress import suppress
-from wherry.wasm.guest import TRAP_EXIT_CODE, Guest, GuestConfig, Preopen, trap_message
-from wherry.wasm.imports import HostFunction
+from wherry.wasm.guest import TRAP_EXIT_CODE, Guest, GuestConfig, Preopen, open_descriptors, trap_message
 from wherry.wasm.wasi.errno import Trap
 from wherry.wire import cgi
+from wherry.wire.memo import remembering
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from wherry.wasm.loaded import Program
-    from wherry.wasm.wasi.host import Host
     from wherry.wasm.wasi.table import Entry
 
 _SOFTWARE = f"wherry/{__version__}"
 _ROUTES_EXPORT = "_routes"
 _MOST_ROUTES_TEXT = 64 << 10
-
-
-class Streams:
-    """The standard input and output of the one guest there is in this process, at each time."""
-
-    def __init__(self) -> None:
-        self.stdin: Entry | None = None
-        self.stdout: Entry | None = None
-        self.read: Callable[[int], bytes] = _nothing
-        self.write: Callable[[bytes], None] = _nowhere
-        self.flush: Callable[[], None] = _no_flush
-        self.abort: Abort | None = None
-
-    def around(self, function: HostFunction) -> HostFunction:
-        """The host function, for guests with such streams."""
-        made = {"fd_read": self._reading, "fd_write": self._writing, "poll_oneoff": self._polling}.get(function.name)
-        if made is None:
-            return function
-        return HostFunction(function.name, function.params, function.results, made(function.call))
-
-    def _reading(self, call: Callable[..., int]) -> Callable[..., int]:
-        def fd_read(host: Host, fd: int, iovs: int, iovs_len: int, nread: int) -> int:
-            entry = host.table.entries.get(fd)
-            if entry is None or entry is not self.stdin:
-                return call(host, fd, iovs, iovs_len, nread)
-            done = 0
-            buffers = host.memory.iovecs(iovs, iovs_len)
-            data = b""
-
-            def read() -> None:
-                nonlocal data
-                data = self.read(sum(map(len, buffers)))
-
-            self._guarded(read)
-            for buffer in buffers:
-                part = data[done : done + len(buffer)]
-                buffer[: len(part)] = part
-                done += len(part)
-            host.memory.put_u32(nread, done)
-            return 0
-
-        return fd_read
-
-    def _writing(self, call: Callable[..., int]) -> Callable[..., int]:
-        def fd_write(host: Host, fd: int, iovs: int, iovs_len: int, nwritten: int) -> int:
-            entry = host.table.entries.get(fd)
-            if entry is None or entry is not self.stdout:
-                return call(host, fd, iovs, iovs_len, nwritten)
-            data = b"".join(host.memory.iovecs(iovs, iovs_len))
-            self._guarded(lambda: self.write(data))
-            host.memory.put_u32(nwritten, len(data))
-            return 0
-
-        return fd_write
-
-    def _polling(self, call: Callable[..., int]) -> Callable[..., int]:
-        def poll_oneoff(host: Host, *arguments: int) -> int:
-            self._guarded(self.flush)  # it may be going to sleep
-            return call(host, *arguments)
-
-        return poll_oneoff
-
-    def _guarded(self, action: Callable[[], None]) -> None:
-        """Abort ends the guest at once, and whatever it still tries."""
-        if self.abort is not None:
-            raise Trap("the request is over")
-        try:
-            action()
-        except Abort as abort:
-            self.abort = abort
-            raise Trap("the request is over") from None
-
-    def take(self, exchange: Exchange, output: Output) -> None:
-        """Be the streams of this exchange from now on."""
-        self.read, self.write, self.flush = exchange.read, output.write, exchange.flush
-        self.abort = None
-
-    def follow(self, guest: Guest) -> None:
-        """Be those of this guest."""
-        entries = guest.entries
-        self.stdin, self.stdout = entries[0], entries[1]
-
-
-def _nothing(_most: int) -> bytes:
-    return b""
-
-
-def _nowhere(_data: bytes) -> None:
-    return None
-
-
-def _no_flush() -> None:
-    return None
 
 
 class _Instance(Guest):
@@ -139,11 +41,42 @@ class _Instance(Guest):
         return TRAP_EXIT_CODE
 
 
-class _Lent(Record):
-    """Descriptors that guests find open."""
+class _Ready:
+    """A route's program, with what each of its guests is given alike."""
 
-    stdio: tuple[int, int, int]
-    preopens: tuple[Preopen, ...]
+    def __init__(self, program: Program, config: GuestConfig, null: int) -> None:
+        self.program = program
+        self._config = config
+        self._null = null
+        self._lent: list[Entry] = []
+
+    def configured(self, entry: str, args: tuple[bytes, ...]) -> GuestConfig:
+        """Of the guest whose export ``entry`` is called, with ``args`` beside the route's own."""
+        own, environ, preopens, _, *rest = self._config
+        return GuestConfig(own + args, environ, preopens, entry, *rest)
+
+    def lend(self) -> list[Entry]:
+        """Descriptors for a guest: its stdio, which is nothing but for its stderr, and its folders. InvalidArgument:
+        there is no such working directory."""
+        if not self._lent:
+            opened = open_descriptors(self._config, (self._null, self._null, 2))
+            for entry in opened:
+                if entry.cwd is None:  # that one was just opened, the others are whoever else's
+                    entry.fd = os.dup(entry.fd)
+                entry.filetype()  # the kernel is asked here, and not by each guest
+            self._lent = opened
+        return [entry.another() for entry in self._lent]
+
+    def take_back(self, given: Sequence[Entry], left: Sequence[Entry]) -> None:
+        """Close what a guest has left open of its own; and if it has closed some of what was lent to it, the rest of
+        that, and the next one gets others."""
+        intact = all(any(item is other for other in left) for item in given)
+        if not intact:
+            self._lent = []
+        for item in left:
+            if not intact or not any(item is other for other in given):
+                with suppress(OSError):
+                    os.close(item.fd)
 
 
 class Handlers:
@@ -168,7 +101,8 @@ class Handlers:
         self._streams = streams
         self._null = null
         self._exit = -1
-        self._lent: dict[int, _Lent] = {}
+        self._ready: dict[int, _Ready] = {}
+        self._parse = remembering(cgi.parse_head)
 
     def check(self) -> None:
         """InvalidArgument: a route's export can't be called, or a module starts threads."""
@@ -189,11 +123,10 @@ class Handlers:
         if route.files:
             files.serve(self._volumes[number][0].fd, route.script, job, exchange)
             return
-        output = Output(exchange)
-        self._streams.take(exchange, output)
+        output = Output(exchange, self._parse)
         place = cgi.Place(route.pattern, route.script, job.port, job.peer, job.peer_port, _SOFTWARE)
-        args = (*self._base.args[1:], *cgi.arguments(job.head.target))
-        self._run(number, route.entry, args, cgi.variables(job.head, place))
+        self._streams.take(exchange, output, lambda: cgi.variables(job.head, place))
+        self._run(number, route.entry, cgi.arguments(job.head.target))
         output.end()
 
     def declared(self, number: int) -> list[Route]:
@@ -210,9 +143,8 @@ class Handlers:
             if len(written) > _MOST_ROUTES_TEXT:
                 raise Abort(502, f"_routes of {route.name} prints over {_MOST_ROUTES_TEXT} bytes")
 
-        self._streams.read, self._streams.write, self._streams.flush = _nothing, write, _no_flush
-        self._streams.abort = None
-        self._run(number, _ROUTES_EXPORT, self._base.args[1:], ())
+        self._streams.collect(write)
+        self._run(number, _ROUTES_EXPORT, ())
         return below(route, written.decode("utf-8", "replace"))
 
     def add(self, number: int, route: Route) -> None:
@@ -222,60 +154,43 @@ class Handlers:
         self._programs[route.module].check_entry(route.name, route.entry)
         self.routes.append(route)
 
-    def _run(self, number: int, entry: str, args: tuple[bytes, ...], environ: tuple[bytes, ...]) -> None:
-        route = self.routes[number]
-        own = self._volumes.get(number)
-        lent = self._lent.get(number) or self._lend(number, self._base.preopens if own is None else own)
-        config = GuestConfig(
-            args=(os.fsencode(route.name), *args),
-            environ=(*self._base.environ, *map(os.fsencode, route.environ), *environ),
-            preopens=lent.preopens,
-            entry=entry,
-            memory_limit=self._base.memory_limit,
-            cwd=self._base.cwd if own is None else "/",
-            sockets=self._base.sockets,
-            fuel=self._base.fuel,
-            refused=self._base.refused,
-        )
+    def _run(self, number: int, entry: str, args: tuple[bytes, ...]) -> None:
+        ready = self._ready.get(number) or self._prepare(number)
         self._exit = -1
         try:
-            guest = _Instance(self._programs[route.module], config, self._ended, stdio_fds=lent.stdio)
+            given = ready.lend()
+            guest = _Instance(ready.program, ready.configured(entry, args), self._ended, opened=given)
         except WherryError as error:
             raise Abort(502, str(error)) from None
         try:
             self._streams.follow(guest)
-            given = list(guest.entries.values())[: 3 + len(lent.preopens)]
             guest.instantiate()
             guest.run()
         except WherryError as error:
             raise Abort(502, str(error)) from None
         finally:
-            self._streams.stdin = self._streams.stdout = None
-            self._clear(number, guest, given)
+            self._streams.leave()
+            left = list(guest.entries.values())
+            if left != given:  # which most guests leave as they are
+                ready.take_back(given, left)
             guest.close()
         self._judge(guest.failure)
 
-    def _lend(self, number: int, preopens: Sequence[Preopen]) -> _Lent:
-        """Descriptors for the guests of a route: a guest may close them, and then the next gets others."""
-        made = _Lent(
-            (os.dup(self._null), os.dup(self._null), os.dup(2)),
-            tuple(Preopen(item.guest_path, os.dup(item.fd), item.writable) for item in preopens),
+    def _prepare(self, number: int) -> _Ready:
+        route, base = self.routes[number], self._base
+        own = self._volumes.get(number)
+        config = GuestConfig(
+            args=(os.fsencode(route.name), *base.args[1:]),
+            environ=(*base.environ, *map(os.fsencode, route.environ)),
+            preopens=base.preopens if own is None else own,
+            memory_limit=base.memory_limit,
+            cwd=base.cwd if own is None else "/",
+            sockets=base.sockets,
+            fuel=base.fuel,
+            refused=base.refused,
         )
-        self._lent[number] = made
-        return made
-
-    def _clear(self, number: int, guest: Guest, given: Sequence[Entry]) -> None:
-        """Close what a guest has left open, and if it has closed what was lent to it, the rest of that too."""
-        left = list(guest.entries.values())
-        if len(left) == len(given) and all(map(is_, left, given)):
-            return
-        intact = all(any(item is other for other in left) for item in given)
-        if not intact:
-            del self._lent[number]
-        for item in left:
-            if not intact or not any(item is other for other in given):
-                with suppress(OSError):
-                    os.close(item.fd)
+        ready = self._ready[number] = _Ready(self._programs[route.module], config, self._null)
+        return ready
 
     def _judge(self, failure: str) -> None:
         if self._streams.abort is not None:

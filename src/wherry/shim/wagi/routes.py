@@ -46,7 +46,10 @@ class Route(Record):
 
 def find(routes: Sequence[Route], path: str) -> int:
     """The number of the route that answers ``path``, -1 for none."""
-    return next((number for number in range(len(routes) - 1, -1, -1) if routes[number].matches(path)), -1)
+    for number in range(len(routes) - 1, -1, -1):
+        if routes[number].matches(path):
+            return number
+    return -1
 
 
 def check_pattern(pattern: str) -> str:

@@ -8,8 +8,9 @@ from wherry.errors import DataLoss, FailedPrecondition, WherryError
 from wherry.shim.birth import Sandbox
 from wherry.shim.httpd.exchange import Abort, Exchange, Job
 from wherry.shim.httpd.log import Log
-from wherry.shim.wagi.handler import Handlers, Streams
+from wherry.shim.wagi.handler import Handlers
 from wherry.shim.wagi.routes import Route, find
+from wherry.shim.wagi.streams import Streams
 from wherry.wasm import pooled
 from wherry.wasm.guest import GuestConfig, Preopen
 from wherry.wasm.program import Program, Runtime

@@ -13,7 +13,7 @@ from wherry.wasm.component.host import Linked
 from wherry.wasm.component.state import State
 from wherry.wasm.component.values import SIZE
 from wherry.wasm.grants import matches
-from wherry.wasm.guest import GuestConfig, Process
+from wherry.wasm.guest import GuestConfig, Process, open_descriptors
 from wherry.wasm.loaded import Program
 from wherry.wasm.meter import BASE, MEMORY
 from wherry.wasm.wasi.host import SocketPolicy
@@ -104,7 +104,7 @@ class ComponentGuest(Process):
         *,
         stdio_fds: tuple[int, int, int] = (0, 1, 2),
     ) -> None:
-        super().__init__(program, config, on_exit, stdio_fds)
+        super().__init__(program, config, on_exit, open_descriptors(config, stdio_fds))
         assert program.component is not None
         self._component = program.component
         self._component.state.cwd = config.cwd

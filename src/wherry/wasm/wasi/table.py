@@ -10,6 +10,10 @@ from itertools import count
 from wherry.record import Record
 from wherry.wasm.wasi import abi, errno
 
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class WorkingDirectory(Record):
     """The root's descriptor, and the working directory's path from there."""
@@ -51,6 +55,19 @@ class Entry:
         self.cwd = cwd
         self.listing: list[bytes] | None = None
 
+    def another(self) -> Entry:
+        """The same for another guest, which finds it as nobody has used it yet: to be asked of one that nobody has."""
+        return Entry(
+            self.fd,
+            self.rights,
+            self.inheriting,
+            kind=self.kind,
+            flags=self.flags,
+            readonly=self.readonly,
+            preopen=self.preopen,
+            cwd=self.cwd,
+        )
+
     def filetype(self) -> int:
         """Its WASI file type; asked of the kernel once, and only when somebody needs it."""
         kind = self.kind
@@ -71,14 +88,14 @@ class Entry:
 
 class FdTable:
     """Entries by number; a new one takes the lowest free number, as in POSIX. A guest's threads share it: each change
-    is one step of the interpreter's."""
+    is one step of the interpreter's. ``first`` are those of the numbers from 0 on."""
 
     __slots__ = ("_free", "_fresh", "entries")
 
-    def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
+    def __init__(self, first: Sequence[Entry] = ()) -> None:
+        self.entries: dict[int, Entry] = dict(enumerate(first))
         self._free: list[int] = []
-        self._fresh = count()
+        self._fresh = count(len(first))
 
     def get(self, fd: int) -> Entry:
         """The entry; BADF if there is none."""
