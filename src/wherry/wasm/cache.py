@@ -51,13 +51,16 @@ class Cache:
             return None
         return path
 
-    def store(self, digest_hex: str, compiled: bytes, info: bytes) -> str:
-        """Keep a compiled module and its info; returns its path. ResourceExhausted: the disk is full."""
+    def store(self, digest_hex: str, compiled: bytes, info: bytes, more: tuple[bytes, ...] = ()) -> str:
+        """Keep a compiled module and its info; returns its path. A component has a part for each of its cores, one and
+        ``more``. ResourceExhausted: the disk is full."""
         path = self.path(digest_hex)
         self._sweep()
-        # The info first: a compiled module that can be seen has its info beside it.
-        for target, data in ((info_path(path), info), (path, compiled)):
-            _write(target, data)
+        # The first part last: a compiled module that can be seen has its info and the other parts beside it.
+        _write(info_path(path), info)
+        for number, data in enumerate(more, 1):
+            _write(part_path(path, number), data)
+        _write(path, compiled)
         return path
 
     def _sweep(self) -> None:
@@ -82,6 +85,20 @@ def clear_after(folder: str, pid: int) -> None:
 def info_path(path: str) -> str:
     """Where the info of the compiled module at ``path`` lies."""
     return path.removesuffix(COMPILED) + ".info"
+
+
+def part_path(path: str, number: int) -> str:
+    """Where a part of the compiled module at ``path`` lies: the first one there."""
+    return f"{path}.{number}" if number else path
+
+
+def files(path: str) -> list[str]:
+    """All files of the compiled module at ``path``, in the order to delete them in: the first is what it is found by;
+    that one is named even when it is not there."""
+    found = [path]
+    while os.path.exists(part := part_path(path, len(found))):
+        found.append(part)
+    return [*found, info_path(path)]
 
 
 def open_trusted(path: str) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SLOTS = {"i": "I12x", "I": "Q8x"}
-_KINDS = {"i": 0, "I": 1}
+_KINDS = {"i": 0, "I": 1, "f": 2, "F": 3}
 _SPACE_SIZE = 1 << 47
 
 
@@ -109,23 +109,24 @@ def define(
     kept alive with the linker."""
     kept: list[Any] = []
     for word, module, function in functions:
-        function_type = _function_type(library, function)
+        kind = function_type(library, function.params, function.results)
         entry = callback(library, host, adapt(function) if adapt else function, space, counts, word)
         names = module.encode(), function.name.encode()
         error = library.linker_define_func_unchecked(
-            linker, names[0], len(names[0]), names[1], len(names[1]), function_type, entry, None, None
+            linker, names[0], len(names[0]), names[1], len(names[1]), kind, entry, None, None
         )
-        library.functype_delete(function_type)
+        library.functype_delete(kind)
         if error:
             raise Internal(f"{module}.{function.name} can't be defined: {library.take_error(error)}")
         kept.append(entry)
     return kept
 
 
-def _function_type(library: Library, function: HostFunction) -> int:
-    params, results = _types(library, function.params), _types(library, function.results)
-    function_type: int = library.functype_new(ctypes.byref(params), ctypes.byref(results))
-    return function_type
+def function_type(library: Library, params: str, results: str) -> int:
+    """A ``wasm_functype_t`` of value types by their letters."""
+    taken, given = _types(library, params), _types(library, results)
+    kind: int = library.functype_new(ctypes.byref(taken), ctypes.byref(given))
+    return kind
 
 
 def _types(library: Library, letters: str) -> ctypes.Array[ctypes.c_char]:

@@ -33,8 +33,7 @@ from wherry.errors import (
 from wherry.wasm import engine, module, warmup
 from wherry.wasm.binding import ByteVec, Library
 from wherry.wasm.cache import Cache, info_path, open_trusted
-from wherry.wasm.component import types, wit
-from wherry.wasm.component.binding import Functions
+from wherry.wasm.component import compiling, wit
 from wherry.wasm.environment import new_cache
 from wherry.wasm.wasi import sock_table, thread  # noqa: F401 - checking a module asks for it, too late to be found then
 
@@ -94,14 +93,14 @@ def compile_module(
             progress(f"compiling {name} ({len(binary) / 1e6:.1f} MB)")
         made = engine.new_engine(library, compiling=True, fuel=fuel)
         if info.kind == "component":
-            compiled, told["host"] = _compile_component(library, made, binary, name)
+            (compiled, *more), told["plan"] = _compile_component(library, made, binary, name)
         else:
-            compiled = _compile(library, made, binary, name)
-        found = cache.store(digest_hex, compiled, marshal.dumps(told))
+            compiled, more = _compile(library, made, binary, name), []
+        found = cache.store(digest_hex, compiled, marshal.dumps(told), tuple(more))
     fd = open_trusted(info_path(found))
     with open(fd, "rb") as file:
         known = marshal.load(file)
-    known.pop("host", None)  # the child's alone
+    known.pop("plan", None)  # the child's alone
     return {"digest": f"sha256:{digest_hex}", "path": found, "info": known}
 
 
@@ -116,31 +115,26 @@ def to_binary(library: Library, data: bytes, name: str) -> bytes:
     return library.take_bytes(vec)
 
 
-def _compile(library: Library, made: int, binary: bytes, name: str) -> bytes:
+def _compile(library: Library, made: int, binary: bytes, name: str, what: str = "module") -> bytes:
     compiled = ctypes.c_void_p()
     error = library.module_new(made, binary, len(binary), ctypes.byref(compiled))
     if error:
-        raise InvalidArgument(f"{name} is not a valid module: {_cause(library.take_error(error))}")
-    return _serialized(library, library.module_serialize, compiled, name)
-
-
-def _compile_component(library: Library, made: int, binary: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
-    """The code, and what of the host is to be linked to it: see component/types.py."""
-    functions = Functions(library)
-    compiled = ctypes.c_void_p()
-    error = functions.new(made, binary, len(binary), ctypes.byref(compiled))
-    if error:
-        raise InvalidArgument(f"{name} is not a valid component: {_cause(library.take_error(error))}")
-    host = types.plan(types.Types(library, made).imports(compiled.value or 0), _OFFERED, name)
-    return _serialized(library, functions.serialize, compiled, name), host
-
-
-def _serialized(library: Library, serialize: Callable[..., Any], compiled: ctypes.c_void_p, name: str) -> bytes:
+        raise InvalidArgument(f"{name} is not a valid {what}: {_cause(library.take_error(error))}")
     vec = ByteVec()
-    error = serialize(compiled, ctypes.byref(vec))
+    error = library.module_serialize(compiled, ctypes.byref(vec))
+    library.module_delete(compiled)
     if error:
         raise Internal(f"{name} can't be serialized: {_cause(library.take_error(error))}")
     return library.take_bytes(vec)
+
+
+def _compile_component(library: Library, made: int, binary: bytes, name: str) -> tuple[list[bytes], dict[str, Any]]:
+    """The code of its cores, and what is to be done with them: see component/compiling.py."""
+    try:
+        parts = compiling.make(library, made, binary, _OFFERED, name)
+    except ValueError as error:
+        raise InvalidArgument(f"{name} is not a valid component: {_cause(str(error))}") from None
+    return [_compile(library, made, core, name, "component") for core in parts.cores], parts.plan
 
 
 def _first_line(message: str) -> str:

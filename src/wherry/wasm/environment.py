@@ -27,7 +27,11 @@ def read_cpuinfo() -> str:
         return ""
 
 
+_FORM = "cores 1"
+"""How what is kept is put together, where that changes."""
+
+
 def new_cache(folder: str, library_path: str, *, fuel: bool = False) -> Cache:
     """The cache of this machine and libwasmtime in ``folder``; of modules that count their ``fuel``, or that do not."""
-    parts = (library_version(library_path), engine.settings(fuel=fuel), host_features(read_cpuinfo()))
+    parts = (library_version(library_path), engine.settings(fuel=fuel), host_features(read_cpuinfo()), _FORM)
     return Cache(folder, sha256("\0".join(parts).encode()).hexdigest()[:16])

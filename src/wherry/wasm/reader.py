@@ -106,9 +106,12 @@ class Reader:
             raise self.fault(f"{self.end - self.position} bytes too many")
 
 
-def sections(data: bytes, start: int, names: tuple[str, ...]) -> Iterator[tuple[int, Reader]]:
-    """The sections from byte ``start`` on: their ids (places in ``names``) and a reader of each one's content."""
-    outer = Reader(data, start, len(data), "header")
+def sections(
+    data: bytes, start: int, names: tuple[str, ...], end: int | None = None
+) -> Iterator[tuple[int, Reader]]:
+    """The sections from byte ``start`` on, up to ``end``: their ids (places in ``names``) and a reader of each one's
+    content."""
+    outer = Reader(data, start, len(data) if end is None else end, "header")
     while not outer.done():
         at = outer.position
         number = outer.byte()

@@ -17,7 +17,7 @@ from wherry.core.faults import translating
 from wherry.core.metadata.database import Database
 from wherry.errors import WherryError
 from wherry.wasm import warmup
-from wherry.wasm.cache import COMPILED, TEMPORARY, info_path
+from wherry.wasm.cache import COMPILED, TEMPORARY, files
 
 SCHEMA = (
     """
@@ -123,7 +123,7 @@ class CompiledModules:
         return needed
 
     def _present(self) -> dict[str, tuple[int, float]]:
-        """Each compiled module's name, its bytes with its info's, and when it was written."""
+        """Each compiled module's name, the bytes of all its files, and when it was written."""
         found = {}
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self._folder):
@@ -131,13 +131,13 @@ class CompiledModules:
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    found[entry.name] = status.st_size + _size(info_path(entry.path)), status.st_mtime
+                    found[entry.name] = sum(map(_size, files(entry.path))), status.st_mtime
         return found
 
     def _unlink(self, file: str) -> None:
         """The code first: code that can be seen has its info beside it."""
         path = os.path.join(self._folder, file)
-        for name in (path, info_path(path)):
+        for name in files(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
 
@@ -177,7 +177,7 @@ def _digest(path: str) -> str:
     """Of the code and its info together. NotFound; DataLoss: it cannot be read."""
     with translating(f"read {path}"):
         hashes = []
-        for name in (path, info_path(path)):
+        for name in files(path):
             with open(name, "rb") as file:
                 hashes.append(file_digest(file, "sha256").hexdigest())
         return ":".join(hashes)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from wherry.errors import InvalidArgument
 from wherry.wasm.component.http.messages import IncomingRequest, Outparam
 from wherry.wasm.component.program import HANDLER, ComponentGuest
 from wherry.wasm.component.state import do_nothing
-from wherry.wasm.component.values import SIZE
 from wherry.wasm.guest import GuestConfig, trap_message
 from wherry.wasm.loaded import Program
 
@@ -17,13 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-_REQUEST = ("own", "wasi:http/types.incoming-request")
-_OUTPARAM = ("own", "wasi:http/types.response-outparam")
-
 
 def check(program: Program, name: str) -> None:
     """InvalidArgument: the program called ``name`` does not answer HTTP."""
-    if program.component is None or not program.component.handler:
+    if program.component is None or program.component.handler is None:
         raise InvalidArgument(f"{name} does not answer HTTP: it exports no {HANDLER}0.2")
 
 
@@ -40,31 +34,18 @@ class HandlerGuest(ComponentGuest):
     ) -> None:
         super().__init__(program, config, on_exit, stdio_fds=stdio_fds)
         self._component.state.idle = idle
-        linked = self._component.linked
-        self._lowers = linked.codec.lower(_REQUEST), linked.codec.lower(_OUTPARAM)
 
     def instantiate(self) -> None:
         """Instantiate. What goes wrong is kept, and `handle` tells it."""
-        self._instantiate(self._component.handler)
+        self._instantiate()
 
     def handle(self, request: IncomingRequest, outparam: Outparam) -> str:
         """Have it answer a request. "", or how it trapped: message and backtrace."""
         if not self._failure:
-            self._answer(request, outparam)
+            assert self._component.handler is not None
+            self._called(self._component.handler, request, outparam)
         self._count()
         return trap_message(self._failure).rstrip() if self._failure else ""
-
-    def _answer(self, request: IncomingRequest, outparam: Outparam) -> None:
-        functions = self._component.functions
-        self._component.linked.codec.context = self._context
-        values = ctypes.create_string_buffer(2 * SIZE)
-        at = ctypes.addressof(values)
-        self._lowers[0](request, at)
-        self._lowers[1](outparam, at + SIZE)
-        error = functions.func_call(self._function, self._context, values, 2, None, 0)
-        for number in range(2):
-            functions.val_delete(at + SIZE * number)
-        self._failure = self._library.take_error(error) if error else ""
 
     def _measure(self) -> None:
         """Not after each request: a look for its memory would take as long as all the rest."""
@@ -77,5 +58,5 @@ class HandlerGuest(ComponentGuest):
     def close(self) -> None:
         """Free the store, and what the instance held."""
         self._component.state.idle = do_nothing
-        self._component.linked.resources.clear()
+        self._component.forget()
         self._library.store_delete(self._store)

@@ -1,156 +1,209 @@
-"""The host's functions for one component: found by the plan that the compiler made, and linked.
+"""The canonical functions that a component's cores import: the host's, by the plan that the compiler made; those of its
+own resources; and those that lead from one component within it to another.
 
 Everything that is imported or made executable is so before the sandbox is shut: see program.py.
 """
 
 from __future__ import annotations
 
-import ctypes
+from struct import Struct
 
-from wherry.errors import Internal
-from wherry.wasm.binding import Library
+from wherry.wasm.binding import Callback
+from wherry.wasm.callbacks import new_trap
 from wherry.wasm.component import cli, io
-from wherry.wasm.component.binding import Callback, Destructor, Functions
+from wherry.wasm.component.calls import Call
 from wherry.wasm.component.counted import word
+from wherry.wasm.component.realm import slots
 from wherry.wasm.component.state import State, StreamError, number_of
-from wherry.wasm.component.values import SIZE, Codec, Failed, Resources
+from wherry.wasm.component.values import Codec, Failed
 from wherry.wasm.grants import matches
 from wherry.wasm.wasi.errno import Trap, WasiError
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from typing import Any
 
+    from wherry.wasm.binding import Library
+    from wherry.wasm.component.realm import Instance, Realm
     from wherry.wasm.component.state import Table
 
-    Plan = Mapping[str, tuple[str, Mapping[str, str], Mapping[str, tuple[Any, Any]]]]
+    Run = Callable[[Sequence[Any], int], None]
+    """A canonical function: of its raw values, and the address where its result goes."""
+
+_RESULTS = {"i": Struct("<I"), "I": Struct("<Q"), "f": Struct("<f"), "F": Struct("<d")}
+_HANDLE = _RESULTS["i"]
 
 
-class Linked:
-    """A linker with what one component imports, and what must be kept alive with it."""
+class Canonical:
+    """Makes canonical functions; ``counts`` are a meter's words; ``look`` is called before each function of the host's.
+    ``realms`` are the plan's options, ``resources`` its own types' instances and destructors, ``calls`` its lifts."""
 
     def __init__(
         self,
         library: Library,
-        functions: Functions,
-        engine: int,
         space: memoryview,
         state: State,
         counts: memoryview,
-        look: Callable[[], object] | None = None,
+        look: Callable[[], object] | None,
+        instances: Sequence[Instance],
+        realms: Sequence[Realm],
+        calls: Sequence[Call],
+        destroy: Callable[[int, int], None],
     ) -> None:
-        """``counts`` are a meter's words; ``look`` is called before each function."""
+        """``destroy`` ends a resource of the guest's own: its type's number, and its representation."""
         self._library = library
-        self._functions = functions
         self._space = space
         self._state = state
         self._counts = counts
         self._look = look
-        self.resources = Resources()
-        self.codec = Codec(library, functions, space, self.resources)
-        self._destructor = Destructor(self._drop)
-        self._kept: list[Any] = []
-        self.linker: int = functions.linker_new(engine)
+        self._instances = instances
+        self._realms = realms
+        self._calls = calls
+        self._destroy = destroy
 
-    def define(self, plan: Plan) -> None:
-        """Add all of it. Internal: libwasmtime does not take it."""
-        root = self._functions.linker_root(self.linker)
-        for imported, (interface, resources, functions) in plan.items():
-            into = ctypes.c_void_p()
-            name = imported.encode()
-            self._check(
-                self._functions.linker_instance_add_instance(root, name, len(name), ctypes.byref(into)), imported
-            )
-            for resource, identity in resources.items():
-                self._define_resource(into, resource, identity)
-            table = _table(interface)
-            for function, (params, result) in functions.items():
-                self._define_function(into, f"{interface}.{function}", table[function], params, result)
-            self._functions.linker_instance_delete(into)
-        self._functions.linker_instance_delete(root)
+    def entry(self, function: tuple[Any, ...]) -> Any:
+        """A C function for one of the plan's. Keep it as long as it may be called."""
+        kind, params, _, instance, *rest = function
+        run = getattr(self, f"_{kind}")(instance, *rest, function)
+        told = f"{rest[1]}.{rest[2]}" if kind == "host" else _TOLD[kind]
+        return self._guarded(told, slots(params).unpack_from, self._instances[instance], run)
 
-    def _check(self, error: int | None, name: str) -> None:
-        if error:
-            raise Internal(f"{name} can't be defined: {self._library.take_error(error)}")
+    def _guarded(self, told: str, read: Callable[..., Sequence[Any]], instance: Instance, run: Run) -> Any:
+        space, library = self._space, self._library
 
-    def _define_resource(self, into: ctypes.c_void_p, resource: str, identity: str) -> None:
-        kind = self._functions.resource_type_new_host(self.resources.type_number(identity))
-        name = resource.encode()
-        add = self._functions.linker_instance_add_resource
-        self._check(add(into, name, len(name), kind, self._destructor, None, None), resource)
-
-    def _define_function(
-        self, into: ctypes.c_void_p, full: str, function: Callable[..., Any], params: Any, result: Any
-    ) -> None:
-        entry = self._callback(full, function, params, result)
-        self._kept.append(entry)
-        name = full.partition(".")[2].encode()
-        self._check(self._functions.linker_instance_add_func(into, name, len(name), entry, None, None), full)
-
-    def _callback(self, full: str, function: Callable[..., Any], params: Any, result: Any) -> Any:
-        codec, state = self.codec, self._state
-        lifts = [(codec.lift(kind), SIZE * number) for number, kind in enumerate(params)]
-        interface = full.partition(".")[0]
-        answer = self._answer(interface, result)
-        counts, at, look = self._counts, word(interface), self._look
-
-        def run(
-            _env: int, context: int, _type: int, values: int, _count: int, results: int, _results: int
-        ) -> int | None:
+        def guarded(_env: int, _caller: int, values: int, _count: int) -> int | None:
             try:
-                counts[at] += 1
-                if look is not None:
-                    look()
-                codec.context = context
-                if state.refused and matches(state.refused, full):
-                    raise Trap("it is not granted to this container (--cap-drop)")
-                arguments = [lift(values + offset) for lift, offset in lifts]
-                answer(lambda: function(state, *arguments), results)
+                if not instance.may_leave:
+                    raise Trap("it is called while the component may not be left")
+                run(read(space, values), values)
             except Trap as trap:
-                return self._error(f"{full}: {trap}")
-            except BaseException as error:  # noqa: BLE001 - anything that escapes would be taken for an error's address
-                return self._error(f"{full}: fault of the host: {type(error).__name__}: {error}")
+                return new_trap(library, f"{told}: {trap}")
+            except BaseException as error:  # noqa: BLE001 - anything that escapes would be taken for a trap's address
+                return new_trap(library, f"{told}: fault of the host: {type(error).__name__}: {error}")
             return None
 
-        return Callback(run)
+        return Callback(guarded)
 
-    def _answer(self, interface: str, result: Any) -> Callable[[Callable[[], Any], int], None]:
-        """What calls a function and lowers what it answers."""
+    def _host(
+        self, _instance: int, option: int, interface: str, name: str, types: Any, function: tuple[Any, ...]
+    ) -> Run:
+        params, result = types
+        realm, state, full = self._realms[option], self._state, f"{interface}.{name}"
+        call = _table(interface)[name]
+        codec = Codec(realm)
+        lift, answer = codec.lift_all(params), self._answer(codec, realm, interface, result, function[2])
+        counts, at, look = self._counts, word(interface), self._look
+
+        def run(raw: Sequence[Any], into: int) -> None:
+            counts[at] += 1
+            if look is not None:
+                look()
+            if state.refused and matches(state.refused, full):
+                raise Trap("it is not granted to this container (--cap-drop)")
+            answer(call, lift(raw), raw, into)
+
+        return run
+
+    def _answer(self, codec: Codec, realm: Realm, interface: str, result: Any, letters: str) -> Callable[..., None]:
+        """What calls a function of the host's with its arguments and lowers what it answers."""
+        state = self._state
         if result is None:
-            return lambda call, _at: call()
+
+            def nothing(call: Callable[..., Any], arguments: list[Any], _raw: Sequence[Any], _into: int) -> None:
+                call(state, *arguments)
+
+            return nothing
+        put = self._put(codec, realm, result, letters)
         if result[0] != "result":
-            lower = self.codec.lower(result)
-            return lambda call, at: lower(call(), at)
-        lower_ok, lower_error = self.codec.lower_result(result)
-        codes = _error_codes(interface)
 
-        def answer(call: Callable[[], Any], at: int) -> None:
+            def plain(call: Callable[..., Any], arguments: list[Any], raw: Sequence[Any], into: int) -> None:
+                put(call(state, *arguments), raw, into)
+
+            return plain
+        codes, is_bare = _error_codes(interface), result[1:] == (None, None)
+
+        def either(call: Callable[..., Any], arguments: list[Any], raw: Sequence[Any], into: int) -> None:
             try:
-                value = call()
+                value: Any = (True, call(state, *arguments))
             except Failed as failed:
-                lower_error(failed.value, at)
+                value = (False, failed.value)
             except (OSError, WasiError) as error:
-                lower_error(codes(number_of(error)), at)
-            else:
-                lower_ok(value, at)
+                value = (False, codes(number_of(error)))
+            put(value[0] if is_bare else value, raw, into)
 
-        return answer
+        return either
 
-    def _error(self, message: str) -> int:
-        error: int = self._functions.error_new(message.replace("\0", " ").encode("utf-8", "replace"))
-        return error
+    def _put(self, codec: Codec, realm: Realm, result: Any, letters: str) -> Callable[..., None]:
+        """What lowers a result: to where a raw value goes, or to memory, where the last of the raw values says."""
+        from wherry.wasm.component.flat import layout
 
-    def _drop(self, _env: int, _context: int, number: int) -> int | None:
-        try:
-            dropped = getattr(self.resources.drop(number), "dropped", None)
+        if letters:
+            lower, write, space = codec.lower(result), _RESULTS[letters].pack_into, self._space
+            return lambda value, _raw, into: write(space, into, *lower(value))
+        store, (size, alignment) = codec.store(result), layout(result)
+
+        def put(value: Any, raw: Sequence[Any], _into: int) -> None:
+            realm.check(raw[-1], size, alignment)
+            store(value, raw[-1])
+
+        return put
+
+    def _lift(self, _instance: int, option: int, lifted: int, function: tuple[Any, ...]) -> Run:
+        """A function of another component's."""
+        realm, call = self._realms[option], self._calls[lifted]
+        lift = Codec(realm, lending=True).lift_all(call.params)
+        put = None
+        if call.result is not None:
+            put = self._put(Codec(realm), realm, call.result, function[2])
+
+        def run(raw: Sequence[Any], into: int) -> None:
+            lent, realm.lent = realm.lent, []
+            try:
+                value = call(lift(raw))
+            finally:
+                for handle in realm.lent:
+                    handle.lends -= 1
+                realm.lent = lent
+            if put is not None:
+                put(value, raw, into)
+
+        return run
+
+    def _new(self, instance: int, identity: int, _function: tuple[Any, ...]) -> Run:
+        handles, space = self._instances[instance].handles, self._space
+
+        def run(raw: Sequence[Any], into: int) -> None:
+            _HANDLE.pack_into(space, into, handles.add(identity, raw[0]))
+
+        return run
+
+    def _rep(self, instance: int, identity: int, _function: tuple[Any, ...]) -> Run:
+        handles, space = self._instances[instance].handles, self._space
+
+        def run(raw: Sequence[Any], into: int) -> None:
+            _HANDLE.pack_into(space, into, handles.get(raw[0], identity).thing)
+
+        return run
+
+    def _drop(self, instance: int, identity: str | int, _function: tuple[Any, ...]) -> Run:
+        handles, destroy = self._instances[instance].handles, self._destroy
+
+        def run(raw: Sequence[Any], _into: int) -> None:
+            handle = handles.remove(raw[0], identity)
+            if not handle.own:
+                return
+            if isinstance(identity, int):
+                destroy(identity, handle.thing)
+                return
+            dropped = getattr(handle.thing, "dropped", None)
             if dropped is not None:
                 dropped()
-        except Trap as trap:
-            return self._error(str(trap))
-        except BaseException as error:  # noqa: BLE001 - as above
-            return self._error(f"fault of the host: {type(error).__name__}: {error}")
-        return None
+
+        return run
+
+
+_TOLD = {"new": "resource.new", "rep": "resource.rep", "drop": "resource.drop", "lift": "a call between components"}
 
 
 def _table(interface: str) -> Table:

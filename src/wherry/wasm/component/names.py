@@ -39,12 +39,12 @@ def parse(data: bytes) -> Component:
     for number, reader in sections(data, 8, SECTIONS):
         if number == _IMPORT:
             for _ in range(reader.count()):
-                component.imports.append(_extern_name(reader))
+                component.imports.append(extern_name(reader))
                 _extern_desc(reader)
             reader.finish()
         elif number == _EXPORT:
             for _ in range(reader.count()):
-                component.exports.append(_extern_name(reader))
+                component.exports.append(extern_name(reader))
                 _sort(reader)
                 reader.u32()
                 if reader.byte():
@@ -53,7 +53,7 @@ def parse(data: bytes) -> Component:
     return component
 
 
-def _extern_name(reader: Reader) -> str:
+def extern_name(reader: Reader) -> str:
     form = reader.byte()
     name = reader.name()
     if form == 2:  # with attributes: a name and text each

@@ -1,48 +1,44 @@
-"""The host's values and libwasmtime's: a ``wasmtime_component_val_t`` at an address read (lifted) into Python, or
-written (lowered) there, by the types of wit.py.
+"""The host's values and a guest's, by the canonical ABI: read (lifted) from raw values and its memory into Python, or
+written (lowered) there, by the types of wit.py. For each type functions are made once, when the component is linked.
 
 In Python an enum is its case's name, flags a tuple of names, a record or tuple a tuple, a variant a case's name and its
-payload, an option the value or None, a list of bytes ``bytes``, a resource the host's object. A result without values
+payload, an option the value or None, or where the value is an option itself a tuple of it; a list of bytes ``bytes``, a
+char a text of one, a resource the host's object, or a number where it is a guest's own. A result without values
 is True or False, another one whether it is ok and its value; but a function's result of kind ``result`` is what it
 returns, or the `Failed` that it raises.
 
-A value takes 32 bytes: its kind, and from byte 8 on a union. https://docs.wasmtime.dev/c-api/ (component/val.h)
+https://github.com/WebAssembly/component-model/blob/main/design/mvp/CanonicalABI.md
 """
 
 from __future__ import annotations
 
-import ctypes
-from struct import Struct
+from struct import Struct, pack, unpack
 
-from wherry.wasm.binding import Library
-from wherry.wasm.component.binding import Functions
+from wherry.wasm.component import flat as layouts
 from wherry.wasm.wasi.errno import Trap
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
-    Type = tuple[Any, ...]
-    Lift = Callable[[int], Any]
-    Lower = Callable[[Any, int], None]
+    from wherry.wasm.component.realm import Realm
 
-SIZE = 32
-_KINDS = {
-    word: number
-    for number, word in enumerate(
-        "bool s8 u8 s16 u16 s32 u32 s64 u64 f32 f64 char string list record tuple variant enum option result flags "
-        "resource".split()
-    )
-}
-_PLAIN = {"bool": "?", "s8": "b", "u8": "B", "s16": "h", "u16": "H", "s32": "i", "u32": "I", "s64": "q", "u64": "Q",
-          "f32": "f", "f64": "d"}  # fmt: skip
-_PAIR = Struct("=QQ")  # a vector: how many, where
-_WORD = Struct("=Q")
-_ENTRY = 48  # of a record: a name, then a value
-_NAME = 16
-_U8 = b"\x02".ljust(SIZE, b"\0")
-_MOST_HELD = 1 << 16
+    Type = tuple[Any, ...]
+    Flat = Sequence[Any]
+    Lift = Callable[[Flat], Any]
+    Lower = Callable[[Any], list[Any]]
+    Load = Callable[[int], Any]
+    Store = Callable[[Any, int], None]
+
+_FORMATS = {"bool": "B", "s8": "b", "u8": "B", "s16": "h", "u16": "H", "s32": "i", "u32": "I", "s64": "q", "u64": "Q",
+            "f32": "f", "f64": "d", "char": "I"}  # fmt: skip
+_MASKS = {"u8": 0xFF, "u16": 0xFFFF}
+_SIGNED = {"s8": 8, "s16": 16, "s32": 32, "s64": 64}
+_PAIR = Struct("<II")
+_TAGS = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I")}
+_MOST_CHAR = 0x110000
+_SURROGATES = range(0xD800, 0xE000)
 
 
 class Failed(Exception):
@@ -53,301 +49,408 @@ class Failed(Exception):
         self.value = value
 
 
-class Resources:
-    """The host's objects that a guest holds, by number, and the numbers of the types they have."""
+def _char(code: int) -> str:
+    if code >= _MOST_CHAR or code in _SURROGATES:
+        raise Trap(f"{code:#x} is no character")
+    return chr(code)
 
-    def __init__(self) -> None:
-        self.held: dict[int, Any] = {}
-        self._free: list[int] = []
-        self._types: dict[str, int] = {}
 
-    def type_number(self, identity: str) -> int:
-        """The number that libwasmtime knows a resource type by."""
-        return self._types.setdefault(identity, len(self._types) + 1)
+def _wrappers(kind: Type) -> list[Callable[[Any], Any]]:
+    """For each case of a variant: from its payload to the value in Python."""
+    word = kind[0]
+    if word == "option":
+        nested = kind[1][0] == "option"
+        return [lambda _: None, (lambda payload: (payload,)) if nested else lambda payload: payload]
+    if word == "result":
+        if kind[1:] == (None, None):
+            return [lambda _: True, lambda _: False]
+        return [lambda payload: (True, payload), lambda payload: (False, payload)]
+    if word == "enum":
+        return [lambda _, name=name: name for name in kind[1]]  # type: ignore[misc]  # mypy knows no such lambda
+    return [lambda payload, name=name: (name, payload) for name, _ in kind[1]]  # type: ignore[misc]  # as above
 
-    def add(self, thing: Any) -> int:
-        """Trap: it holds too many."""
-        if len(self.held) >= _MOST_HELD:
-            raise Trap(f"over {_MOST_HELD} resources are held at once")
-        number = self._free.pop() if self._free else len(self.held) + 1
-        self.held[number] = thing
-        return number
 
-    def drop(self, number: int) -> Any:
-        """The guest has let go of it."""
-        thing = self.held.pop(number)
-        self._free.append(number)
-        return thing
+def _unwrapper(kind: Type) -> Callable[[Any], tuple[int, Any]]:
+    """From the value in Python to the case's number and its payload."""
+    word = kind[0]
+    if word == "option":
+        if kind[1][0] == "option":
+            return lambda value: (0, None) if value is None else (1, value[0])
+        return lambda value: (0, None) if value is None else (1, value)
+    if word == "result":
+        if kind[1:] == (None, None):
+            return lambda value: (0 if value else 1, None)
+        return lambda value: (0 if value[0] else 1, value[1])
+    numbers = {name: number for number, (name, _) in enumerate(layouts.cases(kind))}
+    if word == "enum":
+        return lambda value: (numbers[value], None)
+    return lambda value: (numbers[value[0]], value[1])
 
-    def clear(self) -> None:
-        """The guest is gone."""
-        self.held.clear()
-        self._free.clear()
+
+def _converted(have: str, want: str, value: Any) -> Any:
+    """A flat value, of another letter because of the variant that it is in, as its own: and the other way about."""
+    if have == want:
+        return value
+    if (have, want) == ("I", "i"):
+        return value & 0xFFFFFFFF
+    if want in "fF":
+        size = 4 if want == "f" else 8
+        return unpack("<" + _LETTER[want], pack("<Q", value)[:size])[0]
+    if have in "fF":
+        return int.from_bytes(pack("<" + _LETTER[have], value), "little")
+    return value
+
+
+_LETTER = {"f": "f", "F": "d"}
 
 
 class Codec:
-    """Makes lifting and lowering functions for types. ``space`` is a view of all memory, by address."""
+    """Makes functions for types. ``lending``: what is borrowed is lent, to another component's function and not the
+    host's, and `Realm.lent` keeps account of it. ``borrowing`` says what a borrowed resource is lowered to."""
 
-    def __init__(self, library: Library, functions: Functions, space: memoryview, resources: Resources) -> None:
-        self._library = library
-        self._functions = functions
-        self._space = space
-        self._resources = resources
-        self.context = 0
-        """wasmtime's handle of the store, of the call that is going on."""
+    def __init__(
+        self, realm: Realm, *, lending: bool = False, borrowing: Callable[[str | int, Any], int] | None = None
+    ) -> None:
+        self._realm = realm
+        self._memory = realm.memory
+        self._lending = lending
+        self._borrowing = borrowing
 
-    def lift(self, kind: Type) -> Lift:
+    # From raw values
+
+    def lift_all(self, kinds: Sequence[Type]) -> Callable[[Flat], list[Any]]:
+        """For all parameters of a function, wherever they are: among the raw values, or in memory."""
+        letters = ["".join(layouts.flat(kind)) for kind in kinds]
+        if sum(map(len, letters)) > layouts.MOST_PARAMS:
+            return self._lift_spilled(tuple(kinds))
+        lifts, at = [], 0
+        for kind, taken in zip(kinds, letters, strict=True):
+            lifts.append(self.lift(kind, at))
+            at += len(taken)
+        return lambda flat: [lift(flat) for lift in lifts]
+
+    def _lift_spilled(self, kinds: tuple[Type, ...]) -> Callable[[Flat], list[Any]]:
+        whole = ("tuple", kinds)
+        load, (size, alignment) = self.load(whole), layouts.layout(whole)
+
+        def lift(flat: Flat) -> list[Any]:
+            self._realm.check(flat[0], size, alignment)
+            return list(load(flat[0]))
+
+        return lift
+
+    def lift_result(self, kind: Type) -> Lift:
+        """For the result of a function of the guest's: one raw value, or where it is in memory."""
+        if len(layouts.flat(kind)) <= 1:
+            return self.lift(kind, 0)
+        load, (size, alignment) = self.load(kind), layouts.layout(kind)
+
+        def lift(flat: Flat) -> Any:
+            self._realm.check(flat[0], size, alignment)
+            return load(flat[0])
+
+        return lift
+
+    def lift(self, kind: Type, at: int) -> Lift:
+        """For a value whose first raw value has the number ``at``."""
         word = kind[0]
-        if word in _PLAIN:
-            return self._lift_plain(Struct("=8x" + _PLAIN[word]))
+        if word in _SIGNED:
+            return _lift_signed(at, _SIGNED[word])
+        if word in _MASKS:
+            mask = _MASKS[word]
+            return lambda flat: flat[at] & mask
+        if word in ("own", "borrow"):
+            take = self._take(kind)
+            return lambda flat: take(flat[at])
+        if word == "string":
+            text = self._realm.text_at
+            return lambda flat: text(flat[at], flat[at + 1])
         if word == "list":
-            return self._lift_bytes if kind[1] == ("u8",) else self._lift_list(self.lift(kind[1]))
-        if word == "own":
-            return self._lift_own
-        if word == "borrow":
-            return self._lift_resource
-        makers: dict[str, Callable[[Type], Lift]] = {
-            "string": lambda _: lambda at: self._text(at + 8),
-            "enum": lambda _: lambda at: self._text(at + 8),
-            "flags": lambda _: self._lift_flags,
-            "tuple": lambda kind: self._lift_members(kind[1], SIZE, 0),
-            "record": lambda kind: self._lift_members(tuple(field for _, field in kind[1]), _ENTRY, _NAME),
-            "option": self._lift_option,
-            "variant": self._lift_variant,
-            "result": self._lift_result,
-        }
-        return makers[word](kind)
+            elements = self._elements(kind[1])
+            return lambda flat: elements(flat[at], flat[at + 1])
+        if word == "flags":
+            return _lift_flags(kind[1], at)
+        members = layouts.fields(kind)
+        if members is not None:
+            return self._lift_fields(members, at)
+        if word in ("variant", "enum", "option", "result"):
+            return self._lift_cases(kind, at)
+        make = {"bool": bool, "char": _char}.get(word)
+        return (lambda flat: flat[at]) if make is None else lambda flat: make(flat[at])
 
-    def _lift_plain(self, layout: Struct) -> Lift:
-        unpack, space = layout.unpack_from, self._space
-        return lambda at: unpack(space, at)[0]
+    def _lift_fields(self, members: tuple[Type, ...], at: int) -> Lift:
+        lifts = []
+        for kind in members:
+            lifts.append(self.lift(kind, at))
+            at += len(layouts.flat(kind))
+        return lambda flat: tuple([lift(flat) for lift in lifts])
 
-    def _text(self, at: int) -> str:
-        size, data = _PAIR.unpack_from(self._space, at)
-        return str(self._space[data : data + size], "utf-8") if size else ""
+    def _lift_cases(self, kind: Type, at: int) -> Lift:
+        wrap, shared = _wrappers(kind), layouts.joined(kind)
+        lifts = [None if inner is None else self._lift_payload(inner, shared, at + 1)
+                 for _, inner in layouts.cases(kind)]  # fmt: skip
+        count = len(lifts)
 
-    def _lift_bytes(self, at: int) -> bytes:
-        size, data = _PAIR.unpack_from(self._space, at + 8)
-        # All of it first: a copy by strides of a view costs six times as much.
-        return self._space[data + 8 : data + SIZE * size].tobytes()[::SIZE] if size else b""
-
-    def _lift_list(self, inner: Lift) -> Lift:
-        def lift(at: int) -> list[Any]:
-            size, data = _PAIR.unpack_from(self._space, at + 8)
-            return [inner(data + SIZE * number) for number in range(size)]
+        def lift(flat: Flat) -> Any:
+            tag = flat[at]
+            if tag >= count:
+                raise Trap(f"{tag} is no case of {count}")
+            inner = lifts[tag]
+            return wrap[tag](None if inner is None else inner(flat))
 
         return lift
 
-    def _lift_flags(self, at: int) -> tuple[str, ...]:
-        size, data = _PAIR.unpack_from(self._space, at + 8)
-        return tuple(self._text(data + _NAME * number) for number in range(size))
+    def _lift_payload(self, kind: Type, shared: str, at: int) -> Lift:
+        own = layouts.flat(kind)
+        inner = self.lift(kind, at)
+        if shared.startswith(own):
+            return inner
 
-    def _lift_members(self, kinds: tuple[Type, ...], step: int, offset: int) -> Lift:
-        lifts = [self.lift(kind) for kind in kinds]
-
-        def lift(at: int) -> tuple[Any, ...]:
-            _, data = _PAIR.unpack_from(self._space, at + 8)
-            return tuple(inner(data + offset + step * number) for number, inner in enumerate(lifts))
-
-        return lift
-
-    def _lift_option(self, kind: Type) -> Lift:
-        inner = self.lift(kind[1])
-
-        def lift(at: int) -> Any:
-            (data,) = _WORD.unpack_from(self._space, at + 8)
-            return inner(data) if data else None
+        def lift(flat: Flat) -> Any:
+            values = list(flat)
+            for number, want in enumerate(own):
+                values[at + number] = _converted(shared[number], want, values[at + number])
+            return inner(values)
 
         return lift
 
-    def _lift_variant(self, kind: Type) -> Lift:
-        cases = {name: self.lift(payload) for name, payload in kind[1] if payload is not None}
+    def _take(self, kind: Type) -> Callable[[int], Any]:
+        handles, identity = self._realm.handles, kind[1]
+        if kind[0] == "own":
+            return lambda number: handles.give(number, identity)
+        if not self._lending:
+            return lambda number: handles.get(number, identity).thing
+        realm = self._realm
 
-        def lift(at: int) -> tuple[str, Any]:
-            case = self._text(at + 8)
-            (data,) = _WORD.unpack_from(self._space, at + 24)
-            return case, cases[case](data) if case in cases else None
+        def lend(number: int) -> Any:
+            handle = handles.get(number, identity)
+            handle.lends += 1
+            realm.lent.append(handle)
+            return handle.thing
 
-        return lift
+        return lend
 
-    def _lift_result(self, kind: Type) -> Lift:
-        sides = [None if side is None else self.lift(side) for side in (kind[2], kind[1])]
-        if sides == [None, None]:
-            return lambda at: bool(self._space[at + 8])
+    def _elements(self, kind: Type) -> Callable[[int, int], Any]:
+        """For a list's elements: where they are and how many."""
+        realm, memory, word = self._realm, self._memory, kind[0]
+        if word == "u8":
+            return realm.bytes_at
+        size, alignment = layouts.layout(kind)
+        load = self.load(kind)
 
-        def lift(at: int) -> tuple[bool, Any]:
-            is_ok = bool(self._space[at + 8])
-            (data,) = _WORD.unpack_from(self._space, at + 16)
-            inner = sides[is_ok]
-            return is_ok, None if inner is None else inner(data)
+        def elements(pointer: int, count: int) -> list[Any]:
+            realm.check(pointer, size * count, alignment)
+            if word in _FORMATS and word not in ("bool", "char"):
+                return list(unpack(f"<{count}{_FORMATS[word]}", memory.view[pointer : pointer + size * count]))
+            return [load(at) for at in range(pointer, pointer + size * count, size)]
 
-        return lift
+        return elements
 
-    def _lift_own(self, at: int) -> Any:
-        """The guest gives it away: it is not among what it holds any more."""
-        return self._resources.drop(self._number(at))
+    # From memory: of places that have been checked
 
-    def _lift_resource(self, at: int) -> Any:
-        return self._resources.held[self._number(at)]
+    def load(self, kind: Type) -> Load:
+        """For a value in memory, at an address that was checked before."""
+        memory, word = self._memory, kind[0]
+        if word in _FORMATS:
+            return self._load_plain(word)
+        if word in ("own", "borrow"):
+            take, handle = self._take(kind), _TAGS[4].unpack_from
+            return lambda at: take(handle(memory.view, at)[0])
+        if word == "string":
+            text = self._realm.text_at
+            return lambda at: text(*_PAIR.unpack_from(memory.view, at))
+        if word == "list":
+            elements = self._elements(kind[1])
+            return lambda at: elements(*_PAIR.unpack_from(memory.view, at))
+        if word == "flags":
+            number, lift = _TAGS[layouts.size(kind)].unpack_from, _lift_flags(kind[1], 0)
+            return lambda at: lift(number(memory.view, at))
+        members = layouts.fields(kind)
+        if members is not None:
+            loads = list(zip(map(self.load, members), layouts.offsets(members)[0], strict=True))
+            return lambda at: tuple([load(at + offset) for load, offset in loads])
+        return self._load_cases(kind)
 
-    def _number(self, at: int) -> int:
-        """Turning the handle into the host's number also ends the borrow that libwasmtime keeps account of."""
-        (handle,) = _WORD.unpack_from(self._space, at + 8)
-        functions = self._functions
-        host = ctypes.c_void_p()
-        error = functions.resource_any_to_host(self.context, handle, ctypes.byref(host))
-        if error:
-            raise Trap(self._library.take_error(error))
-        number: int = functions.resource_host_rep(host)
-        functions.resource_host_delete(host)
-        return number
+    def _load_plain(self, word: str) -> Load:
+        memory, read = self._memory, Struct("<" + _FORMATS[word]).unpack_from
+        make = {"bool": bool, "char": _char}.get(word)
+        if make is None:
+            return lambda at: read(memory.view, at)[0]
+        return lambda at: make(read(memory.view, at)[0])
+
+    def _load_cases(self, kind: Type) -> Load:
+        memory, wrap, found = self._memory, _wrappers(kind), layouts.cases(kind)
+        read, offset = _TAGS[layouts.tag_size(len(found))].unpack_from, layouts.payload(kind)[0]
+        loads = [None if inner is None else self.load(inner) for _, inner in found]
+
+        def load(at: int) -> Any:
+            (tag,) = read(memory.view, at)
+            if tag >= len(loads):
+                raise Trap(f"{tag} is no case of {len(loads)}")
+            inner = loads[tag]
+            return wrap[tag](None if inner is None else inner(at + offset))
+
+        return load
+
+    # To memory: at places that have been checked
+
+    def store(self, kind: Type) -> Store:
+        """For writing a value to memory, at an address that was checked before."""
+        memory, word = self._memory, kind[0]
+        if word in _FORMATS:
+            write = Struct("<" + _FORMATS[word]).pack_into
+            if word == "char":
+                return lambda value, at: write(memory.view, at, ord(value))
+            return lambda value, at: write(memory.view, at, value)
+        if word == "flags":
+            write, number = _TAGS[layouts.size(kind)].pack_into, _flags_number(kind[1])
+            return lambda value, at: write(memory.view, at, number(value))
+        if word in ("string", "list", "own", "borrow"):
+            lower, write = self.lower(kind), (_PAIR if word in ("string", "list") else _TAGS[4]).pack_into
+
+            def store(value: Any, at: int) -> None:
+                raw = lower(value)  # before memory is looked at: this may make it grow
+                write(memory.view, at, *raw)
+
+            return store
+        members = layouts.fields(kind)
+        if members is not None:
+            return self._store_fields(members)
+        return self._store_cases(kind)
+
+    def _store_fields(self, members: tuple[Type, ...]) -> Store:
+        stores = list(zip(map(self.store, members), layouts.offsets(members)[0], strict=True))
+
+        def store(values: Any, at: int) -> None:
+            for (inner, offset), value in zip(stores, values, strict=True):
+                inner(value, at + offset)
+
+        return store
+
+    def _store_cases(self, kind: Type) -> Store:
+        unwrap, stores = _unwrapper(kind), self.store_cases(kind)
+
+        def store(value: Any, at: int) -> None:
+            tag, payload = unwrap(value)
+            stores[tag](payload, at)
+
+        return store
+
+    def store_cases(self, kind: Type) -> list[Store]:
+        """For each case: to write it, with its payload."""
+        found, offset = layouts.cases(kind), layouts.payload(kind)[0]
+        write = _TAGS[layouts.tag_size(len(found))].pack_into
+        return [self._store_case(tag, inner, write, offset) for tag, (_, inner) in enumerate(found)]
+
+    def _store_case(self, tag: int, kind: Type | None, write: Callable[..., None], offset: int) -> Store:
+        memory, inner = self._memory, None if kind is None else self.store(kind)
+        if inner is None:
+            return lambda _, at: write(memory.view, at, tag)
+
+        def store(payload: Any, at: int) -> None:
+            write(memory.view, at, tag)
+            inner(payload, at + offset)
+
+        return store
+
+    # To raw values
+
+    def lower_all(self, kinds: Sequence[Type]) -> Lower:
+        """For the arguments of a function of the guest's."""
+        if sum(len(layouts.flat(kind)) for kind in kinds) > layouts.MOST_PARAMS:
+            whole = ("tuple", tuple(kinds))
+            store, (size, alignment) = self.store(whole), layouts.layout(whole)
+
+            def spill(values: Any) -> list[Any]:
+                pointer = self._realm.allocate(size, alignment)
+                store(values, pointer)
+                return [pointer]
+
+            return spill
+        lowers = [self.lower(kind) for kind in kinds]
+        return lambda values: [raw for lower, value in zip(lowers, values, strict=True) for raw in lower(value)]
 
     def lower(self, kind: Type) -> Lower:
-        word = kind[0]
-        if word in _PLAIN:
-            return self._lower_plain(Struct("=B7x" + _PLAIN[word]), _KINDS[word])
+        """For the raw values of one."""
+        word, realm = kind[0], self._realm
+        if word in _SIGNED:
+            mask = (1 << max(32, _SIGNED[word])) - 1
+            return lambda value: [value & mask]
+        if word == "bool":
+            return lambda value: [1 if value else 0]
+        if word == "char":
+            return lambda value: [ord(value)]
+        if word in ("own", "borrow"):
+            return self._lower_resource(kind)
+        if word == "string":
+            return lambda value: list(realm.put_text(value))
         if word == "list":
-            return self._lower_bytes if kind[1] == ("u8",) else self._lower_list(self.lower(kind[1]))
-        makers: dict[str, Callable[[Type], Lower]] = {
-            "string": lambda _: lambda value, at: self._lower_text("string", value, at),
-            "enum": lambda _: lambda value, at: self._lower_text("enum", value, at),
-            "flags": lambda _: self._lower_flags,
-            "tuple": self._lower_tuple,
-            "record": self._lower_record,
-            "option": self._lower_option,
-            "variant": self._lower_variant,
-            "result": self._lower_result,
-            "own": self._lower_own,
-        }
-        return makers[word](kind)
+            return self._lower_list(kind[1])
+        if word == "flags":
+            number = _flags_number(kind[1])
+            return lambda value: [number(value)]
+        members = layouts.fields(kind)
+        if members is not None:
+            lowers = [self.lower(inner) for inner in members]
+            return lambda values: [raw for lower, value in zip(lowers, values, strict=True) for raw in lower(value)]
+        if word in _FORMATS:
+            return lambda value: [value]
+        return self._lower_cases(kind)
 
-    def _lower_plain(self, layout: Struct, number: int) -> Lower:
-        pack, space = layout.pack_into, self._space
-        return lambda value, at: pack(space, at, number, value)
+    def _lower_resource(self, kind: Type) -> Lower:
+        handles, identity, borrowing = self._realm.handles, kind[1], self._borrowing
+        if kind[0] == "own":
+            return lambda thing: [handles.add(identity, thing)]
+        if borrowing is None:
+            raise ValueError("the host lends nothing")
+        return lambda thing: [borrowing(identity, thing)]
 
-    def _name(self, text: str, at: int) -> None:
-        data = text.encode("utf-8", "replace")
-        self._functions.byte_vec_new(at, len(data), data)
+    def _lower_list(self, kind: Type) -> Lower:
+        realm, memory = self._realm, self._memory
+        if kind == ("u8",):
+            return lambda data: [realm.put_bytes(data), len(data)]
+        size, alignment = layouts.layout(kind)
+        store = self.store(kind)
+        several = _FORMATS.get(kind[0]) if kind[0] not in ("bool", "char") else None
 
-    def _lower_text(self, word: str, text: str, at: int) -> None:
-        self._name(text, at + 8)
-        self._space[at] = _KINDS[word]
-
-    def _lower_bytes(self, value: bytes, at: int) -> None:
-        size = len(value)
-        self._functions.vallist_new_uninit(at + 8, size)
-        if size:
-            _, data = _PAIR.unpack_from(self._space, at + 8)
-            block = bytearray(_U8 * size)
-            block[8::SIZE] = value
-            self._space[data : data + SIZE * size] = block
-        self._space[at] = _KINDS["list"]
-
-    def _lower_list(self, inner: Lower) -> Lower:
-        def lower(values: Any, at: int) -> None:
-            self._functions.vallist_new_uninit(at + 8, len(values))
-            _, data = _PAIR.unpack_from(self._space, at + 8)
+        def lower(values: Any) -> list[Any]:
+            pointer = realm.allocate(size * len(values), alignment)
+            if several is not None:
+                memory.view[pointer : pointer + size * len(values)] = pack(f"<{len(values)}{several}", *values)
+                return [pointer, len(values)]
             for number, value in enumerate(values):
-                inner(value, data + SIZE * number)
-            self._space[at] = _KINDS["list"]
+                store(value, pointer + size * number)
+            return [pointer, len(values)]
 
         return lower
 
-    def _lower_flags(self, names: tuple[str, ...], at: int) -> None:
-        self._functions.valflags_new_uninit(at + 8, len(names))
-        _, data = _PAIR.unpack_from(self._space, at + 8)
-        for number, name in enumerate(names):
-            self._name(name, data + _NAME * number)
-        self._space[at] = _KINDS["flags"]
+    def _lower_cases(self, kind: Type) -> Lower:
+        unwrap, shared = _unwrapper(kind), layouts.joined(kind)
+        lowers = [None if inner is None else (self.lower(inner), layouts.flat(inner))
+                  for _, inner in layouts.cases(kind)]  # fmt: skip
 
-    def _lower_tuple(self, kind: Type) -> Lower:
-        lowers = [self.lower(inner) for inner in kind[1]]
-
-        def lower(values: Any, at: int) -> None:
-            self._functions.valtuple_new_uninit(at + 8, len(lowers))
-            _, data = _PAIR.unpack_from(self._space, at + 8)
-            for number, (inner, value) in enumerate(zip(lowers, values, strict=True)):
-                inner(value, data + SIZE * number)
-            self._space[at] = _KINDS["tuple"]
+        def lower(value: Any) -> list[Any]:
+            tag, payload = unwrap(value)
+            raw: list[Any] = [tag, *([0] * len(shared))]
+            inner = lowers[tag]
+            if inner is not None:
+                for number, (own, part) in enumerate(zip(inner[1], inner[0](payload), strict=True)):
+                    raw[number + 1] = _converted(own, shared[number], part)
+            return raw
 
         return lower
 
-    def _lower_record(self, kind: Type) -> Lower:
-        fields = [(name, self.lower(inner)) for name, inner in kind[1]]
 
-        def lower(values: Any, at: int) -> None:
-            self._functions.valrecord_new_uninit(at + 8, len(fields))
-            _, data = _PAIR.unpack_from(self._space, at + 8)
-            for (name, inner), value in zip(fields, values, strict=True):
-                self._name(name, data)
-                inner(value, data + _NAME)
-                data += _ENTRY
-            self._space[at] = _KINDS["record"]
+def _lift_signed(at: int, bits: int) -> Lift:
+    half, whole, mask = 1 << (bits - 1), 1 << bits, (1 << bits) - 1
+    return lambda flat: ((flat[at] & mask) + half) % whole - half
 
-        return lower
 
-    def _boxed(self, inner: Lower, value: Any) -> int:
-        """The address of a value of its own on libwasmtime's heap."""
-        scratch = (ctypes.c_uint64 * 4)()
-        address = ctypes.addressof(scratch)
-        inner(value, address)
-        boxed: int = self._functions.val_new(address)
-        return boxed
+def _lift_flags(names: tuple[str, ...], at: int) -> Lift:
+    bits = [(1 << number, name) for number, name in enumerate(names)]
+    return lambda flat: tuple([name for bit, name in bits if flat[at] & bit])
 
-    def _lower_option(self, kind: Type) -> Lower:
-        inner = self.lower(kind[1])
 
-        def lower(value: Any, at: int) -> None:
-            _WORD.pack_into(self._space, at + 8, 0 if value is None else self._boxed(inner, value))
-            self._space[at] = _KINDS["option"]
-
-        return lower
-
-    def _lower_variant(self, kind: Type) -> Lower:
-        cases = {name: None if payload is None else self.lower(payload) for name, payload in kind[1]}
-
-        def lower(value: tuple[str, Any], at: int) -> None:
-            case, payload = value
-            inner = cases[case]
-            boxed = 0 if inner is None else self._boxed(inner, payload)
-            self._name(case, at + 8)
-            _WORD.pack_into(self._space, at + 24, boxed)
-            self._space[at] = _KINDS["variant"]
-
-        return lower
-
-    def _lower_own(self, kind: Type) -> Lower:
-        type_number = self._resources.type_number(kind[1])
-
-        def lower(thing: Any, at: int) -> None:
-            functions = self._functions
-            host = functions.resource_host_new(True, self._resources.add(thing), type_number)
-            handle = ctypes.c_void_p()
-            error = functions.resource_host_to_any(self.context, host, ctypes.byref(handle))
-            functions.resource_host_delete(host)
-            if error:
-                raise Trap(self._library.take_error(error))
-            _WORD.pack_into(self._space, at + 8, handle.value)
-            self._space[at] = _KINDS["resource"]
-
-        return lower
-
-    def _lower_result(self, kind: Type) -> Lower:
-        """Within another type: whether it is ok, and the value of that side."""
-        ok, error = self.lower_result(kind)
-        return lambda value, at: (ok if value[0] else error)(value[1], at)
-
-    def lower_result(self, kind: Type) -> tuple[Lower, Lower]:
-        """For a function's result of kind ``result``: how to lower what is returned, and the error."""
-        return self._lower_side(kind[1], is_ok=True), self._lower_side(kind[2], is_ok=False)
-
-    def _lower_side(self, kind: Type | None, *, is_ok: bool) -> Lower:
-        inner = None if kind is None else self.lower(kind)
-
-        def lower(value: Any, at: int) -> None:
-            boxed = 0 if inner is None else self._boxed(inner, value)
-            self._space[at + 8] = is_ok
-            _WORD.pack_into(self._space, at + 16, boxed)
-            self._space[at] = _KINDS["result"]
-
-        return lower
+def _flags_number(names: tuple[str, ...]) -> Callable[[Any], int]:
+    bits = {name: 1 << number for number, name in enumerate(names)}
+    return lambda value: sum([bits[name] for name in value])

@@ -1,0 +1,97 @@
+"""A component made ready to run: looked at as a whole by libwasmtime, its imports and exports checked, its core modules
+compiled each for itself, and the plan by which a child puts them together. The compiler's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wherry.errors import InvalidArgument
+from wherry.wasm import binary
+from wherry.wasm.binding import Library
+from wherry.wasm.component import shell, types
+from wherry.wasm.component.linking import Plan, evaluate
+from wherry.wasm.component.shortcut import shorten
+from wherry.wasm.component.wit import Function, Interface, signature
+from wherry.wasm.reader import Malformed
+
+_P = ctypes.c_void_p
+_HTTP = "wasi:http/types."
+_ENTRIES: Final[Mapping[str, tuple[str, str, Function]]] = {
+    "run": ("wasi:cli/run@0.2.", "run", ((), ("result", None, None))),
+    "handler": (
+        "wasi:http/incoming-handler@0.2.",
+        "handle",
+        ((("own", f"{_HTTP}incoming-request"), ("own", f"{_HTTP}response-outparam")), None),
+    ),
+}
+"""What a component is run by: the interface, its function and the function's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """``cores`` are core modules' bytes, ``plan`` what is to be done with them: see linking.Plan; with ``run`` and
+    ``handler``, the numbers of its lifts, or None, and ``memories``, (step, export's name) of those there are."""
+
+    cores: tuple[bytes, ...]
+    plan: dict[str, Any]
+
+
+def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Interface], name: str) -> Made:
+    """InvalidArgument: it is no component, or can't run here. ValueError: libwasmtime's words why it is none."""
+    try:
+        hollow = shell.hollow(data)
+        compiled = ctypes.c_void_p()
+        new = library.function("wasmtime_component_new", _P, _P, ctypes.c_char_p, ctypes.c_size_t, _P)
+        error = new(engine, hollow, len(hollow), ctypes.byref(compiled))
+        if error:
+            raise ValueError(library.take_error(error))
+        host = types.plan(types.Types(library, engine).imports(compiled.value or 0), offered, name)
+        plan, exports = evaluate(data, host)
+        entries = {key: _entry(plan, exports, key, name) for key in _ENTRIES}
+        plan = shorten(plan, data)
+        memories = _memories(plan, data)
+    except Malformed as error:
+        raise InvalidArgument(f"{name} {error}") from None
+    except LookupError:  # valid, as libwasmtime has said: so it is of a kind that linking.py does not know
+        raise InvalidArgument(f"{name} is put together in a way that is not supported") from None
+    cores = tuple(data[start:end] for start, end in plan.modules)
+    told = {
+        "modules": len(cores), "steps": plan.steps, "canons": plan.canons, "options": plan.options, "lifts": plan.lifts,
+        "resources": plan.resources, "instances": plan.instances, "memories": memories, **entries,
+    }  # fmt: skip
+    return Made(cores, told)
+
+
+def _entry(plan: Plan, exports: Mapping[str, Any], key: str, name: str) -> int | None:
+    """The number of the lift that a component is run by. InvalidArgument: it has another type than it must have."""
+    prefix, item, expected = _ENTRIES[key]
+    exported = next((found for found in exports if found.startswith(prefix)), None)
+    if exported is None:
+        return None
+    sort, instance = exports[exported]
+    what = f"{name} exports {exported}"
+    if sort != "instance" or item not in instance:
+        raise InvalidArgument(f"{what} without the function {item}")
+    sort, function = instance[item]
+    if sort != "func" or function[0] != "lift":
+        raise InvalidArgument(f"{what}, whose {item} is no function of its own")
+    number: int = function[1]
+    found: Function = plan.lifts[number][4:6]
+    if found != expected:
+        wrong, right = signature(found), signature(expected)
+        detail = f"as {wrong}, but it is {right}" if wrong != right else "with other resources than the specification's"
+        raise InvalidArgument(f"{name} exports {item} of {exported} {detail}")
+    return number
+
+
+def _memories(plan: Plan, data: bytes) -> list[tuple[int, str]]:
+    found = []
+    for step, (module, _) in enumerate(plan.steps):
+        start, end = plan.modules[module]
+        exported = binary.parse(data[start:end]).exports
+        found += [(step, item.name) for item in exported if item.kind == "memory"]
+    return found
