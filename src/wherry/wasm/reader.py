@@ -106,9 +106,7 @@ class Reader:
             raise self.fault(f"{self.end - self.position} bytes too many")
 
 
-def sections(
-    data: bytes, start: int, names: tuple[str, ...], end: int | None = None
-) -> Iterator[tuple[int, Reader]]:
+def sections(data: bytes, start: int, names: tuple[str, ...], end: int | None = None) -> Iterator[tuple[int, Reader]]:
     """The sections from byte ``start`` on, up to ``end``: their ids (places in ``names``) and a reader of each one's
     content."""
     outer = Reader(data, start, len(data) if end is None else end, "header")

@@ -12,7 +12,7 @@ from wherry.wasm.component.codes import file_code, socket_code
 from wherry.wasm.component.http import client
 from wherry.wasm.component.http import types as http
 from wherry.wasm.component.types import plan
-from wherry.wasm.component.values import Failed, Resources
+from wherry.wasm.component.values import Failed
 from wherry.wasm.wasi import errno
 from wherry.wasm.wasi.table import stdio
 
@@ -72,15 +72,6 @@ def test_what_cannot_be_had_is_named(name: str, items: object, said: str) -> Non
     with pytest.raises(InvalidArgument) as raised:
         plan({name: items}, OFFERED, "x")
     assert str(raised.value).startswith(said)
-
-
-def test_numbers_of_resources_are_used_again() -> None:
-    held = Resources()
-    first, second = held.add("a"), held.add("b")
-    assert held.drop(first) == "a"
-    assert held.add("c") == first
-    assert held.held == {first: "c", second: "b"}
-    assert held.type_number("t") == held.type_number("t") != held.type_number("u")
 
 
 def test_a_stream_of_a_pipe_ends_once() -> None:

@@ -63,7 +63,7 @@ class Call:
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
         """Trap: it trapped, or broke a rule."""
-        instance, caller = self._realm.instance, self._caller
+        instance = self._realm.instance
         if not instance.may_enter:
             raise Trap("a component is called while it calls")
         instance.may_enter = False

@@ -6,7 +6,8 @@ import ctypes
 import os
 
 from wherry.errors import DataLoss
-from wherry.wasm.binding import Extern, Instance as CoreInstance, Library
+from wherry.wasm.binding import Extern, Library
+from wherry.wasm.binding import Instance as CoreInstance
 from wherry.wasm.cache import open_trusted, part_path
 from wherry.wasm.callbacks import function_type
 from wherry.wasm.component.binding import EXTERN_SIZE, ITEM, Functions

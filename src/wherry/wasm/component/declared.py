@@ -1,5 +1,5 @@
-"""Type definitions in a component's binary, read into the types of wit.py. The compiler's: types are resolved where they
-are defined, so that a type never says where it came from; only a resource has an identity.
+"""Type definitions in a component's binary, read into the types of wit.py. The compiler's. Types are resolved where
+they are defined: none says where it came from, only a resource has an identity.
 
 https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md#type-definitions
 """

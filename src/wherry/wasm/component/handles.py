@@ -46,16 +46,16 @@ class Handles:
         """Trap: there is none, or it is of another type."""
         handle = self.held.get(number)
         if handle is None:
-            raise Trap(f"there is no handle {number}")
+            raise Trap(f"unknown handle index {number}")
         if handle.kind != kind:
-            raise Trap(f"handle {number} is used with another type than its own")
+            raise Trap(f"handle index {number} is of another resource type")
         return handle
 
     def remove(self, number: int, kind: str | int) -> Handle:
         """The guest lets go of it. Trap, as above, or: it is lent to a call that goes on."""
         handle = self.get(number, kind)
         if handle.lends:
-            raise Trap(f"handle {number} is lent to a call that has not ended")
+            raise Trap(f"handle index {number} is lent to a call that has not ended")
         del self.held[number]
         self._free.append(number)
         return handle
@@ -63,7 +63,7 @@ class Handles:
     def give(self, number: int, kind: str | int) -> Any:
         """The guest gives the resource away. Trap, as above, or: it has only borrowed it."""
         if not self.get(number, kind).own:
-            raise Trap(f"handle {number} is borrowed and can't be given away")
+            raise Trap(f"handle index {number} is borrowed and can't be given away")
         return self.remove(number, kind).thing
 
     def clear(self) -> None:

@@ -45,9 +45,9 @@ class InputStream:
         try:
             if self.entry.fd < 0:
                 raise WasiError(BADF)
-            if not wait((self.pollable(),), block=block):
+            if not block and not wait((self.pollable(),), block=False):
                 return b""
-            data = self.receive(min(size, CHUNK))
+            data = self._received(min(size, CHUNK), block=block)
         except BlockingIOError:
             return b""
         except (OSError, WasiError) as error:
@@ -55,6 +55,17 @@ class InputStream:
         if not data:
             raise Failed(CLOSED)
         return data
+
+
+    def _received(self, size: int, *, block: bool) -> bytes:
+        """Most descriptors wait by themselves when they are read."""
+        while True:
+            try:
+                return self.receive(size)
+            except BlockingIOError:
+                if not block:
+                    raise
+                wait((self.pollable(),), block=True)
 
 
 class FileInput(InputStream):

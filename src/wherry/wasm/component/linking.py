@@ -173,9 +173,7 @@ class _Scope(TypeScope):
 
     def instance(self, reader: Reader) -> None:
         if reader.byte():
-            self.instances.append(
-                {extern_name(reader): self.sorted_at(reader) for _ in range(reader.count())}
-            )
+            self.instances.append({extern_name(reader): self.sorted_at(reader) for _ in range(reader.count())})
             return
         nested: _Nested = _at(self.components, reader)
         given = {reader.name(): self.sorted_at(reader) for _ in range(reader.count())}

@@ -10,7 +10,7 @@ import ctypes
 from struct import Struct
 
 from wherry.wasm.component.binding import Functions
-from wherry.wasm.component.handles import Handles
+from wherry.wasm.component.handles import Handle, Handles
 from wherry.wasm.wasi.errno import Trap
 from wherry.wasm.wasi.memory import Memory
 
@@ -76,7 +76,8 @@ class Caller:
 
 class Realm:
     """One set of canonical options. ``memory_item`` and ``realloc_item`` are the addresses of the guest's memory and
-    function, 0 before they are known; ``noted`` is told how large a memory is whenever that is looked at."""
+    function, 0 before they are known; ``noted`` is told how large a memory is whenever that is looked at. ``lent`` are
+    the handles that a call between components has lent."""
 
     def __init__(self, caller: Caller, instance: Instance, encoding: str, noted: Callable[[int], None]) -> None:
         self.instance = instance
@@ -84,7 +85,7 @@ class Realm:
         self.memory = Memory(self._locate)
         self.memory_item = 0
         self.realloc_item = 0
-        self.lent: list[object] = []
+        self.lent: list[Handle] = []
         self._caller = caller
         self._encoding = encoding
         self._noted = noted

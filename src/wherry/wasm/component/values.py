@@ -55,6 +55,9 @@ def _char(code: int) -> str:
     return chr(code)
 
 
+_MAKERS: dict[str, Callable[[int], Any]] = {"bool": bool, "char": _char}
+
+
 def _wrappers(kind: Type) -> list[Callable[[Any], Any]]:
     """For each case of a variant: from its payload to the value in Python."""
     word = kind[0]
@@ -175,7 +178,7 @@ class Codec:
             return self._lift_fields(members, at)
         if word in ("variant", "enum", "option", "result"):
             return self._lift_cases(kind, at)
-        make = {"bool": bool, "char": _char}.get(word)
+        make = _MAKERS.get(word)
         return (lambda flat: flat[at]) if make is None else lambda flat: make(flat[at])
 
     def _lift_fields(self, members: tuple[Type, ...], at: int) -> Lift:
@@ -273,7 +276,7 @@ class Codec:
 
     def _load_plain(self, word: str) -> Load:
         memory, read = self._memory, Struct("<" + _FORMATS[word]).unpack_from
-        make = {"bool": bool, "char": _char}.get(word)
+        make = _MAKERS.get(word)
         if make is None:
             return lambda at: read(memory.view, at)[0]
         return lambda at: make(read(memory.view, at)[0])
