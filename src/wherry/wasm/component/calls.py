@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 
 from wherry.wasm.component.flat import signature
+from wherry.wasm.component.lifting import Lifting
+from wherry.wasm.component.lowering import Lowering
 from wherry.wasm.component.realm import slots
-from wherry.wasm.component.values import Codec
 from wherry.wasm.wasi.errno import Trap
 
 TYPE_CHECKING = False  # see record.py
@@ -46,8 +47,8 @@ class Call:
         self._own_types = own_types
         self._borrowed: list[int] = []
         taken, given = signature(tuple(params), result, lowered=False)
-        self._lower = Codec(realm, borrowing=self._borrow).lower_all(params)
-        self._lift = None if result is None else Codec(realm).lift_result(result)
+        self._lower = Lowering(realm, self._borrow).lower_all(params)
+        self._lift = None if result is None else Lifting(realm).lift_result(result)
         self._taken, self._given = slots(taken), slots(given)
         self._count = max(len(taken), len(given), 1)
         self._has_result = bool(given)

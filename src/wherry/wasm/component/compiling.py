@@ -60,9 +60,16 @@ def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Inter
         raise InvalidArgument(f"{name} is put together in a way that is not supported") from None
     cores = tuple(data[start:end] for start, end in plan.modules)
     told = {
-        "modules": len(cores), "steps": plan.steps, "canons": plan.canons, "options": plan.options, "lifts": plan.lifts,
-        "resources": plan.resources, "instances": plan.instances, "memories": memories, **entries,
-    }  # fmt: skip
+        "modules": len(cores),
+        "steps": [(*step, _names(data, plan, step[0])) for step in plan.steps],
+        "canons": plan.canons,
+        "options": plan.options,
+        "lifts": plan.lifts,
+        "resources": plan.resources,
+        "instances": plan.instances,
+        "memories": memories,
+        **entries,
+    }
     return Made(cores, told)
 
 
@@ -86,6 +93,12 @@ def _entry(plan: Plan, exports: Mapping[str, Any], key: str, name: str) -> int |
         detail = f"as {wrong}, but it is {right}" if wrong != right else "with other resources than the specification's"
         raise InvalidArgument(f"{name} exports {item} of {exported} {detail}")
     return number
+
+
+def _names(data: bytes, plan: Plan, module: int) -> list[tuple[str, str]]:
+    """The module's imports."""
+    start, end = plan.modules[module]
+    return [(item.module, item.name) for item in binary.parse(data[start:end]).imports]
 
 
 def _memories(plan: Plan, data: bytes) -> list[tuple[int, str]]:

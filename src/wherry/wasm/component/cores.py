@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from wherry.errors import DataLoss
+from wherry.errors import DataLoss, Internal
 from wherry.wasm.binding import Extern, Library
 from wherry.wasm.binding import Instance as CoreInstance
 from wherry.wasm.cache import open_trusted, part_path
@@ -50,6 +50,7 @@ class Cores:
         self,
         library: Library,
         functions: Functions,
+        engine: int,
         plan: Mapping[str, Any],
         modules: Sequence[int],
         entries: Sequence[Any],
@@ -64,9 +65,29 @@ class Cores:
         self._modules = modules
         types = [function_type(library, params, results) for _, params, results, *_ in plan["canons"]]
         self._canons = list(zip(types, entries, strict=True))
+        self._bound = [self._bind(engine, *step) for step in self._steps]
         self._instances = (CoreInstance * max(len(self._steps), 1))()
-        self._imports = [ctypes.create_string_buffer(EXTERN_SIZE * max(len(refs), 1)) for _, refs in self._steps]
+        self._imports = [ctypes.create_string_buffer(EXTERN_SIZE * max(len(refs), 1)) for _, refs, _ in self._steps]
         self._recipes = [self._recipe(number) for number in range(len(self._steps))]
+
+    def _bind(self, engine: int, module: int, refs: Sequence[Ref], names: Sequence[tuple[str, str]]) -> int:
+        """The imports of a step bound once for all stores, where they are canonical functions; 0 where not."""
+        if any(ref[0] != "canon" for ref in refs):
+            return 0
+        library, linker = self._library, self._library.linker_new(engine)
+        for ref, names_of in zip(refs, names, strict=True):
+            first, second = (name.encode() for name in names_of)
+            kind, entry = self._canons[ref[1]]
+            define = library.linker_define_func_unchecked
+            self._expect(define(linker, first, len(first), second, len(second), kind, entry, None, None))
+        bound = ctypes.c_void_p()
+        self._expect(library.linker_instantiate_pre(linker, self._modules[module], ctypes.byref(bound)))
+        self._functions.linker_delete(linker)
+        return bound.value or 0
+
+    def _expect(self, error: int | None) -> None:
+        if error:
+            raise Internal(f"a component's core can't be linked: {self._library.take_error(error)}")
 
     def _recipe(self, number: int) -> list[tuple[Any, ...]]:
         """How each import of a step's is had."""
@@ -89,12 +110,14 @@ class Cores:
         self._context = context
         library, functions = self._library, self._functions
         trap = ctypes.c_void_p()
-        for number, (module, refs) in enumerate(self._steps):
-            self._resolve(number)
-            error = functions.instance_new(
-                context, self._modules[module], self._imports[number], len(refs), self._instance(number),
-                ctypes.byref(trap),
-            )  # fmt: skip
+        for number, (module, refs, _) in enumerate(self._steps):
+            into, failed = self._instance(number), ctypes.byref(trap)
+            if self._bound[number]:
+                error = library.instance_pre_instantiate(self._bound[number], context, into, failed)
+            else:
+                self._resolve(number)
+                imports = self._imports[number]
+                error = functions.instance_new(context, self._modules[module], imports, len(refs), into, failed)
             if error or trap.value:
                 return library.take_failure(error, trap)
             self._made(number)

@@ -13,9 +13,12 @@ from wherry.wasm.callbacks import new_trap
 from wherry.wasm.component import cli, io
 from wherry.wasm.component.calls import Call
 from wherry.wasm.component.counted import word
+from wherry.wasm.component.flat import layout
+from wherry.wasm.component.lifting import Lifting
+from wherry.wasm.component.lowering import Lowering
 from wherry.wasm.component.realm import slots
 from wherry.wasm.component.state import State, StreamError, number_of
-from wherry.wasm.component.values import Codec, Failed
+from wherry.wasm.component.values import Failed
 from wherry.wasm.grants import matches
 from wherry.wasm.wasi.errno import Trap, WasiError
 
@@ -91,8 +94,7 @@ class Canonical:
         params, result = types
         realm, state, full = self._realms[option], self._state, f"{interface}.{name}"
         call = _table(interface)[name]
-        codec = Codec(realm)
-        lift, answer = codec.lift_all(params), self._answer(codec, realm, interface, result, function[2])
+        lift, answer = Lifting(realm).lift_all(params), self._answer(realm, interface, result, function[2])
         counts, at, look = self._counts, word(interface), self._look
 
         def run(raw: Sequence[Any], into: int) -> None:
@@ -105,7 +107,7 @@ class Canonical:
 
         return run
 
-    def _answer(self, codec: Codec, realm: Realm, interface: str, result: Any, letters: str) -> Callable[..., None]:
+    def _answer(self, realm: Realm, interface: str, result: Any, letters: str) -> Callable[..., None]:
         """What calls a function of the host's with its arguments and lowers what it answers."""
         state = self._state
         if result is None:
@@ -114,7 +116,7 @@ class Canonical:
                 call(state, *arguments)
 
             return nothing
-        put = self._put(codec, realm, result, letters)
+        put = self._put(realm, result, letters)
         if result[0] != "result":
 
             def plain(call: Callable[..., Any], arguments: list[Any], raw: Sequence[Any], into: int) -> None:
@@ -134,14 +136,12 @@ class Canonical:
 
         return either
 
-    def _put(self, codec: Codec, realm: Realm, result: Any, letters: str) -> Callable[..., None]:
+    def _put(self, realm: Realm, result: Any, letters: str) -> Callable[..., None]:
         """What lowers a result: to where a raw value goes, or to memory, where the last of the raw values says."""
-        from wherry.wasm.component.flat import layout
-
         if letters:
-            lower, write, space = codec.lower(result), _RESULTS[letters].pack_into, self._space
+            lower, write, space = Lowering(realm).lower(result), _RESULTS[letters].pack_into, self._space
             return lambda value, _raw, into: write(space, into, *lower(value))
-        store, (size, alignment) = codec.store(result), layout(result)
+        store, (size, alignment) = Lowering(realm).store(result), layout(result)
 
         def put(value: Any, raw: Sequence[Any], _into: int) -> None:
             realm.check(raw[-1], size, alignment)
@@ -152,10 +152,10 @@ class Canonical:
     def _lift(self, _instance: int, option: int, lifted: int, function: tuple[Any, ...]) -> Run:
         """A function of another component's."""
         realm, call = self._realms[option], self._calls[lifted]
-        lift = Codec(realm, lending=True).lift_all(call.params)
+        lift = Lifting(realm, lending=True).lift_all(call.params)
         put = None
         if call.result is not None:
-            put = self._put(Codec(realm), realm, call.result, function[2])
+            put = self._put(realm, call.result, function[2])
 
         def run(raw: Sequence[Any], into: int) -> None:
             lent, realm.lent = realm.lent, []

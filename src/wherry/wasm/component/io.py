@@ -56,7 +56,6 @@ class InputStream:
             raise Failed(CLOSED)
         return data
 
-
     def _received(self, size: int, *, block: bool) -> bytes:
         """Most descriptors wait by themselves when they are read."""
         while True:

@@ -79,7 +79,7 @@ class Component:
         )
         entries = [canonical.entry(function) for function in plan["canons"]]
         modules = cores.load(library, program.engine, compiled_path, plan["modules"])
-        self._cores = Cores(library, functions, plan, modules, entries, self._made)
+        self._cores = Cores(library, functions, program.engine, plan, modules, entries, self._made)
         self._memories = plan["memories"]
         self._awaited = self._awaits(plan)
         self._kept: list[Extern] = []
