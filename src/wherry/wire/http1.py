@@ -9,6 +9,11 @@ Source: RFC 9112 (messages), RFC 9110 (status codes), RFC 6585 (431).
 from __future__ import annotations
 
 from wherry.record import Record
+from wherry.wire.memo import remembering
+
+TYPE_CHECKING = False  # see record.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CHUNKED = -1
 """A request's `length` when its body comes in chunks."""
@@ -29,6 +34,8 @@ REASONS = {
     503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 
+_FRAMING = frozenset(("host", "connection", "content-length", "transfer-encoding", "expect"))
+"""Fields that say how the message is to be read."""
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _DIGITS = frozenset(b"0123456789")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -100,28 +107,38 @@ def find_end(data: bytes | bytearray) -> int:
     return max(end, 0)
 
 
+class HeadReader:
+    """Reads heads, and remembers their lines: from one request to the next most are the same."""
+
+    def __init__(self) -> None:
+        self._line = remembering(_request_line)
+        self._field = remembering(parse_field)
+
+    def read(self, data: bytes) -> RequestHead:
+        """A whole head, with the empty line at its end. BadRequest."""
+        first, *lines = data[:-4].split(b"\r\n")
+        method, target, minor = self._line(first)
+        if len(lines) > MOST_FIELDS:
+            raise BadRequest(431, f"over {MOST_FIELDS} header fields")
+        fields = tuple(map(self._field, lines))
+        named: dict[str, list[str]] = {}
+        for name, value in fields:
+            if name in _FRAMING:
+                named.setdefault(name, []).append(value)
+        hosts = named.get("host", ())
+        if len(hosts) > 1 or (not hosts and minor):
+            raise BadRequest(400, "one Host is wanted")
+        target, host = _origin(method, target, hosts[0] if hosts else "")
+        length = _length(named.get("content-length", ()), named.get("transfer-encoding", ()), minor)
+        words = _list(named.get("connection", ()))
+        keep = "close" not in words and (minor > 0 or "keep-alive" in words)
+        expects = minor > 0 and "100-continue" in _list(named.get("expect", ()))
+        return RequestHead(method, target, minor, fields, host, length, keep, expects, "http")
+
+
 def parse_head(data: bytes) -> RequestHead:
-    """A whole head, with the empty line at its end. BadRequest."""
-    first, *lines = data[:-4].split(b"\r\n")
-    method, target, minor = _request_line(first)
-    if len(lines) > MOST_FIELDS:
-        raise BadRequest(431, f"over {MOST_FIELDS} header fields")
-    fields = tuple(map(parse_field, lines))
-    hosts = [value for name, value in fields if name == "host"]
-    if len(hosts) > 1 or (not hosts and minor):
-        raise BadRequest(400, "one Host is wanted")
-    target, host = _origin(method, target, hosts[0] if hosts else "")
-    words = _list(fields, "connection")
-    return RequestHead(
-        method=method,
-        target=target,
-        minor=minor,
-        header=fields,
-        host=host,
-        length=_length(fields, minor),
-        keep="close" not in words and (minor > 0 or "keep-alive" in words),
-        expects=_expects(fields, minor),
-    )
+    """One head by itself. BadRequest."""
+    return HeadReader().read(data)
 
 
 def _request_line(line: bytes) -> tuple[str, str, int]:
@@ -177,9 +194,8 @@ def _origin(method: str, target: str, host: str) -> tuple[str, str]:
     return path if path.startswith("/") else "/" + path, rest[:cut]
 
 
-def _length(fields: tuple[tuple[str, str], ...], minor: int) -> int:
-    lengths = [value for name, value in fields if name == "content-length"]
-    codings = [value for name, value in fields if name == "transfer-encoding"]
+def _length(lengths: Sequence[str], codings: Sequence[str], minor: int) -> int:
+    """What Content-Length and Transfer-Encoding say, as often as they were sent."""
     if codings:
         if lengths:
             raise BadRequest(400, "both Transfer-Encoding and Content-Length")
@@ -197,12 +213,9 @@ def _length(fields: tuple[tuple[str, str], ...], minor: int) -> int:
     return int(lengths[0])
 
 
-def _expects(fields: tuple[tuple[str, str], ...], minor: int) -> bool:
-    return bool(minor) and "100-continue" in _list(fields, "expect")
-
-
-def _list(fields: tuple[tuple[str, str], ...], name: str) -> list[str]:
-    return [word.strip().lower() for key, value in fields if key == name for word in value.split(",")]
+def _list(values: Sequence[str]) -> list[str]:
+    """The words of a field, as often as it was sent."""
+    return [word.strip().lower() for value in values for word in value.split(",")] if values else []
 
 
 _SIZE, _DATA, _END, _TRAILERS, _DONE = range(5)

@@ -48,7 +48,7 @@ class Connection:
             self.buffer += data
         return bool(data)
 
-    def next_head(self) -> http1.RequestHead | None:
+    def next_head(self, reader: http1.HeadReader) -> http1.RequestHead | None:
         """The next request, when its head is whole; the buffer then begins with its body. BadRequest."""
         while self.buffer[:2] == b"\r\n":  # RFC 9112, 2.2: some clients send one after a body
             del self.buffer[:2]
@@ -57,6 +57,6 @@ class Connection:
         end = http1.find_end(self.buffer)
         if not end:
             return None
-        head = http1.parse_head(bytes(self.buffer[:end]))
+        head = reader.read(bytes(self.buffer[:end]))
         del self.buffer[:end]
         return head if self.scheme == head.scheme else head.by(self.scheme)

@@ -320,5 +320,15 @@ def _public(status: int, why: str) -> str:
     return "the handler failed" if status in (500, 502) else "the handler took too long" if status == 504 else why
 
 
-def now_date() -> str:
-    return http1.http_date(time.gmtime())
+class Clock:
+    """What a Date field says now, put in words once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._date = ""
+
+    def date(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._date = second, http1.http_date(time.gmtime(second))
+        return self._date

@@ -14,7 +14,7 @@ import time
 from wherry.record import Record
 from wherry.shim.httpd import exchange
 from wherry.shim.httpd.connection import LINGERING, QUEUED, READING, SERVED, Connection
-from wherry.shim.httpd.exchange import Job, Outcome, now_date
+from wherry.shim.httpd.exchange import Clock, Job, Outcome
 from wherry.shim.httpd.log import LATEST, Log
 from wherry.shim.httpd.pool import Pool
 from wherry.suppress import suppress
@@ -70,6 +70,8 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._serving: dict[int, Connection] = {}
         self._queue: dict[int, Connection] = {}
+        self._reader = http1.HeadReader()
+        self._clock = Clock()
         self._count = self._jobs = 0
         self._run = os.urandom(4).hex()
         self._draining = False
@@ -129,18 +131,18 @@ class Server:
         return _TURN if busy else -1
 
     def _handle(self, fd: int, event: int) -> None:
-        if fd == self._wake:
+        if (connection := self._connections.get(fd)) is not None:
+            self._readable(connection, event)
+        elif (worker := self._pool.by_line.get(fd)) is not None:
+            self._heard(worker)
+        elif fd == self._wake:
             with suppress(BlockingIOError):
                 os.read(self._wake, 64)
             self._drain()
         elif self._accepting and fd == self._listener.fileno():
             self._accept()
-        elif (worker := self._pool.by_line.get(fd)) is not None:
-            self._heard(worker)
         elif self._terminator is not None and fd == self._terminator.fd:
             self._terminated(self._terminator)
-        elif (connection := self._connections.get(fd)) is not None:
-            self._readable(connection, event)
 
     def _accept_more(self, wanted: bool) -> None:
         if wanted != self._accepting:
@@ -248,7 +250,7 @@ class Server:
         if connection.fresh and connection.buffer:
             connection.fresh, connection.since = False, now
         try:
-            head = connection.next_head()
+            head = connection.next_head(self._reader)
         except http1.BadRequest as error:
             first = bytes(connection.buffer[:200]).split(b"\r\n")[0].decode("latin-1")
             self._name(connection, now)
@@ -274,7 +276,7 @@ class Server:
     def _refuse(self, connection: Connection, status: int, why: str, line: str) -> None:
         """Answer for the workers, and be done with the connection."""
         head_only = connection.head is not None and connection.head.method == "HEAD"
-        data = http1.answer(status, why, now_date(), head_only=head_only)
+        data = http1.answer(status, why, self._clock.date(), head_only=head_only)
         with suppress(OSError):  # a client that does not even take that
             connection.socket.send(data)
         self._done(connection, line, status, len(data))
@@ -316,19 +318,10 @@ class Server:
     def _job(self, connection: Connection) -> Job:
         head = connection.head
         assert head is not None
-        return Job(
-            number=self._count_job(),
-            peer=connection.peer,
-            peer_port=connection.peer_port,
-            port=self._port,
-            keep=head.keep and not self._draining,
-            beginning=bytes(connection.buffer),
-            head=head,
-        )
-
-    def _count_job(self) -> int:
         self._jobs += 1
-        return self._jobs
+        keep = head.keep and not self._draining
+        beginning = bytes(connection.buffer)
+        return Job(self._jobs, connection.peer, connection.peer_port, self._port, keep, beginning, head)
 
     # Workers
 

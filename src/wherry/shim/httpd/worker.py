@@ -15,7 +15,7 @@ import os
 import struct
 
 from wherry.linux import clone, signals
-from wherry.shim.httpd.exchange import Abort, Exchange, Job, Outcome, now_date
+from wherry.shim.httpd.exchange import Abort, Clock, Exchange, Job, Outcome
 from wherry.suppress import suppress
 from wherry.wire.http1 import RequestHead
 
@@ -51,7 +51,7 @@ class Worker:
         """Start it on a job. OSError: it is dead."""
         self._begun[self.slot] = 0
         self.line.sendmsg(
-            [marshal.dumps((*tuple(job)[:-1], tuple(job.head)))],
+            [marshal.dumps((*job[:-1], tuple(job.head)))],
             [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(connection))],
         )
         self.job = job.number
@@ -116,6 +116,7 @@ def _work(serving: Serving, line: _socket.socket, slot: int, begun: mmap.mmap, b
 
     buffer = new_buffer()
     buffers = (buffer,)
+    clock = Clock()
     while True:
         size, ancillary, _, _ = line.recvmsg_into(buffers, _ANCILLARY)
         if not size:
@@ -123,7 +124,7 @@ def _work(serving: Serving, line: _socket.socket, slot: int, begun: mmap.mmap, b
         connection = _INT.unpack(ancillary[0][2])[0]
         *rest, head = marshal.loads(buffer[:size])
         job = Job(*(*rest, RequestHead(*head)))
-        exchange = Exchange(connection, job, body_limit, now_date(), on_head)
+        exchange = Exchange(connection, job, body_limit, clock.date(), on_head)
         try:
             serving.serve(job, exchange)
         except Abort as abort:

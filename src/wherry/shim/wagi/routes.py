@@ -38,10 +38,10 @@ class Route(Record):
 
     def matches(self, path: str) -> bool:
         """Whether this is the route, or one of the routes, of ``path``."""
-        if not self.pattern.endswith(ALL_BELOW):
-            return path == self.pattern
-        script = self.script
-        return path == script or path.startswith(script + "/")
+        pattern = self.pattern
+        if not pattern.endswith(ALL_BELOW):
+            return path == pattern
+        return path.startswith(pattern[:-3]) or path == pattern[:-4]  # with the slash, or without it
 
 
 def find(routes: Sequence[Route], path: str) -> int:
