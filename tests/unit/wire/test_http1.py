@@ -147,3 +147,17 @@ def test_a_length_over_the_limit_is_refused_at_once() -> None:
     with pytest.raises(BadRequest) as caught:
         Body(101, b"", 100)
     assert caught.value.status == 413
+
+
+def test_a_reader_that_remembers_lines_reads_as_one_that_does_not() -> None:
+    reader = http1.HeadReader()
+    lines = [b"Host: here", b"Content-Length: 3", b"Connection: close", b"Expect: 100-continue", b"X: " + b"y" * 1000]
+    for first in (b"POST /a HTTP/1.1", b"POST /b HTTP/1.1", b"GET /a HTTP/1.0", b"POST /a HTTP/1.1"):
+        data = b"\r\n".join((first, *lines, b"", b""))
+        assert reader.read(data) == http1.parse_head(data)
+    for _ in range(2):
+        with pytest.raises(http1.BadRequest, match="one Content-Length"):
+            reader.read(b"\r\n".join((b"POST /a HTTP/1.1", *lines, lines[1], b"", b"")))
+        with pytest.raises(http1.BadRequest, match="no valid name"):
+            reader.read(b"\r\n".join((b"POST /a HTTP/1.1", *lines, b"X : y", b"", b"")))
+    assert reader.read(b"GET /a HTTP/1.1\r\nHost: here\r\n\r\n").keep
