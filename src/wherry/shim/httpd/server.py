@@ -89,6 +89,7 @@ class Server:
         self._accept_more(True)
         while not (self._draining and not self._connections and not self._terminates):
             events = self._epoll.poll(self._timeout())
+            self._hear(events)
             for fd, event in events:
                 self._handle(fd, event)
             self._dispatch()
@@ -130,11 +131,15 @@ class Server:
         )
         return _TURN if busy else -1
 
+    def _hear(self, events: list[tuple[int, int]]) -> None:
+        """What workers say comes first: a client that has its answer may have sent its next request already."""
+        for fd, _ in events:
+            if (worker := self._pool.by_line.get(fd)) is not None:
+                self._heard(worker)
+
     def _handle(self, fd: int, event: int) -> None:
         if (connection := self._connections.get(fd)) is not None:
             self._readable(connection, event)
-        elif (worker := self._pool.by_line.get(fd)) is not None:
-            self._heard(worker)
         elif fd == self._wake:
             with suppress(BlockingIOError):
                 os.read(self._wake, 64)
