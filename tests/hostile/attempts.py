@@ -24,6 +24,8 @@ EMPTY = ctypes.create_string_buffer(4096)
 """A zeroed structure for calls that want one."""
 MANY = 1100
 """More descriptors than RLIMIT_NOFILE's usual soft limit."""
+ROOT_FD = 3
+"""What the guest's root is open as."""
 
 
 class Context:
@@ -103,12 +105,15 @@ def secret_from_every_folder(context):
     for fd in range(MANY):
         for resolve in (0, 0x10):
             for path in (context.secret, "../" * 64 + context.secret.lstrip("/")):
-                try:
-                    os.close(openat2(path, os.O_RDONLY, dir_fd=fd, resolve=resolve))
-                    return f"opened from fd {fd}"
-                except OSError as error:
-                    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EBADF):
-                        return errno.errorcode[error.errno]
+                answer = errno.EAGAIN  # somebody on this machine renamed or mounted something meanwhile
+                while answer == errno.EAGAIN:
+                    try:
+                        os.close(openat2(path, os.O_RDONLY, dir_fd=fd, resolve=resolve))
+                        return f"opened from fd {fd}"
+                    except OSError as error:
+                        answer = error.errno
+                if answer not in (errno.ENOENT, errno.ENOTDIR, errno.EBADF):
+                    return errno.errorcode[answer]
     return "ENOENT"
 
 
@@ -140,13 +145,13 @@ def handle(_):
     buffer = ctypes.create_string_buffer(struct.pack("Ii", 128, 0), 200)
     mount = ctypes.c_int()
     call("name_to_handle_at", AT_FDCWD, b"/", buffer, ctypes.byref(mount), 0)
-    call("open_by_handle_at", 5, buffer, os.O_RDONLY)
+    call("open_by_handle_at", ROOT_FD, buffer, os.O_RDONLY)
 
 
 def guessed_handle(_):
     """The classic way out of a container: the host's root by the number of its inode."""
     buffer = ctypes.create_string_buffer(struct.pack("IiQ", 8, 1, 2), 200)
-    call("open_by_handle_at", 5, buffer, os.O_RDONLY)
+    call("open_by_handle_at", ROOT_FD, buffer, os.O_RDONLY)
 
 
 def whiteout(_):

@@ -12,6 +12,7 @@ import attempts
 import table
 
 from wherry.linux import seccomp
+from wherry.linux.assembly import Call
 from wherry.shim import child
 
 
@@ -49,4 +50,4 @@ assert callable(child.new_guest)  # renamed, the real guest would run and nothin
 child.new_guest = Hostile
 if "bare" in sys.argv[-1:]:
     sys.argv.pop()
-    seccomp.install = lambda _program: None
+    seccomp.call = lambda _program: Call("leave the filter out", "getpid", ())

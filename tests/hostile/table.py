@@ -8,6 +8,7 @@ from attempts import (
     AT_FDCWD,
     EMPTY,
     PAGE,
+    ROOT_FD,
     SIGCHLD,
     abstract,
     all_descriptors,
@@ -76,7 +77,7 @@ FILES = [
     ("writing by an inherited descriptor", borrowed_write, "none", "none"),
     ("chroot", chroot_escape, "EPERM", "EPERM"),
     ("chdir", raw("chdir", b"/"), "EPERM", "done"),  # in its own root
-    ("fchdir", raw("fchdir", 5), "EPERM", "done"),  # to its own root
+    ("fchdir", raw("fchdir", ROOT_FD), "EPERM", "done"),  # to its own root
     ("a handle of its own root", handle, "EPERM", "EPERM|ENOTSUP"),
     ("a guessed handle of the host's root", guessed_handle, "EPERM", "EPERM"),
     ("fchmodat", raw("fchmodat", AT_FDCWD, b"/scratch", 0o4777), "EPERM", "done|EPERM"),  # nosuid, nothing executed

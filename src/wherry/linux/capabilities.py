@@ -6,8 +6,10 @@ Sources: https://man7.org/linux/man-pages/man7/capabilities.7.html and session-k
 from __future__ import annotations
 
 import ctypes
+from struct import Struct
 
-from wherry.linux.syscalls import libc, syscall
+from wherry.linux.assembly import Block, Call, perform
+from wherry.linux.syscalls import bound, libc, syscall
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ NAMES = (
 ).split()
 NUMBERS = {"CAP_" + name: number for number, name in enumerate(NAMES)}
 
+_HEADER = Struct("=Ii")  # version, pid
+_SETS = Struct("=6I")  # effective, permitted, inheritable: low halves, then the high ones
 _VERSION_3 = 0x20080522
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
@@ -29,31 +33,43 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+_prctl = bound(libc, "prctl", ctypes.c_int, ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
 def drop_bounding(kept: Iterable[str]) -> None:
     """Take every capability but ``kept`` (``CAP_*``) out of the bounding and ambient sets, for ever.
 
-    Needs CAP_SETPCAP, so it comes before the change of ids.
+    Needs CAP_SETPCAP, so it comes before the change of ids; what can't be dropped without it, stays.
     """
     numbers = {NUMBERS[name] for name in kept if name in NUMBERS}
-    zero = ctypes.c_ulong(0)
-    libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), zero, zero, zero)
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for number in range(64):
-        if libc.prctl(_PR_CAPBSET_READ, ctypes.c_ulong(number), zero, zero, zero) < 0:
+        if _prctl(_PR_CAPBSET_READ, number, 0, 0, 0) < 0:
             break
         if number not in numbers:
-            libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), zero, zero, zero)
+            _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+
+
+def bounding_calls(kept: Iterable[str]) -> tuple[Call, ...]:
+    """The same as a list, for a process in a user namespace of its own, which comes with all that there are."""
+    numbers = {NUMBERS[name] for name in kept if name in NUMBERS}
+    last = next((number for number in range(64) if _prctl(_PR_CAPBSET_READ, number, 0, 0, 0) < 0), 64)
+    dropped = [(_PR_CAPBSET_DROP, number, 0, 0, 0) for number in range(last) if number not in numbers]
+    clear = (_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    return tuple(Call("shut the sandbox", "prctl", args) for args in (clear, *dropped))
+
+
+def effective_call(names: Iterable[str]) -> Call:
+    """What makes ``names`` the effective and permitted sets; the inheritable one becomes empty."""
+    mask = sum(1 << NUMBERS[name] for name in names if name in NUMBERS)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    sets = Block(_SETS.pack(low, low, 0, high, high, 0))
+    return Call("shut the sandbox", "capset", (Block(_HEADER.pack(_VERSION_3, 0)), sets))
 
 
 def set_effective(names: Iterable[str]) -> None:
-    """Make ``names`` the effective and permitted sets; the inheritable one becomes empty."""
-    mask = sum(1 << NUMBERS[name] for name in names if name in NUMBERS)
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
-    syscall("capset", ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(data))
+    """Do so to the calling process. OSError."""
+    perform([effective_call(names)])
 
 
 def leave_session_keyring() -> None:

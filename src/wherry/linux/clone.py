@@ -6,10 +6,12 @@ Source: https://man7.org/linux/man-pages/man2/clone.2.html
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from struct import Struct
 
 from wherry.linux import signals
+from wherry.linux.assembly import AT_FDCWD, Call, Given
 from wherry.linux.syscalls import NUMBERS, bound, check, libc, libc_with_gil
 
 CLONE_PARENT = 0x8000
@@ -34,25 +36,27 @@ _SIG_SETMASK = 2
 _before_fork = bound(ctypes.pythonapi, "PyOS_BeforeFork", None)
 _after_fork_in_child = bound(ctypes.pythonapi, "PyOS_AfterFork_Child", None)
 _after_fork_in_parent = bound(ctypes.pythonapi, "PyOS_AfterFork_Parent", None)
-_clone3 = bound(libc_with_gil, "syscall", ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_size_t)
+_clone3 = bound(libc_with_gil, "syscall", ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
 _CLONE3 = NUMBERS.get("clone3", -1)
-# flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
-_CLONE_ARGS = Struct("=Q24xQ40xQ")
+CLONE_ARGS = Struct("=Q24xQ40xQ")
+"""flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup: of these the
+flags, the signal, and the cgroup's descriptor for CLONE_INTO_CGROUP."""
 
 
-def clone(flags: int, cgroup_fd: int = -1) -> int:
-    """Fork into new namespaces, and into a cgroup if there is a descriptor of it: the child's number, 0 in the child.
-    The caller must have one thread only. OSError.
+def clone(flags: int) -> int:
+    """Fork into new namespaces: the child's number, 0 in the child. The caller must have one thread only. OSError."""
+    exit_signal = 0 if flags & CLONE_PARENT else signals.SIGCHLD
+    arguments = ctypes.create_string_buffer(CLONE_ARGS.pack(flags, exit_signal, 0))
+    return clone_with(ctypes.addressof(arguments))
+
+
+def clone_with(arguments: int) -> int:
+    """The same with the structure at that address: see `CLONE_ARGS`.
 
     A raw clone skips the interpreter's fork handlers, so they are called here as os.fork does.
     """
-    exit_signal = 0 if flags & CLONE_PARENT else signals.SIGCHLD
-    if cgroup_fd >= 0:
-        arguments = _CLONE_ARGS.pack(flags | CLONE_INTO_CGROUP, exit_signal, cgroup_fd)
-    else:
-        arguments = _CLONE_ARGS.pack(flags, exit_signal, 0)
     _before_fork()
-    pid: int = _clone3(_CLONE3, arguments, _CLONE_ARGS.size)
+    pid: int = _clone3(_CLONE3, arguments, CLONE_ARGS.size)
     if pid == 0:
         _after_fork_in_child()
         return 0
@@ -62,7 +66,6 @@ def clone(flags: int, cgroup_fd: int = -1) -> int:
 
 _setns = bound(libc, "setns", ctypes.c_int, ctypes.c_int, ctypes.c_int)
 _prctl = bound(libc, "prctl", ctypes.c_int, ctypes.c_int, *[ctypes.c_ulong] * 4)
-_sethostname = bound(libc, "sethostname", ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
 _sigprocmask = bound(libc, "sigprocmask", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -89,13 +92,6 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
         raise OSError(ctypes.get_errno(), "close_range")
 
 
-def sethostname(name: str) -> None:
-    """sethostname(2) in the caller's UTS namespace."""
-    data = name.encode()
-    if _sethostname(data, len(data)) < 0:
-        raise OSError(ctypes.get_errno(), "sethostname", name)
-
-
 def exit_on(*signals: int) -> None:
     """Make each signal end the process by libc's _exit, its number the status.
 
@@ -114,8 +110,17 @@ def block_only(*numbers: int) -> None:
         raise OSError(ctypes.get_errno(), "sigprocmask")
 
 
-def map_to_root(uid: int, gid: int) -> None:
-    """Give the caller, just put into a new user namespace, root's ids there for its own outside."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+def map_calls(doing: str, uid: int, gid: int) -> tuple[Call, ...]:
+    """What gives a process, just put into a new user namespace, root's ids there for its own outside."""
+    texts = (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1"))
+    return tuple(call for name, text in texts for call in write_calls(doing, f"/proc/self/{name}", text.encode()))
+
+
+def write_calls(doing: str, path: str, data: bytes) -> tuple[Call, ...]:
+    """What writes ``data`` into a file of the kernel's, in one piece as those want it."""
+    file = Given(path)
+    return (
+        Call(doing, "openat", (AT_FDCWD, os.fsencode(path), os.O_WRONLY | os.O_CLOEXEC, 0), what=path, gives=path),
+        Call(doing, "write", (file, data, len(data)), what=path),
+        Call(doing, "close", (file,)),
+    )

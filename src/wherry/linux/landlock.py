@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+from struct import Struct
 
-from wherry.linux.clone import PR_SET_NO_NEW_PRIVS, prctl
-from wherry.linux.syscalls import NUMBERS, bound, libc, syscall
+from wherry.linux import assembly
+from wherry.linux.assembly import AT_FDCWD, Block, Call, Given
+from wherry.linux.clone import PR_SET_NO_NEW_PRIVS
+from wherry.linux.syscalls import NUMBERS, bound, libc
 from wherry.record import Record
 
 _CREATE_RULESET_VERSION = 1
@@ -27,15 +30,11 @@ _NET_CONNECT = 0b10
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
 
+_RULESET = Struct("=QQQ")  # handled_access_fs, handled_access_net, scoped
+_PATH = Struct("=Qi")  # allowed_access, parent_fd
+_PORT = Struct("=QQ")  # allowed_access, port
+
 _create_ruleset = bound(libc, "syscall", ctypes.c_long)
-
-
-class _RulesetAttr(ctypes.Structure):
-    _fields_ = (
-        ("handled_access_fs", ctypes.c_uint64),
-        ("handled_access_net", ctypes.c_uint64),
-        ("scoped", ctypes.c_uint64),
-    )
 
 
 class TcpRules(Record):
@@ -43,16 +42,6 @@ class TcpRules(Record):
 
     bind: tuple[int, ...] | None
     connect: bool
-
-
-class _NetPortAttr(ctypes.Structure):
-    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
-
-
-class _PathBeneathAttr(ctypes.Structure):
-    _pack_ = 1
-    _layout_ = "ms"
-    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
 def abi_version() -> int:
@@ -64,49 +53,43 @@ def abi_version() -> int:
     return max(version, 0)
 
 
-def confine(root: str, *, tcp: TcpRules) -> int:
-    """Allow files below ``root`` only, nothing executed and no device made; of TCP what ``tcp`` says, if the kernel
-    can (ABI 4); no signal or abstract socket outside. Returns the ABI version used, 0 when the kernel has none.
-
-    Also sets no_new_privs, which Landlock asks for.
+def calls(root: str, tcp: TcpRules, version: int) -> tuple[Call, ...]:
+    """What allows files below ``root`` only, nothing executed and no device made; of TCP what ``tcp`` says, if the
+    kernel can (ABI 4); no signal or abstract socket outside. ``version`` is the kernel's ABI; without one, 0, what
+    remains is no_new_privs, which Landlock asks for.
     """
-    version = abi_version()
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    privileges = _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if not version:
-        return 0
+        return (privileges,)
     handled = (1 << _FS_BITS.get(version, _FS_BITS_NOW)) - 1
-    attr = _RulesetAttr(
-        handled_access_fs=handled,
-        handled_access_net=_handled(tcp) if version >= 4 else 0,
-        scoped=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0,
+    network = _handled(tcp) if version >= 4 else 0
+    scoped = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0
+    size = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(version, _RULESET.size)
+    ports = (tcp.bind or ()) if version >= 4 else ()
+    allowed = handled & ~(EXECUTE | MAKE_CHAR | MAKE_BLOCK)
+    rules = Given("ruleset")
+    return (
+        privileges,
+        _call("landlock_create_ruleset", Block(_RULESET.pack(handled, network, scoped)), size, 0, gives="ruleset"),
+        _call("openat", AT_FDCWD, os.fsencode(root), os.O_PATH | os.O_CLOEXEC, 0, gives="folder", what=root),
+        _call("landlock_add_rule", rules, _RULE_PATH_BENEATH, Block(_PATH.pack(allowed, 0), given=((8, "folder"),)), 0),
+        _call("close", Given("folder")),
+        *(_call("landlock_add_rule", rules, _RULE_NET_PORT, Block(_PORT.pack(_NET_BIND, port)), 0) for port in ports),
+        _call("landlock_restrict_self", rules, 0),
+        _call("close", rules),
     )
-    size = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(version, 24)
-    ruleset = syscall("landlock_create_ruleset", ctypes.byref(attr), ctypes.c_size_t(size), ctypes.c_uint32(0))
-    try:
-        _allow_beneath(ruleset, root, handled & ~(EXECUTE | MAKE_CHAR | MAKE_BLOCK))
-        for port in (tcp.bind or ()) if version >= 4 else ():
-            _allow_bind(ruleset, port)
-        syscall("landlock_restrict_self", ctypes.c_int(ruleset), ctypes.c_uint32(0))
-    finally:
-        os.close(ruleset)
+
+
+def _call(name: str, *args: int | bytes | Block | Given, gives: str = "", what: str = "") -> Call:
+    return Call("shut the sandbox", name, args, what=what, gives=gives)
+
+
+def confine(root: str, *, tcp: TcpRules) -> int:
+    """Do so to the calling process, which has one thread. Returns the ABI version used, 0 when the kernel has none."""
+    version = abi_version()
+    assembly.perform(calls(root, tcp, version))
     return version
 
 
 def _handled(tcp: TcpRules) -> int:
     return (0 if tcp.bind is None else _NET_BIND) | (0 if tcp.connect else _NET_CONNECT)
-
-
-def _allow_bind(ruleset: int, port: int) -> None:
-    rule = _NetPortAttr(_NET_BIND, port)
-    kind = ctypes.c_int(_RULE_NET_PORT)
-    syscall("landlock_add_rule", ctypes.c_int(ruleset), kind, ctypes.byref(rule), ctypes.c_uint32(0))
-
-
-def _allow_beneath(ruleset: int, path: str, access: int) -> None:
-    folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        rule = _PathBeneathAttr(access, folder)
-        kind = ctypes.c_int(_RULE_PATH_BENEATH)
-        syscall("landlock_add_rule", ctypes.c_int(ruleset), kind, ctypes.byref(rule), ctypes.c_uint32(0))
-    finally:
-        os.close(folder)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 
-from wherry.linux.syscalls import bound, check, libc, syscall
+from wherry.linux import trees
+from wherry.linux.assembly import AT_FDCWD, Call, Given, perform
+from wherry.linux.syscalls import bound, check, libc
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
-MS_REMOUNT = 0x20
 MS_NOATIME = 0x400
 MS_BIND = 0x1000
 MS_REC = 0x4000
@@ -35,6 +36,12 @@ _FLAGS = {
     "noexec": MS_NOEXEC,
     "noatime": MS_NOATIME,
     "relatime": MS_RELATIME,
+}
+_ATTRIBUTES = {
+    MS_RDONLY: trees.MOUNT_ATTR_RDONLY,
+    MS_NOSUID: trees.MOUNT_ATTR_NOSUID,
+    MS_NODEV: trees.MOUNT_ATTR_NODEV,
+    MS_NOEXEC: trees.MOUNT_ATTR_NOEXEC,
 }
 # Words of mount(8) and of OCI specs that ask for what is so anyway, or for propagation, which is private here always.
 _NO_EFFECT = frozenset(
@@ -59,11 +66,6 @@ def umount(target: str, flags: int = 0) -> None:
     check(_umount(os.fsencode(target), flags), target)
 
 
-def pivot_root(new_root: str, put_old: str) -> None:
-    """pivot_root(2); both may be "." (the old root then lies stacked on the new one until it is detached)."""
-    syscall("pivot_root", ctypes.c_char_p(os.fsencode(new_root)), ctypes.c_char_p(os.fsencode(put_old)), what=new_root)
-
-
 def parse_options(options: Iterable[str]) -> tuple[int, str]:
     """mount(8)'s words as (MS_* flags, the rest joined for the filesystem)."""
     flags, data = 0, []
@@ -76,43 +78,48 @@ def parse_options(options: Iterable[str]) -> tuple[int, str]:
 
 
 def apply(mounted: Mount, target: str) -> None:
-    """Do one `Mount` on ``target``: see `mount_with`."""
-    mount_with(mounted.type, mounted.source, mounted.options, target)
-
-
-def mount_with(kind: str, source: str, options: Iterable[str], target: str) -> None:
-    """Mount by mount(8)'s words. A read-only bind takes two calls, for the first ignores the flag."""
-    flags, data = parse_options(options)
-    fstype = "" if flags & MS_BIND or kind == "bind" else kind
-    if not fstype:
-        flags |= MS_BIND
-    if kind == "overlay" and len(data) >= _PAGE:
-        _mount_from_common_folder(source, target, flags, data)
-        return
-    extra = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount(source, target, fstype, flags, data)
-    if flags & MS_BIND and extra:
-        mount("", target, "", MS_BIND | MS_REMOUNT | extra | _locked_flags(target))
-
-
-def _mount_from_common_folder(source: str, target: str, flags: int, data: str) -> None:
-    """mount(2) takes a page of options: with many layers, name them from the folder they have in common."""
-    words = [word.partition("=") for word in data.split(",")]
-    lower = next((value for name, _, value in words if name == "lowerdir"), "").split(":")
-    common = os.path.commonpath(lower)
-    short = ":".join(os.path.relpath(folder, common) for folder in lower)
-    rest = [f"{name}{equals}{short if name == 'lowerdir' else value}" for name, equals, value in words]
+    """Do one `Mount` on ``target``. OSError."""
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
-        os.chdir(common)
-        mount(source, target, "overlay", flags, ",".join(rest))
+        perform(calls("mount", mounted.type, mounted.source, mounted.options, target))
     finally:
         os.fchdir(here)
         os.close(here)
 
 
-def _locked_flags(target: str) -> int:
-    """Flags that a user namespace may not clear when it remounts what another one mounted."""
-    present = os.statvfs(target).f_flag
-    table = {os.ST_NOSUID: MS_NOSUID, os.ST_NODEV: MS_NODEV, os.ST_NOEXEC: MS_NOEXEC, os.ST_NOATIME: MS_NOATIME}
-    return sum(bit for mask, bit in table.items() if present & mask) | (MS_RDONLY if present & os.ST_RDONLY else 0)
+def call(doing: str, source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> Call:
+    """mount(2)."""
+    words = os.fsencode(source), os.fsencode(target), os.fsencode(fstype) or None
+    return Call(doing, "mount", (*words, flags, os.fsencode(data) or None), what=target)
+
+
+def calls(doing: str, kind: str, source: str, options: Iterable[str], target: str) -> tuple[Call, ...]:
+    """A mount by mount(8)'s words. A read-only bind takes two calls, for the first ignores the flag."""
+    flags, data = parse_options(options)
+    fstype = "" if flags & MS_BIND or kind == "bind" else kind
+    if not fstype:
+        flags |= MS_BIND
+    if kind == "overlay" and len(data) >= _PAGE:
+        return _from_common_folder(doing, source, target, flags, data)
+    mounted = call(doing, source, target, fstype, flags, data)
+    # Added to those that it has from where it lies; a user namespace may not take any of those away.
+    extra = sum(attribute for flag, attribute in _ATTRIBUTES.items() if flags & flag) if flags & MS_BIND else 0
+    return (mounted, trees.set_attributes(doing, target, extra, recursive=False)) if extra else (mounted,)
+
+
+def _from_common_folder(doing: str, source: str, target: str, flags: int, data: str) -> tuple[Call, ...]:
+    """mount(2) takes a page of options: with many layers, name them from the folder they have in common. The working
+    directory is another one when it fails."""
+    words = [word.partition("=") for word in data.split(",")]
+    lower = next((value for name, _, value in words if name == "lowerdir"), "").split(":")
+    common = os.path.commonpath(lower)
+    short = ":".join(os.path.relpath(folder, common) for folder in lower)
+    rest = [f"{name}{equals}{short if name == 'lowerdir' else value}" for name, equals, value in words]
+    here = f"the folder before {target}"
+    return (
+        Call(doing, "openat", (AT_FDCWD, b".", os.O_PATH | os.O_CLOEXEC, 0), gives=here),
+        Call(doing, "chdir", (os.fsencode(common),), what=common),
+        call(doing, source, target, "overlay", flags, ",".join(rest)),
+        Call(doing, "fchdir", (Given(here),)),
+        Call(doing, "close", (Given(here),)),
+    )

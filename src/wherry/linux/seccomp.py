@@ -3,21 +3,25 @@
 Source: https://man7.org/linux/man-pages/man2/seccomp.2.html
 """
 
-import ctypes
+from struct import Struct
 
-from wherry.linux.syscalls import syscall
+from wherry.linux import assembly
+from wherry.linux.assembly import Block, Call
 
 SET_MODE_FILTER = 1
 _INSTRUCTION = 8
 """Bytes."""
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+_PROGRAM = Struct("=H6xQ")  # sock_fprog: how many, where
+
+
+def call(program: bytes) -> Call:
+    """What confines a process (one thread, no_new_privs set) to ``program`` for ever."""
+    header = Block(_PROGRAM.pack(len(program) // _INSTRUCTION, 0), pointers=((8, program),))
+    return Call("shut the sandbox", "seccomp", (SET_MODE_FILTER, 0, header))
 
 
 def install(program: bytes) -> None:
-    """Confine the calling process (one thread, no_new_privs set) to ``program`` for ever."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = _Program(len(program) // _INSTRUCTION, ctypes.addressof(buffer))
-    syscall("seccomp", ctypes.c_uint(SET_MODE_FILTER), ctypes.c_uint(0), ctypes.byref(header))
+    """Confine the calling process. OSError."""
+    assembly.perform([call(program)])

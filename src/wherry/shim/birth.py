@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+from struct import Struct
 
 from wherry.record import Record
 from wherry.wasm.wasi.host import SocketPolicy
@@ -17,6 +18,61 @@ SOCKET_CAPABILITIES = frozenset(("CAP_NET_BIND_SERVICE",))
 """What it expects of sockets: ports below 1024."""
 KEPT_CAPABILITIES = FILE_CAPABILITIES | SOCKET_CAPABILITIES
 """A guest can use no other."""
+
+
+REQUEST = Struct("=14I")
+"""The head of a message to the zygote, by `Requested`'s fields."""
+BIRTH = Struct("=6I")
+"""The head of a message to a child: where the calls lie that bring it into its container, those that shut it in, and
+its `Instructions`, each from one offset to another."""
+
+
+class Requested(Record):
+    """What is asked of the zygote: ``kind`` and ``how`` are of the constants below; ``join`` CLONE_NEW* bits; the rest
+    offsets in its area: of a path from and to, of clone3(2)'s structure, of the number that is told; of three lists
+    from and to: telling it, letting go of what came with the request, and the child's arrival; and of a cgroup's
+    descriptor."""
+
+    kind: int
+    how: int
+    join: int
+    path: int
+    path_end: int
+    clone: int
+    pid: int
+    tell: int
+    tell_end: int
+    release: int
+    release_end: int
+    arrive: int
+    arrive_end: int
+    into: int
+
+
+WARM, CONCEIVE = range(2)
+REHEARSE, BESIDE, INTO, FUEL = 1, 2, 4, 8
+"""The child warms up; is cloned beside another; into a cgroup; and counts fuel, so that it loads its module itself."""
+
+
+class Instructions(Record):
+    """What a child needs to know that is no system call. ``folders`` are those its guest finds open: path, offset of
+    the descriptor, whether it is writable. ``listen`` are the ports it listens at for its guest. ``place`` is what
+    `pack` makes, for one in a container that serves HTTP, and b"" for others; ``serves`` whether this is the server."""
+
+    module: str
+    spawns: bool
+    serves: bool
+    listen: tuple[int, ...]
+    args: tuple[bytes, ...]
+    env: tuple[bytes, ...]
+    folders: tuple[tuple[str, int, bool], ...]
+    entry: str
+    memory: int
+    cwd: str
+    sockets: tuple[frozenset[tuple[int, str]] | None, bool] | None
+    fuel: int
+    refused: tuple[str, ...]
+    place: bytes
 
 
 HTTP_ANNOTATION = "dev.wherry.http"
@@ -84,18 +140,18 @@ class Command(Record):
     rlimits: tuple[tuple[str, int, int], ...]
 
 
-def pack(sandbox: Sandbox, command: Command, module: str) -> bytes:
-    """The message that tells a child what it is to be. ``module`` is the path of a compiled one."""
+def pack(sandbox: Sandbox, command: Command) -> bytes:
+    """The whole plan, for a server of HTTP."""
     mounts = tuple(tuple(mount) for mount in sandbox.mounts)
     volumes = tuple(tuple(volume) for volume in sandbox.volumes)
     sockets = None if sandbox.sockets is None else tuple(sandbox.sockets)
     place: Any = (sandbox.rootfs, mounts, volumes, *tuple(sandbox)[3:-1], sockets)
-    return marshal.dumps((place, tuple(command), module))
+    return marshal.dumps((place, tuple(command)))
 
 
-def unpack(message: bytes) -> tuple[Sandbox, Command, str]:
+def unpack(message: bytes) -> tuple[Sandbox, Command]:
     """What `pack` packed. The sender must be trusted."""
-    (rootfs, mounts, volumes, *rest, sockets), words, module = marshal.loads(message)
+    (rootfs, mounts, volumes, *rest, sockets), words = marshal.loads(message)
     rest.append(None if sockets is None else SocketPolicy(*sockets))
     made = (tuple(RootMount(*mount) for mount in mounts), tuple(Volume(*volume) for volume in volumes))
-    return Sandbox(rootfs, *made, *rest), Command(*words), module
+    return Sandbox(rootfs, *made, *rest), Command(*words)

@@ -1,24 +1,20 @@
-"""The life of a task's process from its clone to its end: apply the plan, shut the sandbox, wait for Start, run.
+"""The life of a task's process from its clone to its end: carry its orders out, wait for Start, run.
 
-Everything here happens in the child. It tells its parent how it goes by a pipe: see report.py for the words.
+Everything here happens in the child. What its orders are, and so the order of the sandbox's layers, is passage.py's. It
+tells its parent how it goes by a pipe: see report.py for the words.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import gc
 import os
-import posixpath
 import resource
 import select
-import stat
-import termios
 
-from wherry.linux import capabilities, clone, landlock, mounts, seccomp, signals, trees
+from wherry.linux import capabilities, clone, signals
+from wherry.linux.steps import Area, Refused
 from wherry.record import Record
 from wherry.shim import report
-from wherry.shim.birth import KEPT_CAPABILITIES, SOCKET_CAPABILITIES, Command, Sandbox, Volume
+from wherry.shim.birth import KEPT_CAPABILITIES, Instructions
 from wherry.wasm.guest import GuestConfig, Preopen
 from wherry.wasm.program import Program, new_guest
 from wherry.wasm.wasi.host import SocketPolicy
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 _CANNOT_RUN = 126
 _NO_CORE = 1
 """Bytes: less than a core has, and unlike 0 it keeps the kernel from a core_pattern that is a program, too: core(5)."""
-_HARDENED = trees.MOUNT_ATTR_NOSUID | trees.MOUNT_ATTR_NODEV
-"""What no mount of a guest goes without."""
 
 
 def prepare() -> None:
@@ -53,30 +47,22 @@ def prepare() -> None:
     clone.exit_on(*signals.ENDING)
 
 
-class Cradle(Record):
-    """What a child is cloned with, whatever becomes of it: its ends of the two pipes, the system call filters, and who
-    cloned it (for a user namespace). ``foreign`` are descriptors of its parent's to be closed."""
+class Ends(Record):
+    """A child's ends: of the pipe it reports by, of the pipe it is started by, of the line its birth comes by."""
 
     report: int
     start: int
-    foreign: tuple[int, ...]
-    filters: tuple[bytes, ...]
-    user_namespace: bool
-    uid: int
-    gid: int
+    line: int
 
 
 class Birth(Record):
-    """What it becomes: its place, its command, its program, its stdio, the file that its meter counts in, the
-    cgroup.procs files to join, the network namespace, or -1, and the server of HTTP that it is to be, if it is one."""
+    """What it becomes: its orders and its program; where in the area the calls lie that bring it into its container and
+    that shut it in; and the server of HTTP that it is to be, if it is one."""
 
-    sandbox: Sandbox
-    command: Command
+    orders: Instructions
     program: Program
-    stdio: tuple[int, int, int]
-    meter: int
-    join: tuple[int, ...] = ()
-    network: int = -1
+    enter: tuple[int, int]
+    shut: tuple[int, int]
     front: Front | None = None
 
 
@@ -90,105 +76,74 @@ class Doing:
 
 
 def wait_to_live(
-    cradle: Cradle, line: int, rehearse: Callable[[], None], receive: Callable[[int], Birth | None]
+    area: Area,
+    ends: Ends,
+    arrive: tuple[int, int],
+    rehearse: Callable[[], None],
+    receive: Callable[[int], Birth | None],
 ) -> NoReturn:
-    """Do all that is alike for every container, wait to be told by ``line`` whose this is to be, and be its first
-    process: never returns."""
+    """Do all that is alike for every container, wait to be told by the line whose this is to be, and be a process of
+    it: never returns."""
 
     def be(doing: Doing) -> None:
-        _arrive(cradle, doing)
+        area.carry_out(*arrive)
         doing.step = "rehearse"
         rehearse()
-        birth = receive(line)
+        birth = receive(ends.line)
         if birth is None:
             os._exit(0)
-        _become(cradle, birth, doing)
+        area.carry_out(*birth.enter)
+        if birth.front is not None:
+            _be_a_server(area, ends, birth, doing, birth.front)
+        _be_a_guest(area, ends, birth, doing)
 
-    telling(cradle, be)
-
-
-def wait_to_live_beside(cradle: Cradle, line: int, receive: Callable[[int], Birth | None]) -> NoReturn:
-    """Be a further process of a container, cloned into its namespaces: never returns."""
-
-    def be(doing: Doing) -> None:
-        _prepare_process(cradle)
-        birth = receive(line)
-        if birth is None:
-            os._exit(0)
-        _take_stdio(birth)
-        _share_meter(birth)
-        doing.step = "join cgroups"
-        _join_cgroups(birth)
-        doing.step = "set resource limits"
-        _set_rlimits(birth)
-        _be_a_guest(cradle, birth, doing, ())
-
-    telling(cradle, be)
+    telling(ends, be)
 
 
-def telling(cradle: Cradle, be: Callable[[Doing], None]) -> NoReturn:
+def telling(ends: Ends, be: Callable[[Doing], None]) -> NoReturn:
     """Whatever happens in ``be``, the parent hears of it, and the process ends here."""
     doing = Doing()
     try:
         be(doing)
+    except Refused as refused:
+        report.refused(ends.report, refused.number, refused.errno or 0)
     # A fault of ours must not unwind into the zygote's own loop in this child.
     except BaseException as error:  # noqa: BLE001
-        _fail(cradle.report, doing.step, error)
+        _fail(ends.report, doing.step, error)
     finally:
         os._exit(1)
 
 
-def _arrive(cradle: Cradle, doing: Doing) -> None:
-    """What can be done before it is known what for."""
-    doing.step = "prepare the process"
-    _prepare_process(cradle)
-    if cradle.user_namespace:
-        doing.step = "map user ids"
-        clone.map_to_root(cradle.uid, cradle.gid)
-    doing.step = "part the mounts from the host's"
-    mounts.mount("", "/", "", mounts.MS_REC | mounts.MS_SLAVE)
-
-
-def _become(cradle: Cradle, birth: Birth, doing: Doing) -> NoReturn:
-    for name, action in _STEPS:
-        doing.step = name
-        action(birth)
-    doing.step = "listen"
-    if birth.front is not None:
-        _be_a_server(cradle, birth, doing, birth.front)
-    _be_a_guest(cradle, birth, doing, _listeners(birth))
-
-
-def _be_a_guest(cradle: Cradle, birth: Birth, doing: Doing, listeners: tuple[int, ...]) -> NoReturn:
+def _be_a_guest(area: Area, ends: Ends, birth: Birth, doing: Doing) -> NoReturn:
     """Shut the sandbox, then run what must not be trusted."""
-    end = _ending(cradle.report, alone=not birth.program.spawns)
-    doing.step = "open the volumes"
-    guest_config = _guest_config(birth.sandbox, birth.command, listeners)
-    doing.step = "shut the sandbox"
-    _shut(cradle, birth)
+    end = _ending(ends.report, alone=not birth.orders.spawns)
+    doing.step = "listen"
+    guest_config = _guest_config(area, birth.orders, _listeners(birth.orders))
+    area.carry_out(*birth.shut)
     doing.step = "instantiate the module"
     guest = new_guest(birth.program, guest_config, end)
     if not birth.program.runs_at_instantiation:
         guest.instantiate()
-    report.ready(cradle.report)
-    _await_start(cradle.start)
+    report.ready(ends.report)
+    _await_start(ends.start)
     doing.step = ""
     if birth.program.runs_at_instantiation:
         guest.instantiate()
     end(guest.run())
 
 
-def _be_a_server(cradle: Cradle, birth: Birth, doing: Doing, front: Front) -> NoReturn:
+def _be_a_server(area: Area, ends: Ends, birth: Birth, doing: Doing, front: Front) -> NoReturn:
     """The same for a process whose guests come and go: see httpd/front.py."""
+    doing.step = "listen"
     front.listen()
-    end = _ending(cradle.report, alone=True)
+    end = _ending(ends.report, alone=True)
     doing.step = "open the volumes"
-    config = _guest_config(birth.sandbox, birth.command, ())
-    front.open(config)
+    front.open(_guest_config(area, birth.orders, ()))
+    area.carry_out(*birth.shut)
     doing.step = "shut the sandbox"
-    _shut(cradle, birth)
-    report.ready(cradle.report)
-    _await_start(cradle.start)
+    front.shut()
+    report.ready(ends.report)
+    _await_start(ends.start)
     doing.step = ""
     front.serve()
     end(0)
@@ -222,190 +177,25 @@ def _await_start(fd: int) -> None:
     os.close(fd)
 
 
-def _prepare_process(cradle: Cradle) -> None:
-    for fd in cradle.foreign:
-        os.close(fd)
-    gc.disable()
-    clone.block_only()
-    clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)
-    os.setsid()
-
-
-def _take_stdio(birth: Birth) -> None:
-    for number, fd in enumerate(birth.stdio):
-        os.dup2(fd, number, inheritable=True)
-    for fd in set(birth.stdio):
-        os.close(fd)
-    if birth.command.terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _share_meter(birth: Birth) -> None:
-    birth.program.meter.share(birth.meter)
-    os.close(birth.meter)
-
-
-def _join_cgroups(birth: Birth) -> None:
-    """Enter each cgroup whose cgroup.procs is open, and close them."""
-    for fd in birth.join:
-        os.write(fd, b"0")
-        os.close(fd)
-
-
-def _join_network(birth: Birth) -> None:
-    if birth.network >= 0:
-        clone.setns(birth.network, clone.CLONE_NEWNET)
-        os.close(birth.network)
-    for name, value in birth.sandbox.sysctls:  # what of /proc/sys/net is seen there depends on who looks
-        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
-            file.write(value)
-
-
-def _listeners(birth: Birth) -> tuple[int, ...]:
+def _listeners(orders: Instructions) -> tuple[int, ...]:
     """For a program that can't make any: one for each TCP port it may be reached at, by number."""
-    policy = birth.sandbox.sockets
-    if policy is None or not policy.listen or not birth.program.wants_listeners:
+    if not orders.listen:
         return ()
     from wherry.wasm.wasi.socket import listen_at  # loaded with the program
 
-    return tuple(listen_at(port) for port, protocol in sorted(policy.listen) if protocol == "tcp")
+    return tuple(listen_at(port) for port in orders.listen)
 
 
-def _mount_rootfs(birth: Birth) -> None:
-    sandbox = birth.sandbox
-    if not sandbox.mounts:
-        mounts.mount(sandbox.rootfs, sandbox.rootfs, "", mounts.MS_BIND | mounts.MS_REC)
-    for mount in sandbox.mounts:
-        target = f"{sandbox.rootfs}/{mount.target}" if mount.target else sandbox.rootfs
-        mounts.mount_with(mount.type, mount.source, mount.options, target)
-
-
-def _enter_rootfs(birth: Birth) -> None:
-    """Change the root, carrying the volumes' trees over by descriptor."""
-    sandbox, command = birth.sandbox, birth.command
-    carried = [(volume, trees.open_tree(volume.source, recursive=volume.recursive) if volume.source else -1)
-               for volume in sandbox.volumes]  # fmt: skip
-    os.chdir(sandbox.rootfs)
-    mounts.pivot_root(".", ".")
-    mounts.umount(".", mounts.MNT_DETACH)
-    os.chdir("/")
-    for volume, tree in carried:
-        _mount_volume(volume, tree)
-    if command.cwd != "/":
-        os.makedirs(command.cwd, exist_ok=True)
-    # An image may bring device nodes: by them root in a container would have the host's disks.
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    trees.set_attributes(root, _HARDENED | (trees.MOUNT_ATTR_RDONLY if sandbox.readonly else 0), recursive=False)
-    os.close(root)
-
-
-def _mount_volume(volume: Volume, tree: int) -> None:
-    if tree < 0:
-        os.makedirs(volume.target, exist_ok=True)
-        flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC | (mounts.MS_RDONLY if volume.readonly else 0)
-        mounts.mount("tmpfs", volume.target, "tmpfs", flags, volume.data)
-        return
-    if stat.S_ISDIR(os.fstat(tree).st_mode):
-        os.makedirs(volume.target, exist_ok=True)
-    else:
-        os.makedirs(posixpath.dirname(volume.target), exist_ok=True)
-        _make_file(volume.target)
-    trees.set_attributes(tree, _HARDENED | (trees.MOUNT_ATTR_RDONLY if volume.readonly else 0), recursive=True)
-    trees.attach(tree, volume.target)
-    os.close(tree)
-
-
-def _make_file(path: str) -> None:
-    """A file for a mount to cover, unless there is something: an image's FIFO or device must not be opened."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-    except FileExistsError:
-        return
-
-
-def _set_hostname(birth: Birth) -> None:
-    if birth.sandbox.hostname:
-        clone.sethostname(birth.sandbox.hostname)
-
-
-def _set_rlimits(birth: Birth) -> None:
-    for name, soft, hard in birth.command.rlimits:
-        number = getattr(resource, name, None)
-        if number is not None:
-            try:
-                resource.setrlimit(number, (_rlimit(soft), _rlimit(hard)))
-            except ValueError:  # how Python words EPERM and EINVAL here
-                raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"{name} {soft}:{hard}") from None
-
-
-def _rlimit(value: int) -> int:
-    return resource.RLIM_INFINITY if value >= 2**63 else value
-
-
-_STEPS: tuple[tuple[str, Callable[[Birth], None]], ...] = (
-    ("take stdio", _take_stdio),
-    ("share the meter", _share_meter),
-    ("join cgroups", _join_cgroups),
-    ("join the network", _join_network),
-    ("mount the rootfs", _mount_rootfs),
-    ("enter the rootfs", _enter_rootfs),
-    ("set the hostname", _set_hostname),
-    ("set resource limits", _set_rlimits),
-)
-"""What is done to the process before its sandbox is shut, in this order."""
-
-
-def _guest_config(sandbox: Sandbox, command: Command, listeners: tuple[int, ...]) -> GuestConfig:
-    """Open what the guest finds open, while the process still has its privileges."""
-    has_files = "path_*" not in sandbox.refused
-    wanted = [("/", not sandbox.readonly)]
-    wanted += [(volume.target, not volume.readonly) for volume in sandbox.volumes]
-    preopens = [
-        Preopen(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), writable)
-        for path, writable in wanted
-        if has_files and os.path.isdir(path)
-    ]
+def _guest_config(area: Area, orders: Instructions, listeners: tuple[int, ...]) -> GuestConfig:
     return GuestConfig(  # by position and all of them: a value by name is made by more code
-        tuple(map(os.fsencode, command.args)),
-        tuple(map(os.fsencode, command.env)),
-        tuple(preopens),
-        command.entry,
-        sandbox.memory or None,
-        command.cwd if has_files else "/",
+        orders.args,
+        orders.env,
+        tuple([Preopen(path, area.value(at), writable) for path, at, writable in orders.folders]),
+        orders.entry,
+        orders.memory or None,
+        orders.cwd,
         listeners,
-        sandbox.sockets,
-        sandbox.fuel,
-        sandbox.refused,
+        None if orders.sockets is None else SocketPolicy(*orders.sockets),
+        orders.fuel,
+        orders.refused,
     )
-
-
-def _shut(cradle: Cradle, birth: Birth) -> None:
-    """Give up everything the guest has no use for, in an order in which each step still can be done."""
-    command = birth.command
-    sockets = birth.sandbox.sockets if birth.program.imports_sockets else None
-    if command.umask is not None:
-        os.umask(command.umask)
-    if cradle.user_namespace:
-        capabilities.drop_bounding(KEPT_CAPABILITIES)  # a new one comes with all; else the zygote's are gone already
-    else:
-        os.setgroups(command.groups)
-    if command.uid or command.gid:
-        os.setresgid(command.gid, command.gid, command.gid)
-        os.setresuid(command.uid, command.uid, command.uid)
-        clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)  # cleared by the change of ids
-    capabilities.set_effective(
-        command.capabilities if sockets is not None else command.capabilities - SOCKET_CAPABILITIES
-    )
-    landlock.confine("/", tcp=_tcp_rules(sockets))
-    if birth.front is not None:
-        seccomp.install(birth.front.filter)
-        return
-    seccomp.install(cradle.filters[(sockets is not None) + 2 * birth.program.spawns])  # see policy.programs
-
-
-def _tcp_rules(policy: SocketPolicy | None) -> landlock.TcpRules:
-    if policy is None:
-        return landlock.TcpRules((), False)
-    if policy.listen is None:
-        return landlock.TcpRules(None, policy.outbound)
-    return landlock.TcpRules((0, *(port for port, protocol in policy.listen if protocol == "tcp")), policy.outbound)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from wherry.wasm.loaded import Program
 
 
-def wagi(sandbox: Sandbox, library: str) -> Front:
-    """The server of the routes that ``sandbox.http`` tells of. InvalidArgument, DataLoss and the like: a program can't
-    be loaded."""
+def wagi(sandbox: Sandbox, library: str, page: int) -> Front:
+    """The server of the routes that ``sandbox.http`` tells of. ``page`` is where its meter lies. InvalidArgument,
+    DataLoss and the like: a program can't be loaded."""
     from wherry.shim.wagi.site import Site  # of the kinds the one that is asked for
 
     settings, _, routes = sandbox.http
-    return Front(sandbox, Site(sandbox, library, routes), Settings(*settings))
+    return Front(sandbox, Site(sandbox, library, routes, page), Settings(*settings))
 
 
 def proxy(sandbox: Sandbox, program: Program, name: str) -> Front:

@@ -10,17 +10,20 @@ import _socket
 import os
 import time
 
-from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
-from wherry.linux import cgroups, clone, mountinfo
+from wherry.errors import FailedPrecondition, Unavailable, WherryError
+from wherry.linux import cgroups, clone, landlock, mountinfo
 from wherry.record import Record
-from wherry.shim import heard, zygote
-from wherry.shim.birth import Command, Sandbox, pack
+from wherry.shim import heard, orders, passage, zygote
+from wherry.shim.birth import Command, Sandbox
+from wherry.shim.orders import Conception, Order
+from wherry.shim.passage import Facts, Owner
 from wherry.shim.process import Process, reap_later
 from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
-from wherry.shim.zygote import MESSAGE_LIMIT, Conception, Zygote
+from wherry.shim.zygote import Zygote
 from wherry.suppress import suppress
+from wherry.wasm.program import Traits, traits_of
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -58,11 +61,12 @@ class Newborn(Record):
 
 
 class _Lines(Record):
-    """The server's ends of a child's two pipes and of the line its birth goes by."""
+    """The server's ends of a child's two pipes and of the line its birth goes by; and what it was ordered first."""
 
     report: int
     start: int
     birth: _socket.socket
+    arrival: Order
 
     def close(self) -> None:
         """Let the child go: it ends when it finds its line closed."""
@@ -83,10 +87,17 @@ class _Spare(Record):
 class Nursery:
     """Makes processes. ``start_zygote`` makes another zygote if the present one dies."""
 
-    def __init__(self, reactor: Reactor, present: Zygote, start_zygote: Callable[[], Zygote]) -> None:
+    def __init__(
+        self, reactor: Reactor, present: Zygote, start_zygote: Callable[[], Zygote], filters: tuple[bytes, ...]
+    ) -> None:
+        """``filters`` are policy.py's system call filters."""
         self._reactor = reactor
         self._zygote = present
         self._start_zygote = start_zygote
+        self._filters = filters
+        self._landlock = landlock.abi_version()
+        self._owner = Owner(os.geteuid() != 0, os.geteuid(), os.getegid())
+        self._traits: dict[str, Traits] = {}
         self._modules: frozenset[str] = frozenset()
         self._warmup = ""
         self._spares: list[_Spare] = []
@@ -97,64 +108,98 @@ class Nursery:
     def warm(self, module: str) -> None:
         """Have the zygote run the compiled warm-up guest."""
         self._warmup = module
-        self._tell_zygote(zygote.warm(module), [])
+        self._tell_zygote(orders.warm(module), [])
 
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
-        message = _birth(new)
+        joins = cgroup.join_files()
+        order = self._order(new, len(joins), beside=False)
         network = _open_network(new.sandbox)
-        flags = new.sandbox.flags | _user_namespace()
+        flags = new.sandbox.flags | self._user_namespace
         spare = None if cgroup.folders else self._take_spare(flags, new)
         self._want(flags)
         try:
             if spare is not None:
-                if _give_birth(spare.lines, new, message, network):
-                    return self._process(spare.lines, new)
+                if _give_birth(spare.lines, new, order, network):
+                    return self._process(spare.lines, new, order)
                 self._abandon(spare.lines)
             into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
             request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
-            return self._conceive(new, message, request, into, cgroup, network)
+            return self._conceive(new, order, request, into, joins, network)
         finally:
             _close(network)
 
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
         """A further process in the container whose first one is ``leader``."""
-        message = _birth(new)
+        joins = cgroup.join_files()
+        order = self._order(new, len(joins), beside=True)
         extra = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
         try:
             extra.insert(0, os.pidfd_open(leader.pid))
         except BaseException:
             _close(extra)
             raise
-        flags = (new.sandbox.flags & _JOINED) | _user_namespace()
+        flags = (new.sandbox.flags & _JOINED) | self._user_namespace
         flags |= clone.CLONE_NEWNET if new.sandbox.network else 0
         fuel = bool(new.sandbox.fuel)
         request = Conception(flags, new.module, rehearse=False, beside=True, into=bool(cgroup.unified), fuel=fuel)
-        return self._conceive(new, message, request, extra, cgroup, [])
+        return self._conceive(new, order, request, extra, joins, [])
+
+    def _order(self, new: Newborn, joins: int, *, beside: bool) -> Order:
+        """What a child is told to be. InvalidArgument: it is too long; FailedPrecondition: a volume is not there;
+        nothing is made before that is known."""
+        traits = self._traits_of(new, beside=beside)
+        facts = Facts(
+            self._owner,
+            self._landlock,
+            passage.files_among(new.sandbox.volumes),
+            self._zygote.area.address,
+            self._zygote.area.page,
+            joins,
+            traits.imports_sockets,
+        )
+        return orders.bear(new.sandbox, new.command, new.module, traits, facts, self._filters, beside=beside)
+
+    def _traits_of(self, new: Newborn, *, beside: bool) -> Traits:
+        """Those of its modules together. Of what can't be read they are the least: the child finds that out, too, and
+        tells why."""
+        routes = new.sandbox.http[2] if new.sandbox.http and new.sandbox.http[1] == "wagi" and not beside else ()
+        paths = {new.module, *(route[1] for route in routes if route[1])}
+        with suppress(WherryError):
+            for path in paths - self._traits.keys():
+                self._traits[path] = traits_of(path)
+        known = [self._traits[path] for path in paths if path in self._traits]
+        return Traits(*(any(trait) for trait in zip(*known, strict=True))) if known else Traits()
+
+    @property
+    def _user_namespace(self) -> int:
+        """For a user who is not root, everything lies in a namespace of that user's own."""
+        return clone.CLONE_NEWUSER if self._owner.user_namespace else 0
 
     def _conceive(
         self,
         new: Newborn,
-        message: bytes,
+        order: Order,
         request: Conception,
         extra: list[int],
-        cgroup: cgroups.Cgroup,
+        joins: list[str],
         network: list[int],
     ) -> Process:
         join: list[int] = []
         try:
-            for path in cgroup.join_files():
+            for path in joins:
                 join.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
             lines = self._ask(request, extra)
-            if not _give_birth(lines, new, message, [*network, *join]):
+            if not _give_birth(lines, new, order, [*network, *join]):
                 self._abandon(lines)
                 raise Unavailable("the zygote died: try again")
         finally:
             _close([*extra, *join])
-        return self._process(lines, new)
+        return self._process(lines, new, order)
 
     def _ask(self, request: Conception, extra: list[int]) -> _Lines:
         """Have a child cloned; it says by the report line how that went."""
+        order = orders.conceive(request, self._zygote.area.address, self._owner)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         kept: list[int] = []
         given: list[int] = []
@@ -163,7 +208,7 @@ class Nursery:
                 pipe = os.pipe2(os.O_CLOEXEC)
                 kept.append(pipe[mine])
                 given.append(pipe[its])
-            self._tell_zygote(zygote.conceive(request), [*given, theirs.fileno(), *extra])
+            self._tell_zygote(order.message, [*given, theirs.fileno(), *extra])
         except BaseException:
             ours.close()
             _close(kept)
@@ -173,7 +218,7 @@ class Nursery:
             _close(given)
         if request.module and not request.fuel:
             self._modules |= {request.module}
-        return _Lines(kept[0], kept[1], ours)
+        return _Lines(kept[0], kept[1], ours, order)
 
     def _tell_zygote(self, message: bytes, descriptors: list[int]) -> None:
         try:
@@ -183,10 +228,10 @@ class Nursery:
             self._zygote = self._start_zygote()
             self._modules = frozenset()
             if self._warmup:
-                zygote.send(self._zygote.line, zygote.warm(self._warmup), [])
+                zygote.send(self._zygote.line, orders.warm(self._warmup), [])
             zygote.send(self._zygote.line, message, descriptors)
 
-    def _process(self, lines: _Lines, new: Newborn) -> Process:
+    def _process(self, lines: _Lines, new: Newborn, order: Order) -> Process:
         lines.birth.close()
         new.stdio.after_clone()
         return Process(
@@ -196,6 +241,7 @@ class Nursery:
             page=new.page,
             report_fd=lines.report,
             start_fd=lines.start,
+            explain=lambda number, error: orders.fault(lines.arrival, order, number, error),
             on_ready=new.on_ready,
             on_exit=new.on_exit,
         )
@@ -250,19 +296,10 @@ class Nursery:
         lines.close()
 
 
-def _birth(new: Newborn) -> bytes:
-    """The message that tells a child what it is to be. InvalidArgument: it is too long; nothing is made before that is
-    known."""
-    message = pack(new.sandbox, new.command, new.module)
-    if len(message) > MESSAGE_LIMIT:
-        raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
-    return message
-
-
-def _give_birth(lines: _Lines, new: Newborn, message: bytes, more: list[int]) -> bool:
+def _give_birth(lines: _Lines, new: Newborn, order: Order, more: list[int]) -> bool:
     """Tell a child what it is to be; False if it is dead."""
     try:
-        zygote.send(lines.birth, message, [*new.stdio.child_fds, new.page.fd, *more])
+        zygote.send(lines.birth, order.message, [*new.stdio.child_fds, new.page.fd, *more])
     except OSError:
         return False
     return True
@@ -282,8 +319,3 @@ def _open_network(sandbox: Sandbox) -> list[int]:
         return [os.open(sandbox.network, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)]
     except OSError as error:
         raise FailedPrecondition(f"cannot join the network {sandbox.network}: {error.strerror}") from None
-
-
-def _user_namespace() -> int:
-    """For a user who is not root, everything lies in a namespace of that user's own."""
-    return clone.CLONE_NEWUSER if os.geteuid() != 0 else 0

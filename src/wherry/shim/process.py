@@ -45,7 +45,8 @@ class Exit(Record):
 
 
 class Process:
-    """A child and its state. ``on_ready`` hears once whether it got to wait for Start, ``on_exit`` once of its end."""
+    """A child and its state. ``on_ready`` hears once whether it got to wait for Start, ``on_exit`` once of its end;
+    ``explain`` knows which call of its orders has a number, and what it means that it failed with an errno."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Process:
         page: Page,
         report_fd: int,
         start_fd: int,
+        explain: Callable[[int, int], WherryError],
         on_ready: Callable[[Process, WherryError | None], None],
         on_exit: Callable[[Process], None],
     ) -> None:
@@ -70,6 +72,7 @@ class Process:
         self._go_between = 0
         self._report_fd = report_fd
         self._start_fd = start_fd
+        self._explain: Callable[[int, int], WherryError] | None = explain
         self._words = b""
         self._is_settled = False
         self._has_failed = False
@@ -148,6 +151,8 @@ class Process:
             self._lost(words.failure)
         elif words.failure is not None:
             self._settle(words.failure)
+        elif words.refused is not None and self._explain is not None:
+            self._settle(self._explain(*words.refused))
         elif words.ready and self.pid:
             self._settle(None)
 
@@ -169,6 +174,7 @@ class Process:
     def _settle(self, error: WherryError | None) -> None:
         if not self._is_settled:
             self._is_settled = True
+            self._explain = None  # it knows all that was ordered, which nobody needs any more
             self._has_failed = error is not None
             self._on_ready(self, error)
 

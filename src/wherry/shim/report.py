@@ -4,6 +4,7 @@ P pid           the process has been cloned (4 bytes, little-endian)
 G pid           so has the go-between that is to clone it, and only has to be reaped
 R               ready: set up, sandbox shut, waiting for Start
 X code          ended by itself, with this exit code
+F number errno  failed before it was ready, in that call of its orders (4 bytes each, little-endian)
 E kind NUL text failed before it was ready (after its length in 2 bytes, little-endian)
 """
 
@@ -12,7 +13,9 @@ import struct
 
 from wherry import errors
 
+FORKED = b"P"
 PID = struct.Struct("<I")
+REFUSED = struct.Struct("<II")
 LENGTH = struct.Struct("<H")
 _MOST = 4096
 LINGER = 0.005
@@ -22,7 +25,7 @@ busy for a millisecond, which those may have first who wait for the end."""
 
 def forked(fd: int, pid: int) -> None:
     """The process is there, under this number."""
-    os.write(fd, b"P" + PID.pack(pid))
+    os.write(fd, FORKED + PID.pack(pid))
 
 
 def gone_between(fd: int, pid: int) -> None:
@@ -45,6 +48,11 @@ def failure(fd: int, step: str, error: BaseException) -> None:
     known = as_wherry_error(step, error)
     text = f"{type(known).__name__}\0{known}".encode(errors="replace")[:_MOST]
     os.write(fd, b"E" + LENGTH.pack(len(text)) + text)
+
+
+def refused(fd: int, number: int, error: int) -> None:
+    """It can't run: what that call was for, only its parent knows."""
+    os.write(fd, b"F" + REFUSED.pack(number, error))
 
 
 def as_wherry_error(step: str, error: BaseException) -> errors.WherryError:

@@ -4,6 +4,7 @@ The zygote is forked before anything is imported that only a server needs: it sh
 """
 
 from wherry.linux import clone
+from wherry.linux.steps import Area
 from wherry.shim import child, zygote
 
 
@@ -16,13 +17,15 @@ def main(
     clone.set_name("wherry-shim")
     child.prepare()
     search = path.split(":")
-    filters = tuple(bytes.fromhex(one) for one in filters_hex.split(":"))
+    area = Area()
 
     def start_zygote() -> zygote.Zygote:
-        return zygote.fork(search, filters)
+        return zygote.fork(search, area)
 
     present = start_zygote()
     from wherry.shim.server import Config, Server  # here, see above
 
     wanted = frozenset(topics.split(",") if topics else ())
-    Server(Config(search, namespace, publish, wanted, cache, group), int(listening), present, start_zygote).run()
+    filters = tuple(bytes.fromhex(one) for one in filters_hex.split(":"))
+    config = Config(search, namespace, publish, wanted, cache, group, filters)
+    Server(config, int(listening), present, start_zygote).run()

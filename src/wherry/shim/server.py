@@ -27,7 +27,8 @@ _IDLE_CHECK = 60.0
 
 class Config(Record):
     """``search`` are the folders of wherry's and wasmtime's packages; ``publish`` is where events go (a socket's path),
-    those of ``topics`` or, without any, all; compiled modules are kept in ``cache``; ``group`` is the group's folder.
+    those of ``topics`` or, without any, all; compiled modules are kept in ``cache``; ``group`` is the group's folder;
+    ``filters`` are policy.py's system call filters.
     """
 
     search: Sequence[str]
@@ -36,6 +37,7 @@ class Config(Record):
     topics: frozenset[str]
     cache: str
     group: str
+    filters: tuple[bytes, ...]
 
 
 class Server:
@@ -51,7 +53,7 @@ class Server:
         self._reactor = Reactor()
         self._group = Group(config.group)
         self._modules = Modules(self._reactor, config.search, config.cache)
-        self._nursery = Nursery(self._reactor, present, start_zygote)
+        self._nursery = Nursery(self._reactor, present, start_zygote, config.filters)
         self._service = TaskService(
             self._reactor,
             self._modules,

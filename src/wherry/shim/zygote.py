@@ -12,52 +12,39 @@ import errno
 import gc
 import marshal
 import os
-import struct
 
-from wherry.errors import FailedPrecondition, ResourceExhausted, WherryError
+from wherry.errors import FailedPrecondition, Internal, ResourceExhausted, WherryError
 from wherry.linux import clone, memory, signals
+from wherry.linux.steps import DESCRIPTORS, MESSAGE, MOST_DESCRIPTORS, VALUE, Area
 from wherry.record import Record
 from wherry.shim import child, report
-from wherry.shim.birth import unpack
-from wherry.shim.child import Birth, Cradle
+from wherry.shim.birth import BESIDE, BIRTH, FUEL, INTO, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
+from wherry.shim.child import Birth, Ends
 from wherry.wasm.library import LIBRARY_NAME, library_path
 from wherry.wasm.program import Program, Runtime, rehearse
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from struct import Struct
     from typing import NoReturn
 
-MESSAGE_LIMIT = 1 << 18
-"""Bytes of a message to the zygote or to a child that waits for its birth."""
-_DESCRIPTORS = 16
-_ANCILLARY = _socket.CMSG_SPACE(4 * _DESCRIPTORS)
-_INTS = tuple(struct.Struct(f"{count}i") for count in range(_DESCRIPTORS + 1))
-_PEEKED = bytearray(1)
-_WARM, _CONCEIVE = range(2)
+    from wherry.shim.httpd.front import Front
 
-
-class Conception(Record):
-    """A request for a child. ``flags`` are CLONE_NEW*; ``module`` a compiled module to have loaded by then, or ""; with
-    ``fuel`` that is left to the child.
-
-    With it come the child's ends of its two pipes and of the line its birth comes by; then, as it says, the pidfd of
-    the process to be cloned ``beside`` and the cgroup to be cloned ``into``.
-    """
-
-    flags: int
-    module: str
-    rehearse: bool
-    beside: bool
-    into: bool
-    fuel: bool = False
+LINE = 3
+"""The descriptor of a zygote's line to its server."""
+_CLONE_CGROUP = 80
+"""The offset of the cgroup's descriptor in clone3(2)'s structure."""
+_REPORT, _START, _BIRTH_LINE, _LEADER = (DESCRIPTORS + VALUE.size * index for index in range(4))
+"""Where the descriptors lie that come with a request: see orders.py."""
 
 
 class Zygote(Record):
-    """A zygote as its server knows it: its process, and the line to it."""
+    """A zygote as its server knows it: its process, the line to it, and the area that is at the same place in both."""
 
     pid: int
     line: _socket.socket
+    area: Area
 
     def bury(self) -> None:
         """It is dead: let go of it."""
@@ -65,18 +52,19 @@ class Zygote(Record):
         os.waitpid(self.pid, 0)
 
 
-def fork(search: Sequence[str], filters: tuple[bytes, ...]) -> Zygote:
-    """Fork a zygote. ``search`` are the packages' folders, ``filters`` policy.py's."""
+def fork(search: Sequence[str], area: Area) -> Zygote:
+    """Fork a zygote. ``search`` are the packages' folders; ``area`` is what it and its children receive messages in."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid:
         theirs.close()
-        return Zygote(pid, ours)
+        return Zygote(pid, ours, area)
     try:
         clone.set_name("wherry-zygote")
         clone.prctl(clone.PR_SET_PDEATHSIG, signals.SIGKILL)
-        _close_all_but(theirs.fileno())
-        _Zygote(theirs, search, filters).run()
+        os.dup2(theirs.detach(), LINE)
+        clone.close_range(LINE + 1)
+        _Zygote(area, search).run()
     # Whatever it is, this process must not go on as a second server.
     except BaseException as error:  # noqa: BLE001
         os.write(2, f"the zygote ended: {report.as_wherry_error('serve', error)}\n".encode(errors="replace"))
@@ -85,29 +73,29 @@ def fork(search: Sequence[str], filters: tuple[bytes, ...]) -> Zygote:
 
 
 class _Zygote:
-    def __init__(self, line: _socket.socket, search: Sequence[str], filters: tuple[bytes, ...]) -> None:
-        self._line = line
-        self._filters = filters
+    """What it writes to between two clones is no longer shared with those that were cloned before: so it does little,
+    and by the same code as they."""
+
+    def __init__(self, area: Area, search: Sequence[str]) -> None:
+        gc.disable()
+        self._area = area
         self._library = library_path(search)
-        self._runtime = Runtime(self._library)
+        self._runtime = Runtime(self._library, page=area.page)
         self._warmup: Program | None = None
-        self._uid, self._gid = os.geteuid(), os.getegid()
         self._mine: Program | None = None
         """A child's program, if it was loaded before the child went where the file can't be reached."""
         _settle()
 
     def run(self) -> None:
         """Serve until the server is gone."""
-        while True:
-            message, descriptors = receive(self._line)
-            if not message:
-                os._exit(0)
-            # The sender is the process this one was forked from, over a socket that nobody else has.
-            kind, *values = marshal.loads(message)
-            if kind == _WARM:
-                self._warm(*values)
+        area = self._area
+        while area.receive(LINE):
+            request = Requested(*_head(area, REQUEST))
+            if request.kind == WARM:
+                self._warm(os.fsdecode(bytes(area[request.path : request.path_end])))
             else:
-                self._conceive(Conception(*values), descriptors)
+                self._conceive(request)
+        os._exit(0)
 
     def _warm(self, path: str) -> None:
         try:
@@ -116,96 +104,99 @@ class _Zygote:
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
         _settle()
 
-    def _conceive(self, request: Conception, descriptors: tuple[int, ...]) -> None:
-        report_fd, start_fd, line, *rest = descriptors
-        leader = rest.pop(0) if request.beside else -1
-        into = rest.pop(0) if request.into else -1
+    def _conceive(self, request: Requested) -> None:
+        area = self._area
         try:
-            if request.module and not request.fuel:
-                self._runtime.load(request.module)
-            foreign = (self._line.fileno(), *descriptors[3:])
-            cradle = Cradle(report_fd, start_fd, foreign, self._filters, self._uid != 0, self._uid, self._gid)
-            if request.beside:
-                self._clone_beside(cradle, request, line, leader, into)
-            else:
-                self._clone(cradle, request, line, into)
+            if request.path_end > request.path and not request.how & FUEL:
+                self._runtime.load(_module(area, request))
+            if request.how & INTO:
+                area.put(request.clone + _CLONE_CGROUP, area.value(request.into))
+            pid = clone.clone_with(area.address + request.clone)
+            if not pid:
+                self._be(request)
+            if not request.how & BESIDE:
+                area.put(request.pid, pid)
+                area.carry_out(request.tell, request.tell_end)
         except OSError as error:
             scarce = error.errno in (errno.EAGAIN, errno.ENOMEM)
             kind = ResourceExhausted if scarce else FailedPrecondition
-            report.failure(report_fd, "", kind(f"cannot clone the container's process: {error.strerror}"))
+            failure = kind(f"cannot clone the container's process: {os.strerror(error.errno or 0)}")
+            report.failure(area.value(_REPORT), "", failure)
         except WherryError as error:
-            report.failure(report_fd, "load the module", error)
+            report.failure(area.value(_REPORT), "load the module", error)
         finally:
-            for fd in descriptors:
-                os.close(fd)
+            area.carry_out(request.release, request.release_end)
 
-    def _clone(self, cradle: Cradle, request: Conception, line: int, into: int) -> None:
-        pid = clone.clone(request.flags | clone.CLONE_PARENT, into)
-        if not pid:
-            child.wait_to_live(cradle, line, self._rehearse if request.rehearse else _do_nothing, self._receive)
-        report.forked(cradle.report, pid)
+    def _be(self, request: Requested) -> NoReturn:
+        """In a child."""
+        area = self._area
+        ends = Ends(area.value(_REPORT), area.value(_START), area.value(_BIRTH_LINE))
+        arrive = request.arrive, request.arrive_end
+        if request.how & BESIDE:
+            self._go_between(request, ends, arrive)
+        child.wait_to_live(area, ends, arrive, self._rehearse if request.how & REHEARSE else _do_nothing, self._receive)
 
-    def _clone_beside(self, cradle: Cradle, request: Conception, line: int, leader: int, into: int) -> None:
-        """By a go-between that joins the leader's namespaces: only a child of somebody who has joined a pid namespace
-        is in it."""
-        if not clone.clone(clone.CLONE_PARENT, into):
-            self._go_between(cradle, request, line, leader)
+    def _go_between(self, request: Requested, ends: Ends, arrive: tuple[int, int]) -> NoReturn:
+        """It joins the leader's namespaces: only a child of somebody who has joined a pid namespace is in it."""
+        area = self._area
 
-    def _go_between(self, cradle: Cradle, request: Conception, line: int, leader: int) -> NoReturn:
         def be(doing: child.Doing) -> None:
             doing.step = "load the module"
-            self._mine = self._own(request.module, fuel=request.fuel)
-            report.gone_between(cradle.report, os.getpid())  # first: see process.py, which hears it no more later
+            self._mine = self._own(_module(area, request), fuel=bool(request.how & FUEL))
+            report.gone_between(ends.report, os.getpid())  # first: see process.py, which hears it no more later
             doing.step = "join the container"
-            clone.setns(leader, request.flags)
+            clone.setns(area.value(_LEADER), request.join)
             pid = clone.clone(clone.CLONE_PARENT)
             if not pid:
-                child.wait_to_live_beside(cradle, line, self._receive_beside)
-            report.forked(cradle.report, pid)
+                child.wait_to_live(area, ends, arrive, _do_nothing, self._receive_beside)
+            report.forked(ends.report, pid)
             os._exit(0)
 
-        child.telling(cradle, be)
+        child.telling(ends, be)
 
     def _rehearse(self) -> None:
         if self._warmup:
             rehearse(self._warmup)
 
     def _receive_beside(self, line: int) -> Birth | None:
-        """In a further child: it is in the container's network already."""
-        return self._receive(line, beside=True)
+        """In a further child: it is no server."""
+        return self._receive(line)
 
-    def _receive(self, line: int, *, beside: bool = False) -> Birth | None:
+    def _receive(self, line: int) -> Birth | None:
         """In a child: what it is to be; None when it is not needed any more."""
-        control = _socket.socket(fileno=line)
-        message, descriptors = receive(control)
-        control.close()
-        if not message:
+        area = self._area
+        size = area.receive(line)
+        os.close(line)
+        if not size:
             return None
-        sandbox, command, module = unpack(message)
-        stdin, stdout, stderr, meter, *join = descriptors
-        network = join.pop(0) if sandbox.network and not beside else -1
-        stdio = stdin, stdout, stderr
-        kind = sandbox.http[1] if sandbox.http and not beside else ""
-        if kind == "wagi":
-            from wherry.shim import handlers  # few containers serve HTTP, the others shall not pay for it
+        enter, enter_end, shut, shut_end, told, told_end = _head(area, BIRTH)
+        orders = Instructions(*marshal.loads(area[told:told_end]))
+        program, front = self._serving(orders) if orders.place else (self._program(orders), None)
+        if (front is not None) != orders.serves:
+            raise Internal("the orders and the module disagree on whether this is a server of HTTP")
+        return Birth(orders, program, (enter, enter_end), (shut, shut_end), front)
 
-            front = handlers.wagi(sandbox, self._library)
-            return Birth(sandbox, command, front.program, stdio, meter, tuple(join), network, front)
-        program = self._mine or self._own(module, fuel=bool(sandbox.fuel))
+    def _program(self, orders: Instructions) -> Program:
+        return self._mine or self._own(orders.module, fuel=bool(orders.fuel))
+
+    def _serving(self, orders: Instructions) -> tuple[Program, Front | None]:
+        """In a container that serves HTTP."""
+        from wherry.shim import handlers  # few containers do, the others shall not pay for it
+
+        sandbox, command = unpack(orders.place)
+        if orders.serves and sandbox.http and sandbox.http[1] == "wagi":
+            front = handlers.wagi(sandbox, self._library, self._area.page)
+            return front.program, front
+        program = self._program(orders)
         if sandbox.http and program.component is not None:
             program.component.state.hosts = sandbox.http[0][-1]
-        if not beside and (kind or program.answers_http):
-            from wherry.shim import handlers  # as above
-
-            front = handlers.proxy(sandbox, program, command.args[0])
-            return Birth(sandbox, command, program, stdio, meter, tuple(join), network, front)
-        return Birth(sandbox, command, program, stdio, meter, tuple(join), network, None)
+        return program, handlers.proxy(sandbox, program, command.args[0]) if orders.serves else None
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""
         if fuel:
             # It belongs to another engine of wasmtime's, which few children need.
-            self._runtime = Runtime(self._library, fuel=True)
+            self._runtime = Runtime(self._library, fuel=True, page=self._area.page)
         program = self._runtime.load(module)
         self._runtime.complete(program)
         return program
@@ -215,32 +206,19 @@ def _do_nothing() -> None:
     """A child that is needed now does not rehearse."""
 
 
+def _head(area: Area, head: Struct) -> tuple[int, ...]:
+    return head.unpack_from(area[MESSAGE : MESSAGE + head.size])
+
+
+def _module(area: Area, request: Requested) -> str:
+    return os.fsdecode(bytes(area[request.path : request.path_end]))
+
+
 def send(line: _socket.socket, message: bytes, descriptors: Sequence[int]) -> None:
-    """Send a message with descriptors, for `receive` at the other end."""
-    packed = _INTS[len(descriptors)].pack(*descriptors)
+    """Send a message with descriptors, for an `Area` at the other end. OSError."""
+    assert len(descriptors) <= MOST_DESCRIPTORS
+    packed = b"".join(map(VALUE.pack, descriptors))
     line.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if descriptors else [])
-
-
-def receive(line: _socket.socket) -> tuple[bytes, tuple[int, ...]]:
-    """The next message and its descriptors, in a buffer of just its size; b"" at the end."""
-    size = line.recv_into(_PEEKED, 1, _socket.MSG_PEEK | _socket.MSG_TRUNC)
-    message, ancillary, _, _ = line.recvmsg(max(size, 1), _ANCILLARY)
-    return message, _INTS[len(ancillary[0][2]) // 4].unpack(ancillary[0][2]) if ancillary else ()
-
-
-def conceive(request: Conception) -> bytes:
-    """The message that asks for a child."""
-    return marshal.dumps((_CONCEIVE, *request))
-
-
-def warm(module: str) -> bytes:
-    """The message that has the compiled warm-up guest run: now, and in every child that rehearses."""
-    return marshal.dumps((_WARM, module))
-
-
-def _close_all_but(kept: int) -> None:
-    clone.close_range(3, kept - 1)
-    clone.close_range(kept + 1)
 
 
 def _settle() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.wasm.binding import Library
 from wherry.wasm.entry import check_entry
-from wherry.wasm.imports import answers_http, has_shared_memory, imports_sockets, is_component, spawns, wants_listeners
+from wherry.wasm.imports import has_shared_memory, imports_sockets, is_component, spawns
 from wherry.wasm.meter import Meter
 from wherry.wasm.wasi.host import Host
 
@@ -52,7 +52,6 @@ class Program:
         self.module = module
         self.imports_sockets = imports_sockets(info)
         self.spawns = spawns(info)
-        self.answers_http = answers_http(info)
         self.shared: Shared | None = None
         self.component: Any = None
         self.path = path
@@ -69,11 +68,6 @@ class Program:
         """All that it imports is such as every child shares."""
         extra = self.imports_sockets or self.spawns or has_shared_memory(self.info)
         return not (extra or is_component(self.info))
-
-    @property
-    def wants_listeners(self) -> bool:
-        """It accepts connections, and finds the listeners among its preopens."""
-        return wants_listeners(self.info)
 
     def check_entry(self, name: str, entry: str) -> int:
         """How many results the export ``entry`` of the module called ``name`` has, 0 or 1. InvalidArgument: it can't

@@ -1,7 +1,7 @@
 """What is counted of a guest: words of 64 bits in one page, which its process shares with whoever made it.
 
 The page lies at the same address in the zygote and all its children, so that the host's functions, made before any
-guest is known, find their words there. Until `Meter.share` it is memory of this process alone.
+guest is known, find their words there. Until a file is mapped over it, it is memory of this process alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ FUNCTIONS = 8
 """The first word of the functions' calls: one for each of imports.HOST, in its order, then of sock_list.SOCKETS."""
 _WORDS = Struct(f"={SIZE // 8}Q")
 
-_PROT_READ_WRITE = 3
-_MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS = 0x01, 0x02, 0x10, 0x20
+READ_WRITE, SHARED_FIXED = 3, 0x11
+"""How a process maps its file over the page, for mmap(2): from then on its maker sees what is counted."""
+_MAP_PRIVATE, _MAP_ANONYMOUS = 0x02, 0x20
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,18 +38,16 @@ _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, 
 class Meter:
     """The page, as an array of words."""
 
-    def __init__(self, space: memoryview) -> None:
-        """``space`` is a view of all of the process's memory, by address."""
-        self._address = _map(None, _MAP_PRIVATE | _MAP_ANONYMOUS, -1)
-        self.words = space[self._address : self._address + SIZE].cast("Q")
-
-    def share(self, fd: int) -> None:
-        """From now on count in the file ``fd``, of `SIZE` bytes. It can be closed then."""
-        _map(self._address, _MAP_SHARED | _MAP_FIXED, fd)
+    def __init__(self, space: memoryview, address: int | None = None) -> None:
+        """``space`` is a view of all of the process's memory, by address; ``address`` a page of it that is to be the
+        meter's, else one is made."""
+        if address is None:
+            address = _map()
+        self.words = space[address : address + SIZE].cast("Q")
 
 
-def _map(address: int | None, flags: int, fd: int) -> int:
-    found: int = _mmap(address, SIZE, _PROT_READ_WRITE, flags, fd, 0)
+def _map() -> int:
+    found: int = _mmap(None, SIZE, READ_WRITE, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0)
     if found == _FAILED:
         raise OSError(ctypes.get_errno(), "cannot map the page of counters")
     return found

@@ -10,6 +10,7 @@ import marshal
 import os
 
 from wherry.errors import DataLoss, InvalidArgument
+from wherry.record import Record
 from wherry.wasm import imports
 from wherry.wasm.binding import Library
 from wherry.wasm.cache import info_path, open_trusted
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     _Adapt = Callable[[HostFunction], HostFunction]
 
-__all__ = ["Program", "Runtime", "new_guest", "rehearse"]
+__all__ = ["Program", "Runtime", "Traits", "new_guest", "rehearse", "traits_of"]
 
 _MOST_PROGRAMS = 64
 
@@ -48,15 +49,16 @@ class Runtime:
         fuel: bool = False,
         around: Callable[[HostFunction], HostFunction] | None = None,
         tune: Callable[[Library, int], None] | None = None,
+        page: int | None = None,
     ) -> None:
         """Load libwasmtime from the path ``library``. FailedPrecondition if it can't be loaded. With ``fuel``:
         for modules that were compiled with it, and no others. ``around`` may put something around each function;
-        ``tune`` as `new_engine` has it."""
+        ``tune`` as `new_engine` has it; ``page`` is where the meter lies, else somewhere."""
         self._library = Library(library)
         self._engine = new_engine(self._library, compiling=False, fuel=fuel, tune=tune)
         self._space = address_space()
         self._host = Host(Memory(lambda: memoryview(bytearray())))
-        self._meter = Meter(self._space)
+        self._meter = Meter(self._space, page)
         self._tank = _tank(self._library, self._meter) if fuel else None
         self._adapt = _both(self._tank.watched if self._tank else None, around)
         self._linker, self._callbacks = new_linker(
@@ -178,6 +180,24 @@ def _tank(library: Library, meter: Meter) -> Tank:
     from wherry.wasm.fuel import Tank  # here, since few containers ask for it
 
     return Tank(library, meter.words)
+
+
+class Traits(Record):
+    """What whoever makes a sandbox has to know of a compiled module: whether it does sockets, can start threads, wants
+    to find listeners among its descriptors, or answers HTTP and is no program."""
+
+    imports_sockets: bool = False
+    spawns: bool = False
+    wants_listeners: bool = False
+    answers_http: bool = False
+
+
+def traits_of(compiled_path: str) -> Traits:
+    """Those of a module, without loading it. DataLoss, NotFound, PermissionDenied as `Runtime.load` has them."""
+    info = _read_info(compiled_path)
+    return Traits(
+        imports.imports_sockets(info), imports.spawns(info), imports.wants_listeners(info), imports.answers_http(info)
+    )
 
 
 def _read_info(compiled_path: str) -> Mapping[str, Any]:

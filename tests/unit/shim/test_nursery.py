@@ -15,6 +15,7 @@ import wasmtime
 
 from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
 from wherry.linux import cgroups
+from wherry.linux.steps import Area
 from wherry.shim import nursery as nurseries
 from wherry.shim.birth import Command, Sandbox
 from wherry.shim.modules import Modules
@@ -25,6 +26,8 @@ from wherry.shim.usage import Page
 from wherry.shim.zygote import Zygote
 
 NO_CGROUP = cgroups.Cgroup({})
+AREA = Area()
+FILTERS = (b"", b"", b"", b"")
 
 
 def newborn(reactor: Reactor, *args: str, network: str = "") -> Newborn:
@@ -56,7 +59,7 @@ def test_what_is_too_long_to_tell_is_refused_before_anything_is_made() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours), closing(theirs):
         reactor = Reactor()
-        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
         leader: Any = SimpleNamespace(pid=os.getpid())
         with nothing_left():
             new = newborn(reactor, "x" * (1 << 18))
@@ -75,7 +78,7 @@ def test_a_kernel_that_refuses(monkeypatch: pytest.MonkeyPatch, what: str) -> No
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours):
         reactor = Reactor()
-        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
         monkeypatch.setattr(Zygote, "bury", lambda _: None)
         theirs.close()
         if what == "pipe2":
@@ -95,7 +98,7 @@ def test_a_further_process_without_descriptors_left(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours), closing(theirs):
         reactor = Reactor()
-        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
         leader: Any = SimpleNamespace(pid=os.getpid())
         with nothing_left():
             new = newborn(reactor)
@@ -111,7 +114,7 @@ def test_a_spare_that_died_is_waited_for_and_nobody_stays(monkeypatch: pytest.Mo
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours), closing(theirs):
         reactor = Reactor()
-        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
         pid = os.fork()
         if pid == 0:
             os._exit(0)
@@ -124,7 +127,7 @@ def test_a_spare_that_died_is_waited_for_and_nobody_stays(monkeypatch: pytest.Mo
             for fd in descriptors:
                 os.close(fd)
             nursery._spares[:] = [
-                nurseries._Spare(new.sandbox.flags | nurseries._user_namespace(), frozenset({"/m"}), *tuple(spare)[2:])
+                nurseries._Spare(new.sandbox.flags | nursery._user_namespace, frozenset({"/m"}), *tuple(spare)[2:])
             ]
             process = nursery.spawn(new, NO_CGROUP)
             _, descriptors, *_ = socket.recv_fds(theirs, 4096, 8)
@@ -162,7 +165,7 @@ def test_a_network_that_is_not_there() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours), closing(theirs):
         reactor = Reactor()
-        nursery = Nursery(reactor, Zygote(0, ours), refuse)
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
         with nothing_left():
             new = newborn(reactor, network="/nowhere")
             with pytest.raises(FailedPrecondition, match="cannot join the network /nowhere"):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from wherry.errors import WherryError
+from wherry.errors import FailedPrecondition, WherryError
 from wherry.shim import report
 from wherry.shim.process import STOPPED, Process
 from wherry.shim.reactor import Reactor
@@ -42,6 +42,7 @@ def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int
         page=Page(),
         report_fd=reading,
         start_fd=start,
+        explain=lambda number, error: FailedPrecondition(f"call {number}: {error}"),
         on_ready=ready,
         on_exit=exited,
     )

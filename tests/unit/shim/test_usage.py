@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from wherry.errors import InvalidArgument
+from wherry.linux.assembly import Call, perform
 from wherry.linux.cgroups import Cgroup, Limits
+from wherry.linux.steps import Area
 from wherry.shim import figures, sandbox, usage
 from wherry.shim.usage import Page, Sum, together
 from wherry.wasm import imports, meter
@@ -24,9 +26,10 @@ PLACE = list(imports.HOST).index(("wasi_snapshot_preview1", "fd_write"))
 def page(memory: int, fuel: int, writes: int) -> Page:
     """A page as a child fills it: mapped over what was there before."""
     made = Page()
-    child = meter.Meter(address_space())
+    place = Area().page
+    child = meter.Meter(address_space(), place)
     child.words[meter.FUEL] = 99
-    child.share(made.fd)
+    perform([Call("map", "mmap", (place, meter.SIZE, meter.READ_WRITE, meter.SHARED_FIXED, made.fd, 0))])
     child.words[meter.MEMORY], child.words[meter.FUEL] = memory, fuel
     child.words[meter.FUNCTIONS + PLACE] = writes
     return made

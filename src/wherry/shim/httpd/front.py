@@ -29,7 +29,7 @@ _SPARE_DESCRIPTORS = 64
 
 
 class Front:
-    """``filter`` is the system calls' that the server needs."""
+    """The listener, the handler, and what system calls both may make."""
 
     def __init__(self, sandbox: Sandbox, handler: Handler, settings: Settings) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class Front:
             from wherry.shim.httpd.terminator import Terminator  # of the few that speak TLS
 
             self._terminator = Terminator(settings)
-        self.filter, self._workers_filter = policy.server_programs(sockets=sockets)
+        self._filter, self._workers_filter = policy.server_programs(sockets=sockets)
 
     @property
     def program(self) -> Program:
@@ -59,6 +59,10 @@ class Front:
         self._handler.open(base)
         if self._terminator is not None:
             self._terminator.open()
+
+    def shut(self) -> None:
+        """Make no more system calls than a server needs."""
+        seccomp.install(self._filter)
 
     def serve(self) -> None:
         """Answer until a signal comes. Returns when all is done."""

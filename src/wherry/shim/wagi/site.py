@@ -24,20 +24,22 @@ if TYPE_CHECKING:
 class Site:
     """``routes`` are tuples of `Route`'s fields."""
 
-    def __init__(self, sandbox: Sandbox, library: str, routes: tuple[Any, ...]) -> None:
-        """Load the modules. InvalidArgument, DataLoss and the like: see `Runtime.load`."""
+    def __init__(self, sandbox: Sandbox, library: str, routes: tuple[Any, ...], page: int) -> None:
+        """Load the modules; ``page`` is where their meter lies. InvalidArgument, DataLoss and the like: see
+        `Runtime.load`."""
         self._routes = [Route(*route) for route in routes]
         self._streams = Streams()
-        self._programs = self._load(library, fuel=bool(sandbox.fuel))
+        self._programs = self._load(library, page, fuel=bool(sandbox.fuel))
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._handlers: Handlers | None = None
 
-    def _load(self, library: str, *, fuel: bool) -> Mapping[str, Program]:
+    def _load(self, library: str, page: int, *, fuel: bool) -> Mapping[str, Program]:
         """Each route's program by its path: in a pool, unless one of them is too large for that."""
+        around = self._streams.around
         try:
-            return self._loaded(Runtime(library, fuel=fuel, around=self._streams.around, tune=pooled.tune))
+            return self._loaded(Runtime(library, fuel=fuel, around=around, tune=pooled.tune, page=page))
         except DataLoss:
-            return self._loaded(Runtime(library, fuel=fuel, around=self._streams.around))
+            return self._loaded(Runtime(library, fuel=fuel, around=around, page=page))
 
     def _loaded(self, runtime: Runtime) -> Mapping[str, Program]:
         self._runtime = runtime
