@@ -112,15 +112,16 @@ class Driver:
 
 
 async def ended(process, io) -> tuple[bytes, bytes, int]:
+    # Before the start: of one that has ended by then no reader would ever see a writer.
+    readers = [FifoReader(path) for path in (io.stdout, io.stderr)]
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-        out, err = group.create_task(read_all(io.stdout)), group.create_task(read_all(io.stderr))
+        out, err = (group.create_task(read_all(reader)) for reader in readers)
         await process.start()
         status = await process.wait()
     return out.result(), err.result(), status.code
 
 
-async def read_all(path: str) -> bytes:
-    reader = FifoReader(path)
+async def read_all(reader: FifoReader) -> bytes:
     try:
         parts = []
         while data := await reader.read():
