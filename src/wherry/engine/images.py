@@ -116,8 +116,8 @@ class Images:
 
     async def _entry(self, image: RunnableImage, name: str) -> str:
         """The host path of a file of the image. NotFound."""
-        layers = await asyncio.to_thread(self._services.snapshots.layers, image.snapshot)
-        return await asyncio.to_thread(stacked.resolve, layers, name)
+        snapshots = self._services.snapshots
+        return await asyncio.to_thread(lambda: stacked.resolve(snapshots.layers(image.snapshot), name))
 
     async def raw(self, ref: str, platform: str = "") -> tuple[Descriptor, bytes]:
         """The manifest or index as it is stored; with ``platform`` that platform's manifest. NotFound."""

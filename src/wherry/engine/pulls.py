@@ -20,7 +20,7 @@ from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Reposit
 from wherry.core.threads import blocking
 from wherry.engine.events import Events
 from wherry.engine.images import Images
-from wherry.engine.progress import Report, short, streamed
+from wherry.engine.progress import Report, innermost, short, streamed
 from wherry.engine.services import EngineServices
 from wherry.engine.trust import Trust
 from wherry.errors import InvalidArgument, NotFound, PermissionDenied, WherryError
@@ -113,12 +113,15 @@ class Pulls:
         rule = await self._trust.rule(reference, request.keys)
         wanted = Platform.parse(platform, self._services.config.default_platform) if platform else None
         try:
-            target = await repository.resolve(asked)
+            known = str(reference) in await self._images.catalog.names()
+            # Who has an image of that name, has most likely this one; who has none, needs the manifest itself.
+            first = None if known else await repository.document(asked)
+            target = first.descriptor if first else await repository.resolve(asked)
             report.status(f"Pulling from {reference.path}", asked)
             await self._trust.verify(rule, repository, reference, target.digest, report)
             async with self._leased() as lease:
                 pull = _Pull(self, repository, reference, lease, report)
-                await pull.run(target, wanted)
+                await pull.run(target, wanted, first)
                 name = str(reference.pinned(target.digest) if reference.digest else reference)
                 before = (await self._images.catalog.names()).get(name)
                 self._images.forget(str(target.digest))
@@ -184,7 +187,7 @@ class Pulls:
         if lock is None:
             lock = self._fetching[blob.digest] = asyncio.Lock()
         async with lock:
-            if await transfer.is_here(content, blob):
+            if await blocking(transfer.has, content, blob):
                 return False
             async with self._slots:
                 if report is None:
@@ -210,9 +213,10 @@ class _Pull:
         self._new: set[str] = set()
         self.fetched = False
 
-    async def run(self, target: Descriptor, wanted: Platform | None) -> None:
-        """Fetch what ``target`` is for that platform; parents are stored after what they speak of."""
-        documents = [await self._document(target)]
+    async def run(self, target: Descriptor, wanted: Platform | None, first: Document | None = None) -> None:
+        """Fetch what ``target`` is for that platform; parents are stored after what they speak of. ``first`` is its
+        manifest or index, if that was fetched already."""
+        documents = [await self._document(target, first)]
         parsed = parse_manifest(documents[0].data, target.media_type)
         while isinstance(parsed, Index):
             if len(documents) > _MOST_DEPTH:
@@ -224,19 +228,23 @@ class _Pull:
         for document in reversed(documents):
             await transfer.keep(document, self._services.content)
 
-    async def _document(self, descriptor: Descriptor) -> Document:
+    async def _document(self, descriptor: Descriptor, fetched: Document | None = None) -> Document:
         """The manifest or index, from the store if it is there."""
-        await self._hold("content", descriptor.digest)
-        if await transfer.is_here(self._services.content, descriptor):
-            data = await blocking(self._services.content.read, descriptor)
-            return Document(descriptor, data)
-        found = await self._repository.document(str(descriptor.digest))
+        kept = await blocking(self._kept, descriptor)
+        if kept is not None:
+            return Document(descriptor, kept)
+        found = fetched or await self._repository.document(str(descriptor.digest))
         if found.descriptor.size != descriptor.size:
             raise InvalidArgument(
                 f"manifest {descriptor.digest} has {found.descriptor.size} bytes, not {descriptor.size} as was said"
             )
         self.fetched = True
         return Document(descriptor, found.data)
+
+    def _kept(self, descriptor: Descriptor) -> bytes | None:
+        content = self._services.content
+        self._services.leases.add(self._lease, "content", descriptor.digest)
+        return content.read(descriptor) if transfer.has(content, descriptor) else None
 
     def _choose(self, index: Index, wanted: Platform | None) -> Descriptor:
         host = self._services.config.default_platform
@@ -253,24 +261,34 @@ class _Pull:
     async def _manifest(self, manifest: Manifest, wanted: Platform | None) -> None:
         if len(manifest.layers) > _MOST_LAYERS:
             raise InvalidArgument(f"image {self._reference.familiar()} has {len(manifest.layers)} layers: too many")
-        for blob in manifest.children:
-            await self._hold("content", blob.digest)
+        await blocking(self._services.leases.add, self._lease, "content", *(blob.digest for blob in manifest.children))
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._blobs(manifest, wanted, group)
+        except BaseExceptionGroup as several:  # the others were cancelled for the first
+            raise innermost(several) from None
+
+    async def _blobs(self, manifest: Manifest, wanted: Platform | None, group: asyncio.TaskGroup) -> None:
+        """Fetch the configuration and the layers, all at once, and unpack them one on another."""
+        waiting: dict[str, asyncio.Task[None]] = {}
+        for layer in manifest.layers:
+            if layer.digest not in waiting:
+                self._report.state(short(layer.digest), "Pulling fs layer")
+                waiting[layer.digest] = group.create_task(self._layer(layer))
         config = await self._config(manifest)
         if wanted is not None and artifact.is_image(manifest) and not wanted.matches(config.platform):
             raise NotFound(
                 f"image with reference {self._reference.familiar()} was found but its platform ({config.platform}) does"
                 f" not match the specified platform ({wanted})"
             )
-        unpacked = self._steps(manifest, config)
-        waiting: dict[str, asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as group:
+        found = self._steps(manifest, config)
+        for step in found:
+            await waiting[step.layer.digest]
+            await self._unpack(step)
+        if not found:
             for layer in manifest.layers:
-                if layer.digest not in waiting:
-                    self._report.state(short(layer.digest), "Pulling fs layer")
-                    waiting[layer.digest] = group.create_task(self._layer(layer, last=not unpacked))
-            for step in unpacked:
-                await waiting[step.layer.digest]
-                await self._unpack(step)
+                await waiting[layer.digest]
+                self._done(layer, changed=False)
 
     async def _config(self, manifest: Manifest) -> ImageConfig:
         self.fetched |= await self._pulls.fetch(self._repository, manifest.config, None)
@@ -288,12 +306,10 @@ class _Pull:
                 raise
             return []
 
-    async def _layer(self, layer: Descriptor, *, last: bool) -> None:
+    async def _layer(self, layer: Descriptor) -> None:
         if await self._pulls.fetch(self._repository, layer, self._report):
             self.fetched = True
             self._new.add(layer.digest)
-        if last:
-            self._done(layer, changed=False)
 
     def _done(self, layer: Descriptor, *, changed: bool) -> None:
         news = changed or layer.digest in self._new
@@ -309,9 +325,6 @@ class _Pull:
         services, limits = self._services, self._services.config.layer_limits
         changed = await blocking(unpack_step, step, services.content, services.snapshots, hold=hold, limits=limits)
         self._done(step.layer, changed=changed)
-
-    async def _hold(self, kind: ResourceKind, key: str) -> None:
-        await blocking(self._services.leases.add, self._lease, kind, str(key))
 
 
 def _outcome(name: str, newer: bool) -> str:

@@ -380,3 +380,51 @@ async def test_nobody_there(tmp_path: Path) -> None:
 async def test_a_missing_blob_is_not_found(world: World) -> None:
     with pytest.raises(NotFound, match="blob unknown"):
         await world.fetch(Descriptor.of(mediatypes.OCI_LAYER, b"other"))
+
+
+async def test_a_registry_that_answered_lately_is_not_asked_first_how_it_does(world: World) -> None:
+    await world.fetch()
+    world.registry.log.clear()
+    with pytest.raises(NotFound):
+        await world.repository().document("none")
+    assert world.registry.log == ["GET /v2/a/manifests/none"]
+    world.now += 400
+    with pytest.raises(NotFound):
+        await world.repository().document("none")
+    assert world.registry.log[1:] == ["GET /v2/", "GET /v2/a/manifests/none"]
+
+
+async def test_what_it_wants_to_know_is_remembered_and_for_nobody_else(guarded: World) -> None:
+    """The challenge is, tokens are not: the next one shows its own from the start, or is refused."""
+    await guarded.fetch(credentials=ME)
+    guarded.registry.log.clear()
+    await guarded.fetch(credentials=ME)
+    assert [line.partition("?")[0] for line in guarded.registry.log] == ["GET /token", f"GET /v2/a/blobs/{BLOB.digest}"]
+    with pytest.raises(Unauthenticated):
+        await guarded.fetch(credentials=ANONYMOUS)
+    with pytest.raises(Unauthenticated):
+        await guarded.remotes.login("reg", Credentials("me", "wrong"))
+    assert await guarded.remotes.login("reg", ME) == "refresh-me"
+
+
+async def test_a_registry_that_went_away_is_told_at_once(world: World) -> None:
+    """As if it had never answered: no attempts one after another, and docker's words."""
+    await world.fetch()
+    await world.registry.__aexit__()
+    with pytest.raises(Unavailable, match=r'^Get "http://127\.0\.0\.1:\d+/v2/": dial tcp .*connection refused$'):
+        await world.repository().document("latest")
+    assert world.slept == []
+
+
+async def test_a_registry_that_speaks_otherwise_now_is_found_anew(tmp_path: Path) -> None:
+    """It had another address when it answered; what was remembered goes with the first failure."""
+    async with FakeRegistry() as registry:
+        registry.add_blob("a", DATA)
+        made = World(registry, tmp_path)
+        await made.fetch()
+    async with FakeRegistry() as other:
+        other.add_blob("a", DATA)
+        made.remotes.reconfigure(RegistryConfig(places={"reg": other.url}))
+        await made.fetch()
+        assert other.log == ["GET /v2/", f"GET /v2/a/blobs/{BLOB.digest}"]
+        await made.remotes.close()

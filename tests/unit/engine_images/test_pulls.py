@@ -182,7 +182,7 @@ async def test_a_pull_is_told_layer_by_layer_and_compiled(engine: Engine) -> Non
     asked = len(engine.registry.log)
     again = await engine.works()
     assert again[-1] == {"status": "Status: Image is up to date for reg.io/a:latest"}
-    assert engine.registry.log[asked:] == ["GET /v2/", "HEAD /v2/a/manifests/latest"]
+    assert engine.registry.log[asked:] == ["HEAD /v2/a/manifests/latest"]
 
 
 @pytest.mark.parametrize("times", [1, 99], ids=["once", "always"])
@@ -243,6 +243,24 @@ async def test_a_collection_beside_it_takes_nothing_of_it(engine: Engine) -> Non
     await asyncio.gather(collecting, return_exceptions=True)
     await engine.images.collect()
     engine.assert_empty()
+
+
+async def test_nothing_is_asked_twice_and_the_configuration_goes_with_the_layers(engine: Engine) -> None:
+    """Who has no image of that name needs its manifest, so that is what is asked for."""
+    target = engine.image(*LAYERS)
+    manifest = Manifest.parse(engine.registry.repository("a")["manifests"][target.digest][1])
+    engine.registry.faults.append(Fault(str(manifest.config.digest), status=500, times=1))
+    await engine.works()
+    asked = [line.removeprefix("GET /v2/") for line in engine.registry.log]
+    blobs = [f"a/blobs/{blob.digest}" for blob in manifest.children]
+    assert asked[:2] == ["", "a/manifests/latest"]
+    assert sorted(asked[2:5]) == sorted(blobs)  # the configuration's failure kept nobody waiting
+    assert asked[5:] == [f"a/blobs/{manifest.config.digest}"]
+
+
+async def test_an_image_of_another_platform_leaves_no_layer(engine: Engine) -> None:
+    engine.image(*LAYERS, os="linux", architecture="s390x")
+    await engine.fails("does not match the specified platform (linux/arm64)", platform="linux/arm64")
 
 
 async def test_the_same_image_by_many_at_once(engine: Engine) -> None:

@@ -15,17 +15,22 @@ def sync_folder(path: str) -> None:
 
 
 class StagedFile:
-    """A file's next content, on disk beside it and durable; `publish` puts it in place, `drop` forgets it."""
+    """A file's next content, on disk beside it; `publish` puts it in place, `drop` forgets it."""
 
-    def __init__(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        """ResourceExhausted when the disk is full; nothing is left then."""
+    def __init__(self, path: str, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+        """Not ``durable``: a power cut may take it, so it is for what can be made again.
+
+        ResourceExhausted when the disk is full; nothing is left then.
+        """
         self._path = path
+        self._durable = durable
         self._next = path + ".next"
         with translating(f"write {path}"):
             handle = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
             try:
                 _write_all(handle, data)
-                os.fsync(handle)
+                if durable:
+                    os.fsync(handle)
             except OSError:
                 os.unlink(self._next)
                 raise
@@ -35,7 +40,8 @@ class StagedFile:
     def publish(self) -> None:
         with translating(f"write {self._path}"):
             os.rename(self._next, self._path)
-            sync_folder(os.path.dirname(self._path))
+            if self._durable:
+                sync_folder(os.path.dirname(self._path))
 
     def drop(self) -> None:
         try:

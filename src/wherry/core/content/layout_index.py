@@ -18,10 +18,11 @@ _FULL_NAME = "io.containerd.image.name"
 def stage_index(root: str, images: Iterable[tuple[str, Descriptor]]) -> StagedFile:
     """The next ``index.json`` of the layout at ``root``, to be published once the names are committed.
 
-    An image is found by the short name that docker shows (``oci:ROOT:hello:latest``); untagged ones have none.
+    A power cut may take it: whoever keeps the names writes it anew when the engine starts. An image is found by the
+    short name that docker shows (``oci:ROOT:hello:latest``); untagged ones have none.
     """
     entries = tuple(_entry(name, target) for name, target in images)
-    return StagedFile(os.path.join(root, layout.INDEX_FILE), Index(entries).to_bytes())
+    return StagedFile(os.path.join(root, layout.INDEX_FILE), Index(entries).to_bytes(), durable=False)
 
 
 def _entry(name: str, target: Descriptor) -> Descriptor:

@@ -33,12 +33,13 @@ class SqliteLeaseStore:
                 raise AlreadyExists(f"lease {lease.id} exists already")
             connection.execute("INSERT INTO leases VALUES (?, ?, ?)", (lease.id, lease.created, lease.expires))
 
-    def add(self, lease_id: str, kind: ResourceKind, key: str) -> None:
+    def add(self, lease_id: str, kind: ResourceKind, *keys: str) -> None:
         """See `LeaseStore.add`."""
         with self._database.write() as connection:
             if connection.execute("SELECT 1 FROM leases WHERE id = ?", (lease_id,)).fetchone() is None:
                 raise NotFound(f"no such lease: {lease_id}")
-            connection.execute("INSERT OR IGNORE INTO lease_resources VALUES (?, ?, ?)", (lease_id, kind, str(key)))
+            rows = [(lease_id, kind, str(key)) for key in keys]
+            connection.executemany("INSERT OR IGNORE INTO lease_resources VALUES (?, ?, ?)", rows)
 
     def delete(self, lease_id: str) -> None:
         """See `LeaseStore.delete`."""

@@ -22,8 +22,8 @@ class LeaseStore(Protocol):
     def create(self, lease: Lease) -> None:
         """AlreadyExists."""
 
-    def add(self, lease_id: str, kind: ResourceKind, key: str) -> None:
-        """Hold one resource (a digest or a snapshot key). NotFound: the lease."""
+    def add(self, lease_id: str, kind: ResourceKind, *keys: str) -> None:
+        """Hold resources (digests or snapshot keys), all or none. NotFound: the lease."""
 
     def delete(self, lease_id: str) -> None:
         """NotFound."""

@@ -19,6 +19,7 @@ from yarl import URL
 import wherry
 from wherry.core.remotes import backoff, tls
 from wherry.core.remotes.authorizer import Authorizer, TokenRequest
+from wherry.core.remotes.challenge import Challenge
 from wherry.core.remotes.challenge import parse as parse_challenges
 from wherry.core.remotes.faults import BODY_LIMIT, refusal
 from wherry.core.remotes.hosts import Endpoint, RegistryConfig, is_insecure
@@ -32,6 +33,8 @@ STALL_TIMEOUT = 60.0
 _REDIRECTS = 10
 _READ_BUFFER = 1 << 20
 _TOKEN_LIMIT = 1 << 20
+_REMEMBERED = 300.0
+"""Seconds for which an endpoint is taken to answer as it did: it is then not asked first how it does."""
 _MOST_CONTEXTS = 64
 """TLS contexts that are kept: each has the machine's certificates read, some hundred KiB."""
 Body = bytes | Callable[[], AsyncGenerator[bytes, None]]
@@ -68,6 +71,15 @@ class Request:
     attempts: int = backoff.ATTEMPTS
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How an endpoint answered: by which of its URLs, whether it wants to know who asks, and when that was."""
+
+    url: str
+    challenges: tuple[Challenge, ...]
+    at: float
+
+
 class Client:
     """The connections of all registries; ``async with`` closes them."""
 
@@ -76,7 +88,7 @@ class Client:
         self.timing = timing
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
-        self._chosen: dict[Endpoint, str] = {}
+        self._reached: dict[Endpoint, Reached] = {}
 
     async def close(self) -> None:
         """Idempotent."""
@@ -87,14 +99,19 @@ class Client:
     def reconfigure(self, config: RegistryConfig) -> None:
         """Count by ``config`` from now on; TLS contexts were made of the folders of CAs, which stay."""
         self.config = replace(config, certificates=self.config.certificates)
-        self._chosen.clear()
+        self._reached.clear()
 
-    def remembered(self, endpoint: Endpoint) -> str:
-        """The one of its URLs that answered last time, "" if none did."""
-        return self._chosen.get(endpoint, "")
+    def reached(self, endpoint: Endpoint) -> Reached | None:
+        """How it answered lately."""
+        found = self._reached.get(endpoint)
+        return found if found is not None and self.timing.monotonic() - found.at < _REMEMBERED else None
 
-    def remember(self, endpoint: Endpoint, url: str) -> None:
-        self._chosen[endpoint] = url
+    def remember(self, endpoint: Endpoint, reached: Reached | None) -> None:
+        """How it answers; None: it does not any more."""
+        if reached is not None:
+            self._reached[endpoint] = reached
+        else:
+            self._reached.pop(endpoint, None)
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], **more: object) -> aiohttp.ClientResponse:
         """One request, no redirect followed, nothing tried again. BROKEN."""
@@ -139,19 +156,23 @@ class Origin:
         self._timing = client.timing
         self.authorizer = Authorizer(credentials, self._token, client.timing.monotonic)
         self._base = ""
+        self._believed = False  # the base was remembered, and not asked
         self._reaching = asyncio.Lock()
 
     async def base(self) -> str:
         """The URL that answers, found out once. Unavailable: none does; FailedPrecondition: its certificate."""
         async with self._reaching:
             if not self._base:
-                self._base = await self._reach()
-                self._client.remember(self.endpoint, self._base)
+                remembered = self._client.reached(self.endpoint)
+                self._believed = remembered is not None
+                reached = remembered or await self._reach()
+                if reached.challenges:
+                    self.authorizer.challenged(reached.challenges)
+                self._base = reached.url
         return self._base
 
-    async def _reach(self) -> str:
-        remembered = self._client.remembered(self.endpoint)
-        urls = (remembered,) if remembered else self.endpoint.urls
+    async def _reach(self) -> Reached:
+        urls = self.endpoint.urls
         for url in urls:
             try:
                 response = await self._client.send("GET", f"{url}/v2/", {})
@@ -160,9 +181,10 @@ class Origin:
                     raise broken(error, f'Get "{url}/v2/"') from None
                 continue
             async with response:
-                if response.status == 401:
-                    self.authorizer.challenged(parse_challenges(response.headers.getall("WWW-Authenticate", ())))
-                return url
+                said = _challenges(response) if response.status == 401 else ()
+                reached = Reached(url, tuple(said), self._timing.monotonic())
+                self._client.remember(self.endpoint, reached)
+                return reached
         raise AssertionError("an endpoint has a URL")
 
     @asynccontextmanager
@@ -175,8 +197,7 @@ class Origin:
             response.release() if response.content.at_eof() else response.close()
 
     async def _answered(self, request: Request) -> aiohttp.ClientResponse:
-        base = await self.base()
-        url = request.path if "://" in request.path else base + request.path
+        url = await self._url(request)
         what = f'{request.method.capitalize()} "{url}"'
         attempt, refused = 0, False
         while True:
@@ -185,6 +206,11 @@ class Origin:
             try:
                 response = await self._once(request, url)
             except BROKEN as error:
+                if self._believed:
+                    await self._doubt()
+                    url = await self._url(request)
+                    attempt -= 1
+                    continue
                 failure: WherryError = broken(error, what)
                 if attempt >= request.attempts or isinstance(failure, FailedPrecondition):
                     raise failure from None
@@ -201,8 +227,19 @@ class Origin:
                     raise failure
             await self._timing.sleep(backoff.delay(attempt, retry_after, self._timing.now(), self._timing.jitter()))
 
+    async def _url(self, request: Request) -> str:
+        base = await self.base()
+        return request.path if "://" in request.path else base + request.path
+
+    async def _doubt(self) -> None:
+        """What was remembered of the endpoint may be wrong by now: ask it, once."""
+        async with self._reaching:
+            if self._believed:
+                self._believed, self._base = False, ""
+                self._client.remember(self.endpoint, None)
+
     def _challenged(self, response: aiohttp.ClientResponse) -> bool:
-        return self.authorizer.challenged(parse_challenges(response.headers.getall("WWW-Authenticate", ())))
+        return self.authorizer.challenged(_challenges(response))
 
     async def _refused(self, response: aiohttp.ClientResponse, request: Request, what: str) -> WherryError:
         try:
@@ -261,6 +298,10 @@ class Origin:
 
     def _plain_is_fine(self, base: str, url: str) -> bool:
         return not base.startswith("https://") or is_insecure(urlsplit(url).netloc, self._client.config)
+
+
+def _challenges(response: aiohttp.ClientResponse) -> list[Challenge]:
+    return list(parse_challenges(response.headers.getall("WWW-Authenticate", ())))
 
 
 def _body(request: Request, headers: dict[str, str]) -> dict[str, object]:

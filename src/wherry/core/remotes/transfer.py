@@ -14,10 +14,10 @@ _TRIES = 2
 """A blob that arrives damaged is fetched once more, whole: a proxy's cache may be at fault, or one bit."""
 
 
-async def is_here(content: ContentStore, blob: Descriptor) -> bool:
-    """Whether the store has it, in that size."""
+def has(content: ContentStore, blob: Descriptor) -> bool:
+    """Whether the store has it, in that size. Blocks."""
     try:
-        return (await blocking(content.info, blob.digest)).size == blob.size
+        return content.info(blob.digest).size == blob.size
     except NotFound:
         return False
 
