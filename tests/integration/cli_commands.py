@@ -26,6 +26,7 @@ EACH: Final = {
     "rmi --force --no-prune sweep/new": "Untagged: sweep/new",
     "load --quiet --input {folder}/saved": "Loaded image: sweep/new",
     "load --platform {platform} --input {folder}/saved": "Loaded image: sweep/new",
+    "load --platform {other} --input {folder}/saved": "!doesn't provide the requested platform",
     "rmi --platform {other} sweep/new": "!does not match the specified platform",
     "rmi --platform {platform} sweep/new": "Untagged: sweep/new:latest",
     "cp --archive --follow-link --quiet done:/seed/file {folder}/got": "^$",

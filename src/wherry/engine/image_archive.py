@@ -18,6 +18,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
 from wherry.oci.manifest import Index, Manifest
 from wherry.oci.manifest import parse as parse_manifest
+from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 
 _CHUNK = 1 << 20
@@ -39,15 +40,16 @@ class Loaded:
     names: tuple[str, ...]
 
 
-def load(file: BinaryIO, content: ContentStore, hold: Hold) -> list[Loaded]:
+def load(file: BinaryIO, content: ContentStore, hold: Hold, platform: Platform | None = None) -> list[Loaded]:
     """Store what the archive in ``file`` holds, plain or compressed; ``hold`` is told each digest first. Blocks.
 
-    InvalidArgument: it is no image archive, or a damaged one.
+    Of indexes ``platform`` chooses what is taken; what stands alone is taken whatever it is for, as docker has it.
+    InvalidArgument: it is no image archive, or a damaged one; NotFound: it has nothing for the platform.
     """
     try:
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
-            return _Reader(archive, content, hold).read()
+            return _Reader(archive, content, hold, platform).read()
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         why = (str(error) or "it is cut short").partition("\n")[0]
         raise InvalidArgument(f"not an image archive: {why[:200]}") from error
@@ -56,7 +58,10 @@ def load(file: BinaryIO, content: ContentStore, hold: Hold) -> list[Loaded]:
 
 
 class _Reader:
-    def __init__(self, archive: tarfile.TarFile, content: ContentStore, hold: Hold) -> None:
+    def __init__(
+        self, archive: tarfile.TarFile, content: ContentStore, hold: Hold, platform: Platform | None = None
+    ) -> None:
+        self._platform = platform
         self._archive = archive
         self._content = content
         self._hold = hold
@@ -95,12 +100,22 @@ class _Reader:
 
     def _read_layout(self) -> list[Loaded]:
         loaded = []
-        for entry in Index.parse(self._document(layout.INDEX_FILE)).manifests:
+        for entry in self._chosen(Index.parse(self._document(layout.INDEX_FILE))):
             if not self._store_tree(entry, 0):
                 raise InvalidArgument(f"damaged image archive: {entry.digest} is missing")
             target = Descriptor(entry.media_type, entry.digest, entry.size, platform=entry.platform)
             loaded.append(Loaded(target, _names_of(entry)))
         return loaded
+
+    def _chosen(self, index: Index) -> list[Descriptor]:
+        """Its entries for the platform, and those that do not say what they are for. NotFound: there are none."""
+        wanted = self._platform
+        if wanted is None:
+            return list(index.manifests)
+        found = [entry for entry in index.manifests if entry.platform is None or wanted.matches(entry.platform)]
+        if index.manifests and not found:
+            raise NotFound(f"requested platform ({wanted}) not found")
+        return found
 
     def _store_tree(self, descriptor: Descriptor, depth: int) -> bool:
         """Store a manifest or index and all below it. False: it is not in the archive, as an index may have it."""
@@ -109,10 +124,12 @@ class _Reader:
         if depth > _MOST_DEPTH:
             raise InvalidArgument("damaged image archive: its indexes are nested too deeply")
         document = parse_manifest(self._document(layout.blob_path(descriptor.digest)), descriptor.media_type)
-        for child in document.children:
-            if isinstance(document, Index):
-                self._store_tree(child, depth + 1)
-            else:
+        if isinstance(document, Index):
+            for entry in self._chosen(document):
+                if not self._store_tree(entry, depth + 1) and self._platform is not None:
+                    raise NotFound(f"requested platform ({self._platform}) found, but some content is missing")
+        else:
+            for child in document.children:
                 self._store_blob(child)
         self._store_blob(descriptor)
         return True

@@ -27,7 +27,7 @@ from wherry.engine.progress import Report, short, streamed
 from wherry.engine.record import Record, from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
-from wherry.errors import InvalidArgument, Unimplemented, WherryError
+from wherry.errors import InvalidArgument, NotFound, Unimplemented, WherryError
 from wherry.linux import stacked
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -272,19 +272,30 @@ class Images:
         async with self._collecting:
             return await asyncio.to_thread(self._services.collect)
 
-    def loading(self, chunks: AsyncIterator[bytes], *, quiet: bool = False) -> AsyncGenerator[Json, None]:
+    def loading(
+        self, chunks: AsyncIterator[bytes], *, quiet: bool = False, platform: Platform | None = None
+    ) -> AsyncGenerator[Json, None]:
         """`load` with its messages as they come, those of the compiler among them unless ``quiet``."""
 
         async def work(report: Report) -> None:
             tell = (lambda _what, _text: None) if quiet else report.state
-            for message in await self.load(chunks, tell):
+            for message in await self.load(chunks, tell, platform):
                 report.message(message)
 
         return streamed(work)
 
-    async def load(self, chunks: AsyncIterator[bytes], tell: Callable[[str, str], None] | None = None) -> Jsons:
+    async def load(
+        self,
+        chunks: AsyncIterator[bytes],
+        tell: Callable[[str, str], None] | None = None,
+        platform: Platform | None = None,
+    ) -> Jsons:
         """Take in an archive of images; the messages that `docker load` prints in the end. ``tell`` gets an image's
-        short id and what the compiler says of it. InvalidArgument: it is none."""
+        short id and what the compiler says of it. ``platform`` is all that is taken of an image for several.
+
+        InvalidArgument: it is none. NotFound: the platform is not in it; an image that is for another one alone is
+        loaded all the same.
+        """
         leases, now = self._services.leases, self._services.clock() / 1e9
         lease = Lease(f"load-{self._services.new_id()}", now, now + _LEASE_SECONDS)
         file = await asyncio.to_thread(temporary_file, self._services.config)
@@ -292,25 +303,41 @@ class Images:
             await receive(file, chunks, "the image archive")
             await asyncio.to_thread(leases.create, lease)
             try:
-                loaded = await asyncio.to_thread(self._read_archive, file, lease.id)
+                loaded = await asyncio.to_thread(self._read_archive, file, lease.id, platform)
                 for image in loaded:
                     await self._take_in(image)
+                if platform is not None:
+                    await self._check_loaded(loaded, platform)
             finally:
                 await asyncio.to_thread(leases.delete, lease.id)
         finally:
             file.close()
         for image in loaded:
             progress = partial(tell, short(image.target.digest)) if tell is not None else None
-            await self.warm(str(image.target.digest), progress=progress)
+            await self.warm(str(image.target.digest), str(platform or ""), progress)
         return [{"stream": text} for image in loaded for text in _loaded_lines(image)]
 
-    def _read_archive(self, file: BinaryIO, lease: str) -> Sequence[Loaded]:
+    async def _check_loaded(self, loaded: Sequence[Loaded], platform: Platform) -> None:
+        """NotFound, in docker's words: some of them are not for that platform."""
+        lacking = []
+        for image in loaded:
+            there = await self.catalog.variants(image.target)
+            if not any(platform.matches(variant.platform) for variant in there):
+                lacking.append(_loaded_name(image))
+        if len(lacking) == 1:
+            raise NotFound(f"image {lacking[0]} was loaded, but doesn't provide the requested platform ({platform})")
+        if lacking:
+            names = ", ".join(lacking)
+            raise NotFound(f"images [{names}] were loaded, but don't provide the requested platform ({platform})")
+
+    def _read_archive(self, file: BinaryIO, lease: str, platform: Platform | None) -> Sequence[Loaded]:
         def hold(digest: Digest) -> None:
             self._services.leases.add(lease, "content", str(digest))
 
-        return image_archive.load(file, self._services.content, hold)
+        return image_archive.load(file, self._services.content, hold, platform)
 
     async def _take_in(self, image: Loaded) -> None:
+        self.forget(str(image.target.digest))
         await self.catalog.variants(image.target)  # what cannot be read is refused, not named
         for name in image.names:
             await self.catalog.name(name, image.target)
@@ -319,15 +346,16 @@ class Images:
 
     async def save(self, refs: Sequence[str], platform: Platform | None = None) -> AsyncIterator[bytes]:
         """``await`` it (NotFound, also of the ``platform``; DataLoss), then iterate: a tar archive of the images with
-        the names they were asked for by. All is read once before, so that damage is an error with its reason and not an
-        archive that breaks off.
+        the names they were asked for by; with ``platform``, of an image for several, that one's alone. All is read once
+        before, so that damage is an error with its reason and not an archive that breaks off.
         """
         wanted: dict[Digest, tuple[Descriptor, list[str]]] = {}
         for ref in refs:
             found = await self.catalog.find(ref)
+            target = found.entry.target
             if platform is not None:
-                await self.catalog.variant(found.entry, platform, _shown(found, ref))
-            names = wanted.setdefault(found.entry.target.digest, (found.entry.target, []))[1]
+                target = (await self.catalog.variant(found.entry, platform, _shown(found, ref))).descriptor
+            names = wanted.setdefault(target.digest, (target, []))[1]
             if found.name and found.name not in names:
                 names.append(found.name)
         content, targets = self._services.content, [target for target, _ in wanted.values()]
@@ -358,6 +386,10 @@ def _entry_words(image: RunnableImage) -> tuple[str, str]:
 def _is_module(path: str) -> bool:
     with translating(f"read {path}"), open(path, "rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _loaded_name(image: Loaded) -> str:
+    return Reference.parse_bare(image.names[0]).familiar() if image.names else str(image.target.digest)
 
 
 def _loaded_lines(image: Loaded) -> Iterator[str]:

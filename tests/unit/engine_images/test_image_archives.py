@@ -13,6 +13,7 @@ from wherry.core.content.local import LocalContentStore
 from wherry.engine import image_archive
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 
 HELLO = "docker.io/library/hello:latest"
 
@@ -64,6 +65,79 @@ async def test_an_index_keeps_its_platforms(world):
     entry = (await world.images.catalog.find("hello")).entry
     assert entry.id == image
     assert len(await world.images.catalog.variants(entry.target)) == 2
+
+
+async def _there(world) -> list[str]:
+    entry = (await world.images.catalog.find("hello")).entry
+    return [str(variant.platform) for variant in await world.images.catalog.variants(entry.target)]
+
+
+async def _forgotten(world) -> None:
+    await world.images.remove("hello")
+    for blob in list(world.services.content.walk()):
+        world.services.content.delete(blob.digest)
+
+
+async def test_one_platform_is_loaded_of_several(world):
+    """The rest is not taken, and comes with another load; the image's id stays what it was."""
+    await world.images.catalog.name(HELLO, world.make_index("wasi/wasm", "linux/amd64"))
+    image = (await world.images.inspect("hello"))["Id"]
+    archive = await _saved(world, "hello")
+    await _forgotten(world)
+    told = await world.images.load(_chunks(archive), platform=Platform.parse("linux/amd64"))
+    assert told == [{"stream": "Loaded image: hello:latest\n"}]
+    assert await _there(world) == ["linux/amd64"]
+    assert (await world.images.inspect("hello"))["Os"] == "linux"
+    await world.images.load(_chunks(archive), platform=Platform.parse("wasi/wasm32"))
+    assert await _there(world) == ["wasi/wasm", "linux/amd64"]
+    found = await world.images.inspect("hello")
+    assert (found["Id"], found["Os"]) == (image, "wasi")
+
+
+async def test_a_platform_that_is_not_in_the_archive(world):
+    await world.images.catalog.name(HELLO, world.make_index("wasi/wasm", "linux/amd64"))
+    archive = await _saved(world, "hello")
+    await _forgotten(world)
+    with pytest.raises(NotFound, match=r"^requested platform \(linux/s390x\) not found$"):
+        await world.images.load(_chunks(archive), platform=Platform.parse("linux/s390x"))
+    assert await world.images.list() == []
+    with tarfile.open(fileobj=io.BytesIO(archive)) as source:
+        files = {member.name: source.extractfile(member).read() for member in source}
+    index = json.loads(files["index.json"])
+    (outer,) = [name for name in files if name.endswith(index["manifests"][0]["digest"][7:])]
+    first = json.loads(files[outer])["manifests"][0]["digest"][7:]
+    lacking = _tar({name: data for name, data in files.items() if first not in name})
+    with pytest.raises(NotFound, match=r"^requested platform \(wasi/wasm\) found, but some content is missing$"):
+        await world.images.load(_chunks(lacking), platform=Platform.parse("wasi/wasm"))
+    index["manifests"][0]["platform"] = {"os": "linux", "architecture": "arm64"}
+    other = _tar({**files, "index.json": json.dumps(index).encode()})
+    with pytest.raises(NotFound, match=r"^requested platform \(wasi/wasm\) not found$"):
+        await world.images.load(_chunks(other), platform=Platform.parse("wasi/wasm"))
+
+
+async def test_an_image_for_another_platform_alone_is_loaded_and_told(world):
+    """As docker does it: such an archive does not say what its image is for."""
+    await world.add(HELLO)
+    archive = await _saved(world, "hello")
+    await _forgotten(world)
+    words = r"^image hello:latest was loaded, but doesn't provide the requested platform \(linux/s390x\)$"
+    with pytest.raises(NotFound, match=words):
+        await world.images.load(_chunks(archive), platform=Platform.parse("linux/s390x"))
+    assert await _there(world) == ["wasi/wasm"]
+
+
+async def test_one_platform_is_saved_of_several(world):
+    """As docker has it: the archive has that platform's manifest alone, under the image's name."""
+    index = world.make_index("wasi/wasm", "linux/amd64")
+    await world.images.catalog.name(HELLO, index)
+    parts = await world.images.save(["hello"], Platform.parse("linux/amd64"))
+    archive = b"".join([part async for part in parts])
+    await _forgotten(world)
+    await world.images.load(_chunks(archive))
+    found = await world.images.inspect("hello")
+    assert found["Os"] == "linux"
+    assert found["Id"] != str(index.digest)
+    assert await _there(world) == ["linux/amd64"]
 
 
 async def test_dockers_own_archives_are_read(world):

@@ -136,7 +136,9 @@ _IMAGES: Final = {
     ("GET", "/images/json"): Operation(
         "List images", _several("ImageSummary"), {"all": FLAG, "manifests": FLAG, **_FILTERS}
     ),
-    ("POST", "/images/load"): Operation("Load an archive", _LINES, {"quiet": FLAG}, body=BINARY, body_type=_TAR),
+    ("POST", "/images/load"): Operation(
+        "Load an archive", _LINES, {"quiet": FLAG, "platform": TEXT}, body=BINARY, body_type=_TAR, errors=(404,)
+    ),
     ("GET", "/images/get"): Operation(
         "Save images", _TAR_OUT, {"names": listed(TEXT), "platform": TEXT}, ("names",), errors=(404,)
     ),

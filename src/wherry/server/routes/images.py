@@ -94,7 +94,8 @@ class ImageRoutes:
         return web.Response(body=body, headers={**HEADERS, "Content-Type": kind})
 
     async def load(self, call: Call) -> web.StreamResponse:
-        loading = self._images.loading(chunks(call.request), quiet=call.query.flag("quiet"))
+        query = call.query
+        loading = self._images.loading(chunks(call.request), quiet=query.flag("quiet"), platform=platform_of(query))
         return await call.lines(await begun(loading))
 
     async def save(self, call: Call) -> web.StreamResponse:
