@@ -1,4 +1,5 @@
-"""Handlers of wasi:http as components, by npm's jco: its core is C without a library, written for the canonical ABI."""
+"""Components, by npm's jco: handlers of wasi:http, whose core is C without a library, written for the canonical ABI;
+and programs, preview 1 modules with an adapter around them."""
 
 import os
 from collections.abc import Mapping
@@ -38,6 +39,14 @@ def componentize(module: str, target: str, environ: Mapping[str, str]) -> str:
         environ,
         f"making a component of {os.path.basename(module)}",
     )
+    return target
+
+
+def command(module: str, target: str, environ: Mapping[str, str]) -> str:
+    """The ``wasi:cli/command`` component ``target`` of a preview 1 module. FailedPrecondition."""
+    jco = os.path.join(fetched.npm(fetched.JCO, environ), "dist", "jco.js")
+    words = ["node", jco, "new", module, "--wasi-command", "-o", target]
+    proc.run(words, environ, f"making a component of {os.path.basename(module)}")
     return target
 
 

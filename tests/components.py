@@ -18,11 +18,8 @@ def _jco() -> Path:
 
 
 def componentize(module: Path, target: Path) -> Path:
-    """The ``wasi:cli/command`` component of a preview 1 module. AssertionError with what jco said."""
-    command = ["node", _jco(), "new", module, "--wasi-command", "-o", target]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"jco cannot make a component of {module}: {done.stderr}"
-    return target
+    """The ``wasi:cli/command`` component of a preview 1 module. FailedPrecondition with what jco said."""
+    return Path(components.command(str(module), str(target), os.environ))
 
 
 def componentize_proxy(module: Path, target: Path) -> Path:

@@ -13,6 +13,7 @@ from wherry.errors import InvalidArgument
 from wherry.wasm import binary
 from wherry.wasm.binding import Library
 from wherry.wasm.component import shell, types
+from wherry.wasm.component.declared import TooMuch
 from wherry.wasm.component.linking import Plan, evaluate
 from wherry.wasm.component.shortcut import shorten
 from wherry.wasm.component.wit import Function, Interface, signature
@@ -44,6 +45,7 @@ def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Inter
     """InvalidArgument: it is no component, or can't run here. ValueError: libwasmtime's words why it is none."""
     try:
         hollow = shell.hollow(data)
+        _bound(data)
         compiled = ctypes.c_void_p()
         new = library.function("wasmtime_component_new", _P, _P, ctypes.c_char_p, ctypes.c_size_t, _P)
         error = new(engine, hollow, len(hollow), ctypes.byref(compiled))
@@ -71,6 +73,16 @@ def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Inter
         **entries,
     }
     return Made(cores, told)
+
+
+def _bound(data: bytes) -> None:
+    """TooMuch, before libwasmtime, which has no bound for that, makes of a few bytes what fills all memory."""
+    try:
+        evaluate(data, None)
+    except TooMuch:
+        raise
+    except Exception:  # noqa: BLE001 - it may not even be valid: libwasmtime has the words for what is wrong
+        return
 
 
 def _entry(plan: Plan, exports: Mapping[str, Any], key: str, name: str) -> int | None:

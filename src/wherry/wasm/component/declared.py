@@ -49,6 +49,10 @@ class Declared:
     of_component: bool
 
 
+class TooMuch(Malformed):
+    """There is more to it than is done for one component."""
+
+
 class Budget:
     """How much may be read and made of one component: what it says in few bytes could have no end."""
 
@@ -56,10 +60,10 @@ class Budget:
         self._left = _MOST
 
     def spend(self, reader: Reader) -> None:
-        """Malformed: it is used up."""
+        """TooMuch: it is used up."""
         self._left -= 1
         if self._left < 0:
-            raise reader.fault("its types or instances are too many")
+            raise TooMuch(f"has over {_MOST} definitions, those of all instances together (section {reader.section})")
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ Ref = tuple[Any, ...]
 """A core definition: ("step", number of the instantiation, export's name), or ("canon", number of the function)."""
 Host = Mapping[str, tuple[str, Mapping[str, str], Mapping[str, Function]]]
 """What is imported: see types.plan."""
+_NOTHING: Final[tuple[str, Mapping[str, str], Mapping[str, Function]]] = ("", {}, {})
 
 _CORE_SORTS: Final = {0: "func", 1: "table", 2: "memory", 3: "global", 4: "tag", 0x10: "type", 0x11: "module",
                       0x12: "instance"}  # fmt: skip
@@ -87,9 +88,9 @@ class _Nested:
     scope: _Scope
 
 
-def evaluate(data: bytes, host: Host) -> tuple[Plan, dict[str, tuple[str, Any]]]:
+def evaluate(data: bytes, host: Host | None) -> tuple[Plan, dict[str, tuple[str, Any]]]:
     """The plan for the component, and what it exports by name: sorts and definitions. A function is ("lift", number).
-    Malformed: it can't be carried out."""
+    Without a ``host`` it imports what it says. Malformed: it can't be carried out; TooMuch."""
     plan = Plan()
     scope = _Scope(Budget(), None, plan=plan, data=data, host=host)
     scope.run(8, len(data))
@@ -102,7 +103,7 @@ class _Scope(TypeScope):
 
     plan: Plan = field(default_factory=Plan)
     data: bytes = b""
-    host: Host = field(default_factory=dict)
+    host: Host | None = None
     given: Mapping[str, tuple[str, Any]] | None = None
     depth: int = 0
     number: int = 0
@@ -281,8 +282,10 @@ class _Scope(TypeScope):
             return
         if sort != INSTANCE or not isinstance(kind, Declared):
             raise reader.fault(f"it imports {name}, a {sort}, which no host here provides")
-        interface, resources, functions = self.host.get(name, ("", {}, {}))
+        interface, resources, functions = _NOTHING if self.host is None else self.host.get(name, _NOTHING)
         told = exports(kind, lambda resource: resources.get(resource, f"{name}.{resource}"))
+        if self.host is None:
+            functions = {item: made.function for item, (_, made) in told.items() if isinstance(made, Signature)}
         made = {item: found for item, found in told.items() if found[0] != FUNC}
         for item, function in functions.items():
             made[item] = FUNC, ("host", interface, item, function)
