@@ -1,8 +1,7 @@
 """Linux images for tests, made of Debian's own packages: no registry is asked.
 
-`busybox_context` is a build context of busybox-static with a name for each of its programs; `compiler_context` and
-`clang_context` add a compiler to it, of the files that the installed packages brought. `postgres_context` is a
-database.
+`busybox_context` is a build context of busybox-static with a name for each of its programs; `compiler_context` adds a
+compiler to it, of the files that the installed packages brought. Whole Debians are in debian_images.py.
 """
 
 import os
@@ -37,21 +36,19 @@ def busybox_context(folder: Path) -> Path:
 
 # What of Debian's packages a C compiler needs; the C++ and link-time halves of gcc are left out below.
 _COMPILER = "gcc gcc-12 cpp cpp-12 binutils binutils-x86-64-linux-gnu libc6-dev linux-libc-dev libgcc-12-dev"
-_CLANG = "clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 libclang-common-14-dev"
 _LEFT_OUT = tuple(
-    "/usr/share/ /lto1 /lto-wrapper lto-dump gprofng libasan libtsan liblsan libubsan libhwasan ld.gold dwp "
-    "libclang_rt.asan libclang_rt.fuzzer libclang_rt.msan libclang_rt.tsan libclang_rt.xray libclang_rt.profile".split()
+    "/usr/share/ /lto1 /lto-wrapper lto-dump gprofng libasan libtsan liblsan libubsan libhwasan ld.gold dwp".split()
 )
 
 
-def compiler_context(folder: Path, packages: str = _COMPILER) -> Path:
-    """A context whose image has busybox's shell and the compiler of ``packages``, with the libraries they load.
+def compiler_context(folder: Path) -> Path:
+    """A context whose image has busybox's shell and gcc, with the libraries it loads.
 
     The files are those that the installed packages brought: as `dpkg -x` would give them, without a download.
     """
     busybox_context(folder)
-    wanted = set(_files(packages.split()))
-    for name in [path for path in wanted if path.startswith(("/usr/bin/", "/usr/lib/gcc")) or "/llvm-14/bin/" in path]:
+    wanted = set(_files(_COMPILER.split()))
+    for name in [path for path in wanted if path.startswith(("/usr/bin/", "/usr/lib/gcc"))]:
         wanted |= _libraries(name)
     _fill(folder / "rootfs", wanted)
     return folder
@@ -63,56 +60,6 @@ def _fill(root: Path, wanted: set[str]) -> None:
     for name in ("lib", "lib64"):
         # Debian's merged /usr: programs name their loader by /lib64.
         (root / name).symlink_to(f"usr/{name}")
-
-
-_POSTGRES = Path("/usr/lib/postgresql/15/bin")
-_POSTGRES_SCRIPT = """\
-#!/bin/sh
-set -e
-export PATH=/usr/lib/postgresql/15/bin:$PATH
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    printf '%s' "${POSTGRES_PASSWORD:?is not set}" > /tmp/password
-    initdb --no-sync --locale=C -U postgres -A scram-sha-256 --auth-local=trust --pwfile=/tmp/password > /dev/null
-    echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
-fi
-exec "$@"
-"""
-_POSTGRES_DOCKERFILE = """\
-FROM scratch
-COPY rootfs /
-COPY --chown=1000:1001 data /var/lib/postgresql/data
-USER 1000:1001
-ENV PATH=/usr/lib/postgresql/15/bin:/bin PGDATA=/var/lib/postgresql/data PGHOST=/tmp PGUSER=postgres
-VOLUME /var/lib/postgresql/data
-EXPOSE 5432
-STOPSIGNAL SIGINT
-ENTRYPOINT ["/entrypoint"]
-CMD ["postgres", "-k", "/tmp", "-c", "listen_addresses=*", "-c", "jit=off"]
-"""
-
-
-def postgres_context(folder: Path) -> Path:
-    """PostgreSQL 15 as Debian has it, with the variables and the volume of Docker's official image."""
-    assert _POSTGRES.exists(), "PostgreSQL is not installed: install postgresql-15"
-    busybox_context(folder)
-    programs = [str(_POSTGRES / name) for name in ("initdb", "pg_isready", "postgres", "psql")]
-    names = "dict_snowball plpgsql utf8_and_iso8859_1".split()
-    wanted = {*programs, *(f"/usr/lib/postgresql/15/lib/{name}.so" for name in names)}
-    wanted |= {path for name in tuple(wanted) for path in _libraries(name)}
-    wanted |= {str(path) for path in Path("/usr/share/postgresql/15").rglob("*") if path.is_file()}
-    wanted |= {str(path) for path in Path("/usr/share/zoneinfo").glob("Etc/UTC")}
-    root = folder / "rootfs"
-    _fill(root, wanted)
-    (root / "entrypoint").write_text(_POSTGRES_SCRIPT)
-    (root / "entrypoint").chmod(0o755)
-    (folder / "data").mkdir(mode=0o700)
-    (folder / "Dockerfile").write_text(_POSTGRES_DOCKERFILE)
-    return folder
-
-
-def clang_context(folder: Path) -> Path:
-    """The same with clang for WebAssembly and its C library."""
-    return compiler_context(folder, _CLANG)
 
 
 def _files(packages: list[str]) -> list[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fetched
+from tests.debian_images import build_postgres
 from tests.integration.conftest import Daemon, Docker, until
-from tests.linux_images import postgres_context
 from tests.zig import compile_wasm
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -54,8 +54,7 @@ def project(docker: Docker, daemon: Daemon, tmp_path_factory: pytest.TempPathFac
         shutil.copytree(EXAMPLES / name, folder / name)
     compile_wasm(folder / "http/server.c", folder / "http/server.wasm")
     compile_wasm(folder / "compose/worker/worker.c", folder / "compose/worker/worker.wasm")
-    database = postgres_context(tmp_path_factory.mktemp("postgres"))
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "postgres:15", database)
+    build_postgres(docker, "postgres:15", tmp_path_factory.mktemp("postgres"))
     place = fetched.pip(fetched.COMPOSE, os.environ)
     environ = {
         **docker.environ,

@@ -7,9 +7,10 @@ import textwrap
 
 import pytest
 
+from tests.debian_images import build_postgres
 from tests.integration.conftest import Daemon, Docker
 from tests.integration.test_docker_cli_wasm_servers import HTTP, compile_quick
-from tests.linux_images import busybox_context, postgres_context
+from tests.linux_images import busybox_context
 
 PATIENCE = 180
 
@@ -26,8 +27,7 @@ def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
     script = "test -S /var/run/docker.sock && httpd -p 8080 && echo It is Started! && exec sleep 1000"
     (reaper / "Dockerfile").write_text(f'FROM box\nEXPOSE 8080\nCMD ["sh", "-c", "{script}"]\n')
     docker("build", "-q", "--platform", "linux/amd64", "-t", "ryuk", reaper)
-    database = postgres_context(tmp_path_factory.mktemp("postgres"))
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "postgres:15", database)
+    build_postgres(docker, "postgres:15", tmp_path_factory.mktemp("postgres"))
 
 
 def run(daemon: Daemon, script: str, **environ: str) -> str:

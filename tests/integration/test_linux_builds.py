@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.debian_images import import_compilers
 from tests.integration.conftest import until
-from tests.linux_images import busybox_context, clang_context, compiler_context
+from tests.linux_images import busybox_context
 
 HELLO = '#include <stdio.h>\nint main(void) { puts("hello from C"); return 7; }\n'
 
@@ -23,6 +24,13 @@ def base(docker: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
         "build", "-q", "--platform", "linux/amd64", "-t", "base", busybox_context(tmp_path_factory.mktemp("busybox"))
     )
     return "base"
+
+
+@pytest.fixture(scope="module")
+def debian(docker: Any) -> str:
+    """Debian with gcc and clang, as debootstrap made it."""
+    import_compilers(docker, "debian")
+    return "debian"
 
 
 @pytest.fixture
@@ -52,32 +60,27 @@ def layers(docker: Any, image: str) -> list[list[str]]:
         return [tarfile.open(fileobj=io.BytesIO(read(name).read())).getnames() for name in names]
 
 
-def test_c_is_compiled_on_a_base_with_gcc(docker: Any, build: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "gcc", compiler_context(tmp_path_factory.mktemp("gcc")))
-    text = 'FROM gcc\nCOPY hello.c .\nRUN gcc -o hello hello.c\nCMD ["./hello"]\n'
+def test_c_is_compiled_on_a_debian_with_gcc(docker: Any, build: Any, debian: str) -> None:
+    text = f'FROM {debian}\nCOPY hello.c .\nRUN gcc -o hello hello.c\nCMD ["./hello"]\n'
     build(text)
     ended = docker.run("run", "--rm", "--network", "none", "built")
     assert (ended.stdout, ended.returncode) == ("hello from C\n", 7)
-    assert layers(docker, "built")[1:] == [["hello.c"], ["hello", "tmp"]]
     assert "Using cache" in build(text).stdout
-    wrong = build("FROM gcc\nRUN echo 'int main(' > x.c && gcc x.c\n", ok=False)
+    wrong = build(f"FROM {debian}\nRUN echo 'int main(' > x.c && gcc x.c\n", ok=False)
     assert "error: expected" in wrong.stdout + wrong.stderr
     assert "returned a non-zero code: 1" in wrong.stderr
 
 
-def test_c_is_compiled_to_wasm_in_a_linux_stage(
-    docker: Any, build: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "clang", clang_context(tmp_path_factory.mktemp("clang")))
+def test_c_is_compiled_to_wasm_in_a_linux_stage(docker: Any, build: Any, debian: str) -> None:
     build(
-        "FROM clang AS made\nCOPY hello.c /src/\nWORKDIR /src\n"
-        "RUN clang-14 --target=wasm32-wasi --sysroot=/usr -O1 -o /hello.wasm hello.c\n"
+        f"FROM {debian} AS made\nCOPY hello.c /src/\nWORKDIR /src\n"
+        "RUN clang --target=wasm32-wasi --sysroot=/usr -O1 -o /hello.wasm hello.c\n"
         'FROM scratch\nCOPY --from=made /hello.wasm /\nENTRYPOINT ["/hello.wasm"]\n'
     )
     ended = docker.run("run", "--rm", "built")
     assert (ended.stdout, ended.returncode) == ("hello from C\n", 7)
     assert docker("image", "inspect", "built", "--format", "{{.Os}}/{{.Architecture}}") == "wasi/wasm"
-    docker("image", "rm", "built", "clang")
+    docker("image", "rm", "built")
 
 
 def test_what_a_step_sees_and_leaves(docker: Any, build: Any) -> None:
