@@ -112,7 +112,7 @@ def test_ports_are_read() -> None:
     [
         {"x": []}, {"0/tcp": []}, {"70000": []}, {"9-8": []}, {"80/x": []}, {"80/sctp": []}, {"80": "x"}, {"80": ["x"]},
         {"80": [{"HostPort": "x"}]}, {"80": [{"HostPort": "70000"}]}, {"80": [{"HostIp": "x"}]},
-        {"80": [{"HostIp": "::1"}]}, {"80": [{"HostIp": 5}]}, {"1-65535": [], "1-65535/udp": []},
+        {"80": [{"HostIp": "::1::"}]}, {"80": [{"HostIp": 5}]}, {"1-65535": [], "1-65535/udp": []},
     ],
 )  # fmt: skip
 def test_ports_that_are_none(bindings: dict[str, Any]) -> None:
@@ -125,8 +125,40 @@ def wish(first: int, last: int = 0, address: str = "127.0.0.1", protocol: str = 
     return ports.Wish(80, protocol, address, first, last or first)
 
 
+def _no_tasks(work: Any) -> None:
+    raise AssertionError("nobody connects")
+
+
+async def test_every_address_is_ipv6s_too() -> None:
+    held = ports.HeldPorts(_no_tasks)
+    four, six = held.take("a", [wish(0, address="")], "0.0.0.0")
+    assert (four.host_address, six.host_address) == ("0.0.0.0", "::")
+    assert four.host_port == six.host_port
+    (only,) = held.take("b", [wish(0, address="")], "0.0.0.0", dual=False)
+    assert only.host_address == "0.0.0.0"
+    (chosen,) = held.take("c", [wish(0, address="")], "127.0.0.1")
+    assert chosen.host_address == "127.0.0.1"
+    with pytest.raises(Conflict, match=rf"Bind for \[::1\]:{four.host_port} failed: port is already allocated"):
+        held.take("d", [wish(four.host_port, address="::1")], "0.0.0.0")
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        with pytest.raises(Conflict, match="address already in use"):
+            held.take("e", [wish(number, address="")], "0.0.0.0")
+        assert [port.host_port for port in held.take("e", [wish(number, number + 5, address="")], "0.0.0.0")] == [
+            number + 1,
+            number + 1,
+        ]
+    with pytest.raises(InvalidArgument, match="cannot assign requested address"):
+        held.take("f", [wish(0, address="2001:db8::1")], "0.0.0.0")
+    held.close()
+    with socket.create_server(("::", four.host_port), family=socket.AF_INET6):
+        pass
+
+
 def test_ports_are_held_and_let_go() -> None:
-    held = ports.HeldPorts()
+    held = ports.HeldPorts(_no_tasks)
     try:
         (chosen,) = held.take("a", [wish(0)], "0.0.0.0")
         with pytest.raises(Conflict, match=f"Bind for 0.0.0.0:{chosen.host_port} failed: port is already allocated"):
@@ -146,7 +178,7 @@ def test_ports_are_held_and_let_go() -> None:
 
 
 def test_a_port_of_another_program() -> None:
-    held = ports.HeldPorts()
+    held = ports.HeldPorts(_no_tasks)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -17,7 +17,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Any, Final
 
 from wherry.core.networks import pools
-from wherry.core.networks.network import Endpoint, Network
+from wherry.core.networks.network import Endpoint, Network, PublishedPort
 from wherry.core.networks.plugins import Place, Plugins
 from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, Unavailable, WherryError
 from wherry.linux import links, netns
@@ -96,11 +96,13 @@ class CniDriver:
 
     async def publish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
         """See `NetworkDriver.publish`."""
-        await self._add_again(*self._opening(network, endpoint, namespace))
+        if _turned(endpoint):
+            await self._add_again(*self._opening(network, endpoint, namespace))
 
     async def unpublish(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
         """See `NetworkDriver.unpublish`."""
-        await self._plugins.delete(*self._opening(network, endpoint, namespace))
+        if _turned(endpoint):
+            await self._plugins.delete(*self._opening(network, endpoint, namespace))
 
     def _opening(self, network: Network, endpoint: Endpoint, namespace: str) -> tuple[Document, Place]:
         told = opening(network, endpoint) | {"prevResult": result_of(network, endpoint, namespace)}
@@ -176,9 +178,14 @@ def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Do
         **({"runtimeConfig": wanted} if wanted else {}),
     }
     chain = [bridge, common | {"type": "firewall", "ingressPolicy": "same-bridge"}]
-    if endpoint.ports:
+    if _turned(endpoint):
         chain.append(opening(network, endpoint))
     return chain
+
+
+def _turned(endpoint: Endpoint) -> list[PublishedPort]:
+    """The ports that the kernel turns to the container: those of the host's IPv4."""
+    return [port for port in endpoint.ports if ":" not in port.host_address]
 
 
 def opening(network: Network, endpoint: Endpoint) -> Document:
@@ -190,7 +197,7 @@ def opening(network: Network, endpoint: Endpoint) -> Document:
             "protocol": port.protocol,
             **({} if port.host_address == "0.0.0.0" else {"hostIP": port.host_address}),
         }
-        for port in endpoint.ports
+        for port in _turned(endpoint)
     ]
     return _common(network) | {"type": "portmap", "snat": True, "runtimeConfig": {"portMappings": ports}}
 

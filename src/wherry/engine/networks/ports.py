@@ -1,17 +1,21 @@
 """Published ports: docker's words for them read (pure), and the host's ports held while a container has them.
 
-A port is held by a socket of the engine that nobody ever talks to: packets are turned to the container before they
-reach it. So no other program takes the port, and one that is taken is found out before the container starts.
+A port is held by a socket of the engine. One of IPv4 nobody ever talks to: packets are turned to the container before
+they reach it. At one of IPv6 a relay listens. So no other program takes the port, and one that is taken is found out
+before the container starts.
 """
 
+import contextlib
+import errno
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any, Final
 
 from wherry.core.networks.network import PublishedPort
 from wherry.engine.document import is_objects
+from wherry.engine.networks.relay import Spawn, TcpRelay, UdpRelay
 from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unimplemented
 
 _PROTOCOLS: Final = ("tcp", "udp")
@@ -19,18 +23,25 @@ _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 _MOST: Final = 4096
 """Ports of one container; each costs a descriptor and some rules."""
 _TRIES: Final = 32
+_EVERYWHERE: Final = "0.0.0.0"
+_EVERYWHERE_6: Final = "::"
+_NO_SUCH_FAMILY: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A port to be published: at one of the host's from ``first`` to ``last``, any one if they are 0. ``address`` is
-    "" where the network's own default is meant."""
+    "" where the network's own default is meant: if that is every address, IPv6's too."""
 
     port: int
     protocol: str
     address: str
     first: int
     last: int
+
+
+Place = tuple[str, str, int]
+"""A protocol, an address of the host and a port of it."""
 
 
 def exposed(documents: Mapping[str, Any]) -> list[tuple[int, str]]:
@@ -44,8 +55,7 @@ def exposed(documents: Mapping[str, Any]) -> list[tuple[int, str]]:
 
 
 def wishes(bindings: Mapping[str, Any], exposed_ports: Mapping[str, Any], *, everything: bool) -> list[Wish]:
-    """What PortBindings asks for, and for ``everything`` what is only exposed. InvalidArgument; Unimplemented: IPv6,
-    or SCTP."""
+    """What PortBindings asks for, and for ``everything`` what is only exposed. InvalidArgument; Unimplemented: SCTP."""
     found = []
     for text, entries in bindings.items():
         if entries is not None and not is_objects(entries):
@@ -97,11 +107,9 @@ def _wish(port: int, protocol: str, entry: Mapping[str, Any]) -> Wish:
         raise InvalidArgument(f"invalid port bindings of {port}/{protocol}: HostIp and HostPort are texts")
     if address:
         try:
-            read: IPv4Address | IPv6Address = ip_address(address)
+            address = str(ip_address(address.removeprefix("[").removesuffix("]")))
         except ValueError:
             raise InvalidArgument(f"invalid IP address: {address[:60]}") from None
-        if read.version == 6:
-            raise Unimplemented(f"ports are published for IPv4 only: leave [{address}] out, or use 127.0.0.1")
     first, last = _range(host_port, host_port)
     return Wish(port, protocol, address, first, last)
 
@@ -113,21 +121,26 @@ def check_ports(host: Mapping[str, Any], exposed_ports: Mapping[str, Any]) -> No
 
 
 class HeldPorts:
-    """The sockets that hold the host's ports, by who has them."""
+    """The sockets that hold the host's ports, by who has them, and the relays at those of IPv6. ``spawn`` owns what
+    these do in the background."""
 
-    def __init__(self) -> None:
-        self._held: dict[str, list[socket.socket]] = {}
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
+        self._held: dict[str, dict[Place, socket.socket]] = {}
         self._taken: dict[tuple[str, int], list[tuple[str, str]]] = {}
+        self._relays: dict[str, list[TcpRelay | UdpRelay]] = {}
 
-    def take(self, owner: str, wanted: Sequence[Wish], default: str) -> tuple[PublishedPort, ...]:
-        """Hold a port of the host for each wish, or none at all. Conflict: one is in use, in docker's words;
-        InvalidArgument: the address is not the host's; PermissionDenied: the port is root's."""
+    def take(self, owner: str, wanted: Sequence[Wish], default: str, *, dual: bool = True) -> tuple[PublishedPort, ...]:
+        """Hold a port of the host for each wish, or none at all; where ``default`` is every address, and ``dual``, also
+        IPv6's. Conflict: one is in use, in docker's words; InvalidArgument: the address is not the host's;
+        PermissionDenied: the port is root's."""
         found: list[PublishedPort] = []
-        self._held[owner] = []
+        self._held[owner] = {}
+        usual = [default, _EVERYWHERE_6] if dual and default == _EVERYWHERE and _has_ipv6() else [default]
         try:
             # Those that name a port go first: what is free can be had elsewhere.
             for wish in sorted(wanted, key=lambda one: one.first == 0):
-                found.append(self._take(owner, wish, wish.address or default))
+                found += self._take(owner, wish, [wish.address] if wish.address else usual)
         except BaseException:
             self.release(owner)
             raise
@@ -136,7 +149,7 @@ class HeldPorts:
     def hold(self, owner: str, ports: Sequence[PublishedPort]) -> list[PublishedPort]:
         """Hold these again, for a container that had them before the engine was started; returns those that another
         program has taken meanwhile."""
-        self._held[owner] = []
+        self._held[owner] = {}
         lost = []
         for port in ports:
             try:
@@ -145,21 +158,32 @@ class HeldPorts:
                 lost.append(port)
         return lost
 
+    def relay(self, owner: str, ports: Sequence[PublishedPort], address: str) -> None:
+        """Pass on what comes to those of ``ports`` that are held at an IPv6 address to the container's ``address``."""
+        for port in ports:
+            sock = self._held.get(owner, {}).get((port.protocol, port.host_address, port.host_port))
+            if sock is not None and is_ipv6(port.host_address):
+                target = address, port.port
+                made = TcpRelay(sock, target, self._spawn) if port.protocol == "tcp" else UdpRelay(sock, target)
+                self._relays.setdefault(owner, []).append(made)
+
     def pass_on(self, owner: str) -> None:
         """Another program is about to hold what ``owner`` has: no longer do so, and keep it from others here."""
-        for sock in self._held.get(owner, ()):
+        for sock in self._held.get(owner, {}).values():
             sock.close()
-        self._held[owner] = []
+        self._held[owner] = {}
 
     def note(self, owner: str, ports: Sequence[PublishedPort]) -> None:
         """Another program holds these for ``owner``, who had them before the engine was started."""
-        self._held[owner] = []
+        self._held[owner] = {}
         for port in ports:
             self._taken.setdefault((port.protocol, port.host_port), []).append((owner, port.host_address))
 
     def release(self, owner: str) -> None:
         """Let go of all that ``owner`` has. Idempotent."""
-        for sock in self._held.pop(owner, ()):
+        for relay in self._relays.pop(owner, ()):
+            relay.close()
+        for sock in self._held.pop(owner, {}).values():
             sock.close()
         for key, holders in list(self._taken.items()):
             holders[:] = [holder for holder in holders if holder[0] != owner]
@@ -171,40 +195,56 @@ class HeldPorts:
         for owner in list(self._held):
             self.release(owner)
 
-    def _take(self, owner: str, wish: Wish, address: str) -> PublishedPort:
+    def _take(self, owner: str, wish: Wish, addresses: Sequence[str]) -> list[PublishedPort]:
+        """One port of the host, the same at all ``addresses``."""
         candidates: Sequence[int] = range(wish.first, wish.last + 1) if wish.first else [0] * _TRIES
         for index, candidate in enumerate(candidates):
-            if candidate and self._is_taken(wish.protocol, address, candidate):
-                if index + 1 == len(candidates):
-                    raise Conflict(f"Bind for {address}:{candidate} failed: port is already allocated")
-                continue
-            try:
-                number = self._bind(owner, wish.protocol, address, candidate)
-            except PermissionError:
-                raise PermissionDenied(
-                    f"failed to bind host port for {address}:{candidate}/{wish.protocol}: permission denied"
-                ) from None
-            except OSError as error:
-                if "assign" in str(error.strerror):
-                    raise InvalidArgument(
-                        f"failed to bind host port for {address}:{candidate}/{wish.protocol}: "
-                        "cannot assign requested address"
-                    ) from None
-                if index + 1 == len(candidates):
-                    raise Conflict(
-                        f"failed to bind host port for {address}:{candidate}/{wish.protocol}: address already in use"
-                    ) from None
+            last = index + 1 == len(candidates)
+            number, bound = candidate, list[PublishedPort]()
+            for address in addresses:
+                number = self._try(owner, wish, address, number, last=last)
+                if not number:
+                    break
+                bound.append(PublishedPort(wish.port, wish.protocol, address, number))
             else:
-                return PublishedPort(wish.port, wish.protocol, address, number)
-        raise Conflict(f"all ports are allocated at {address}/{wish.protocol}")
+                return bound
+            for port in bound:
+                self._give_back(owner, port)
+        raise Conflict(f"all ports are allocated at {addresses[0]}/{wish.protocol}")
+
+    def _try(self, owner: str, wish: Wish, address: str, candidate: int, *, last: bool) -> int:
+        """The number that was taken; 0 when it is in use, and not the ``last`` to be tried."""
+        shown = f"[{address}]" if is_ipv6(address) else address
+        if candidate and self._is_taken(wish.protocol, address, candidate):
+            if last:
+                raise Conflict(f"Bind for {shown}:{candidate} failed: port is already allocated")
+            return 0
+        where = f"failed to bind host port for {shown}:{candidate}/{wish.protocol}"
+        try:
+            return self._bind(owner, wish.protocol, address, candidate)
+        except PermissionError:
+            raise PermissionDenied(f"{where}: permission denied") from None
+        except OSError as error:
+            if error.errno in _NO_SUCH_FAMILY:
+                raise InvalidArgument(f"{where}: cannot assign requested address") from None
+            if last:
+                raise Conflict(f"{where}: address already in use") from None
+            return 0
+
+    def _give_back(self, owner: str, port: PublishedPort) -> None:
+        self._held[owner].pop((port.protocol, port.host_address, port.host_port)).close()
+        self._taken[port.protocol, port.host_port].remove((owner, port.host_address))
 
     def _is_taken(self, protocol: str, address: str, port: int) -> bool:
-        held = [other for _, other in self._taken.get((protocol, port), ())]
-        return any("0.0.0.0" in (other, address) or other == address for other in held)
+        held = [other for _, other in self._taken.get((protocol, port), ()) if is_ipv6(other) == is_ipv6(address)]
+        return any(other == address or {other, address} & {_EVERYWHERE, _EVERYWHERE_6} for other in held)
 
     def _bind(self, owner: str, protocol: str, address: str, port: int) -> int:
-        sock = socket.socket(socket.AF_INET, _KINDS[protocol] | socket.SOCK_CLOEXEC)
+        family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+        sock = socket.socket(family, _KINDS[protocol] | socket.SOCK_CLOEXEC)
         try:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if protocol == "tcp":
                 # What of old connections is still waiting to be forgotten is nobody's claim to the port.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -214,7 +254,20 @@ class HeldPorts:
         except BaseException:
             sock.close()
             raise
-        self._held[owner].append(sock)
         number: int = sock.getsockname()[1]
+        self._held[owner][protocol, address, number] = sock
         self._taken.setdefault((protocol, number), []).append((owner, address))
         return number
+
+
+def is_ipv6(address: str) -> bool:
+    """Whether an address, which is one, is IPv6's."""
+    return ":" in address
+
+
+def _has_ipv6() -> bool:
+    """Whether this host speaks it at all."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.bind((_EVERYWHERE_6, 0))
+        return True
+    return False

@@ -27,7 +27,7 @@ from wherry.engine.services import EngineServices
 from wherry.engine.spec.network import Joint
 from wherry.engine.spec.wasm import http
 from wherry.engine.states import RUNNING
-from wherry.errors import Conflict, FailedPrecondition, WherryError
+from wherry.errors import Conflict, FailedPrecondition, Unimplemented, WherryError
 from wherry.wire.dns import resolv_conf_servers
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Sandboxes:
     def __init__(self, services: EngineServices, registry: NetworkRegistry, background: Background) -> None:
         self._services = services
         self._registry = registry
-        self._ports = ports.HeldPorts()
+        self._ports = ports.HeldPorts(background.spawn)
         self._berths = Berths(services, registry, background)
         self._establishing = asyncio.Lock()
         self._open: set[str] = set()
@@ -123,6 +123,7 @@ class Sandboxes:
             await self._registry.put([endpoint for _, endpoint in attached])
         for network, endpoint in attached[:1]:
             if endpoint.ports and not self._services.namespaces.late:
+                self._ports.relay(record.id, endpoint.ports, endpoint.address)
                 publishing = self._driver(network).publish(network, endpoint, namespace)
                 self._opening[record.id] = asyncio.ensure_future(publishing)
         return attached
@@ -162,8 +163,11 @@ class Sandboxes:
     def _publish(self, record: Record, network: Network, endpoint: Endpoint) -> tuple[Any, ...]:
         host = record.host_config
         wishes = ports.wishes(host["PortBindings"], record.config["ExposedPorts"], everything=host["PublishAllPorts"])
+        late = self._services.namespaces.late
+        if late and any(ports.is_ipv6(wish.address) for wish in wishes):
+            raise Unimplemented("an engine that is not root's publishes ports for IPv4 only: leave the address out")
         try:
-            return self._ports.take(record.id, wishes, network.host_address)
+            return self._ports.take(record.id, wishes, network.host_address, dual=not late)
         except Conflict as error:
             raise Conflict(
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
@@ -305,6 +309,7 @@ class Sandboxes:
             elif endpoint.ports:
                 for port in self._ports.hold(record.id, endpoint.ports):
                     log.warning("container %s: port %d is another program's by now", record.short_id, port.host_port)
+                self._ports.relay(record.id, endpoint.ports, endpoint.address)
         await self._answer(record, attached, again=True)
 
     def attached(self, container: str) -> list[tuple[Network, Endpoint]]:
