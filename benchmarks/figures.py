@@ -3,9 +3,10 @@
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 Unit = Literal["us", "ms", "MB", "B", "x", "/s"]
+Contender = TypeVar("Contender")
 Verdict = Literal["ok", "MISSED", "-", "not measured"]
 
 
@@ -99,7 +100,7 @@ def interleaved(rounds: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         yield name, number
 
 
-def turns(names: Sequence[str], number: int) -> Sequence[str]:
+def turns(contenders: Sequence[Contender], number: int) -> Sequence[Contender]:
     """Contenders of one round in an order that changes from round to round, so that none always goes first."""
-    shift = number % len(names)
-    return [*names[shift:], *names[:shift]]
+    shift = number % len(contenders)
+    return [*contenders[shift:], *contenders[:shift]]

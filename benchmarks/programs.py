@@ -13,6 +13,7 @@ from wherry.errors import FailedPrecondition
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _SERVER = os.path.join(os.path.dirname(_HERE), "examples", "http", "server.c")
 _PAGE = os.path.join(os.path.dirname(_HERE), "examples", "wagi", "hello.c")
+_ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", f"{os.uname().machine}-linux-musl", "-static")
 _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
 
@@ -20,7 +21,7 @@ _SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 class Programs:
     """Paths: one C program twice, as a module and as a static native executable; a module that only waits; one that
     serves HTTP with preview 1's sockets; one that times calls of WASI; a native one that pours bytes; and a page by
-    CGI, as a module and native."""
+    CGI, as a module, native, and native without glibc ("" where there is no zig)."""
 
     hello: str
     native: str
@@ -30,6 +31,7 @@ class Programs:
     pour: str
     page: str
     native_page: str
+    small_page: str
 
 
 def source(name: str) -> str:
@@ -40,13 +42,18 @@ def source(name: str) -> str:
 def make(folder: str, environ: Mapping[str, str]) -> Programs:
     """Compile them into ``folder``. FailedPrecondition: a compiler is missing or failed."""
     names = ("hello.wasm", "hello", "idle.wasm", "server.wasm", "wasi_calls.wasm", "pour", "page.wasm", "page")
-    made = Programs(*(os.path.join(folder, name) for name in names))
+    zig = find_spec("ziglang") is not None
+    paths = [os.path.join(folder, name) for name in names]
+    paths.append(os.path.join(folder, "small") if zig else "")
+    made = Programs(*paths)
     hello = source("hello.c")
     _compile(hello, made.hello, environ)
     _compile(_PAGE, made.page, environ)
     for path, output in ((hello, made.native), (source("pour.c"), made.pour), (_PAGE, made.native_page)):
         what = f"compiling {os.path.basename(path)} natively"
         proc.run([*_native_compiler(environ), "-O2", "-s", path, "-o", output], environ, what)
+    if zig:
+        proc.run([*_ZIG, "-O2", "-s", _PAGE, "-o", made.small_page], environ, "compiling a page natively with musl")
     _compile(_SERVER, made.server, environ, "--", "-DPREVIEW1")
     _compile(source("wasi_calls.c"), made.wasi_calls, environ)
     _assemble(source("idle.wat"), made.idle)
@@ -70,7 +77,7 @@ def _native_compiler(environ: Mapping[str, str]) -> list[str]:
         if found:
             return [found, "-static"]
     if find_spec("ziglang") is not None:
-        return [sys.executable, "-m", "ziglang", "cc", "-target", f"{os.uname().machine}-linux-musl", "-static"]
+        return [*_ZIG]
     raise FailedPrecondition("no C compiler for the native program: apt-get install gcc, or pip install 'wherry[cc]'")
 
 

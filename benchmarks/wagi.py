@@ -1,6 +1,6 @@
 """WAGI: requests per second with a new instance for each, how long each takes at half of the bound, and a native CGI
-program in the place of the module, spawned for each request by the same server. Loopback, kept-alive connections, one
-core.
+program in the place of the module, spawned for each request by the same server; that program once more without glibc,
+whose start takes longer than all the rest where a hypervisor answers CPUID. Loopback, kept-alive connections, one core.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from benchmarks import bundles
-from benchmarks.figures import Bound, Row, Samples
+from benchmarks.figures import Bound, Row, Samples, turns
 from benchmarks.programs import Programs
 from benchmarks.shim import Shim, running
 from wherry.errors import Internal, Unavailable, WherryError
@@ -26,6 +26,7 @@ from wherry.shim.httpd.settings import Settings
 from wherry.shim.wagi.output import Output
 from wherry.wire import cgi
 from wherry.wire import task as api
+from wherry.wire.memo import remembering
 from wherry.wire.wellknown import Empty
 
 _PART = "wagi"
@@ -55,21 +56,24 @@ class WagiPart:
         rootfs = os.path.join(self._folder, "rootfs")
         os.makedirs(rootfs)
         shutil.copy(programs.page, os.path.join(rootfs, "page.wasm"))
-        self._wasm, self._native = Samples(), Samples()
+        self._wasm, self._native, self._small = Samples(), Samples(), Samples()
         self._latencies: list[float] = []
         self._shim = stack.enter_context(running(self._folder, environ))
         self._clients = Clients(stack.enter_context(self._container(rootfs)), stack)
         self._cgi = Clients(stack.enter_context(_native_server(programs.native_page)), stack)
+        self._turns = [(self._wasm, self._clients), (self._native, self._cgi)]
+        if programs.small_page:
+            small = Clients(stack.enter_context(_native_server(programs.small_page)), stack)
+            self._turns.append((self._small, small))
 
     def warm_up(self) -> None:
         """One round that is not counted."""
-        self._clients.exchange()
-        self._cgi.exchange()
+        for _, clients in self._turns:
+            clients.exchange()
 
     def round(self, number: int) -> None:
-        """Both, in turns."""
-        first, second = (self._wasm, self._clients), (self._native, self._cgi)
-        for samples, clients in (first, second) if number % 2 else (second, first):
+        """All, in turns."""
+        for samples, clients in turns(self._turns, number):
             samples.add(clients.exchange())
         self._latencies += self._clients.paced()
 
@@ -90,6 +94,17 @@ class WagiPart:
             Row(_PART, "WAGI, times the rate of native CGI", "x", rates[0] / rates[1], None, count, _RATIO),
             Row(_PART, "WAGI, processor time of a request", "us", self._clients.cost(), None, count),
             Row(_PART, "native CGI, processor time of a request", "us", self._cgi.cost(), None, count),
+            *self._without_glibc(rates[0]),
+        ]
+
+    def _without_glibc(self, rate: float) -> list[Row]:
+        if not len(self._small):
+            return []
+        small = REQUESTS * 1e9 / self._small.median()
+        what = "CGI requests per second, native with musl, spawned for each"
+        return [
+            Row(_PART, what, "/s", small, REQUESTS * 1e9 / self._small.p90(), len(self._small)),
+            Row(_PART, "WAGI, times the rate of native CGI with musl", "x", rate / small, None, len(self._small)),
         ]
 
     def _container(self, rootfs: str) -> contextlib.AbstractContextManager[tuple[int, int]]:
@@ -226,12 +241,13 @@ class _Native:
 
     def __init__(self, program: str) -> None:
         self._program = program
+        self._parse = remembering(cgi.parse_head)
 
     def serve(self, job: Job, exchange: Exchange) -> None:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         place = cgi.Place("/...", "", job.port, job.peer, job.peer_port, "bench")
         environ = dict(word.split(b"=", 1) for word in cgi.variables(job.head, place))
-        output = Output(exchange)
+        output = Output(exchange, self._parse)
         files = [(os.POSIX_SPAWN_DUP2, writing, 1)]
         pid = os.posix_spawn(self._program, [self._program], environ, file_actions=files)
         os.close(writing)
