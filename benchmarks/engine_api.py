@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.wire import Wire
 from wherry.client.address import Address
 from wherry.client.connection import Connection, dial
 from wherry.errors import Internal
 
 _VERSION = "/v1.41"
 _JSON = {"Content-Type": "application/json"}
-_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +102,28 @@ class EngineApi:
     def cycle(self, body: Mapping[str, Any]) -> Cycle:
         """Create, attach, start, wait, and all output read. Internal: a step failed."""
         before = time.perf_counter_ns()
-        control, streams = Connection(dial(self._address)), Connection(dial(self._address))
-        try:
-            container_id = str(self._call(control, "POST", "/containers/create", body)["Id"])
-            target = f"{_VERSION}/containers/{container_id}/attach?stream=1&stdout=1&stderr=1"
-            attached = streams.request("POST", target, _UPGRADE)
-            if attached.status != 101:
-                raise Internal(f"attach answered {attached.status}")
-            duplex = attached.hijack()
-            self._call(control, "POST", f"/containers/{container_id}/start")
-            status = self._call(control, "POST", f"/containers/{container_id}/wait")["StatusCode"]
-            output = b"".join(iter(duplex.receive, b""))
+        with Wire(self.socket_path) as control, Wire(self.socket_path) as streams:
+            created = self._ask(control, "POST", "/containers/create", json.dumps(body).encode())
+            container_id = str(json.loads(created)["Id"])
+            status = streams.upgrade(f"{_VERSION}/containers/{container_id}/attach?stream=1&stdout=1&stderr=1")
+            if status != 101:
+                raise Internal(f"attach answered {status}")
+            self._ask(control, "POST", f"/containers/{container_id}/start")
+            ended = self._ask(control, "POST", f"/containers/{container_id}/wait")
+            output = streams.rest()
             taken = time.perf_counter_ns() - before
-        finally:
-            control.close()
-            streams.close()
-        return Cycle(taken, container_id, output, int(status))
+        return Cycle(taken, container_id, output, int(json.loads(ended)["StatusCode"]))
 
     def remove(self, container_id: str) -> None:
         """Also if it runs."""
-        self.call("DELETE", f"/containers/{container_id}?force=1")
+        with Wire(self.socket_path) as control:
+            self._ask(control, "DELETE", f"/containers/{container_id}?force=1")
+
+    def _ask(self, control: Wire, method: str, path: str, body: bytes = b"") -> bytes:
+        status, answer = control.ask(method, _VERSION + path, body)
+        if status >= 400:
+            raise Internal(f"{method} {path} answered {status}: {answer[:200].decode('utf-8', 'replace')}")
+        return answer
 
     def _call(self, connection: Connection, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
