@@ -359,3 +359,29 @@ def test_damaged_files_are_replaced_below_those_who_stand_on_them(snapshots: Sna
         snapshots.stat("right")
     snapshots.remove("box")
     snapshots.remove("base")
+
+
+def test_what_is_forgotten_is_gone_and_its_files_go_later(
+    snapshots: Snapshotter, database: Database, tmp_path: Path
+) -> None:
+    layer(snapshots, "base", "", {"file": "below"}, tmp_path)
+    snapshots.prepare("box", "base")
+    with mounted(snapshots, "box", tmp_path) as root:
+        (root / "file").write_text("changed")
+    files = snapshots.layers("box")[0]
+    remove = snapshots.forget("box")
+    with pytest.raises(NotFound):
+        snapshots.stat("box")
+    assert os.path.exists(files)
+    snapshots.prepare("box", "base")  # another one of that name is another one
+    remove()
+    assert not os.path.exists(files)
+    with mounted(snapshots, "box", tmp_path) as root:
+        assert (root / "file").read_text() == "below"
+    with pytest.raises(NotFound):
+        snapshots.forget("nobody")
+    with pytest.raises(FailedPrecondition):
+        snapshots.forget("base")
+    snapshots.forget("box")  # and nobody calls what it returns: the engine was killed
+    type(snapshots)(database, str(tmp_path / "snapshots"))
+    assert len(os.listdir(tmp_path / "snapshots")) == 1

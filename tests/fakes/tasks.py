@@ -261,6 +261,8 @@ class FakeTasks:
 
     def forget(self, container_id: str, exec_id: str) -> None:
         if exec_id:
+            if container_id not in self.tasks:
+                raise NotFound(f"container {container_id} has no task")
             self.tasks[container_id].execs.pop(exec_id, None)
         else:
             self.tasks.pop(container_id, None)

@@ -6,14 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from wherry.core.metadata import checkpoint
 from wherry.core.metadata.database import Database
+from wherry.core.metadata.ledger import Taken, promptly
 from wherry.core.metadata.lock import RootLock
-from wherry.errors import Conflict, DataLoss, FailedPrecondition, PermissionDenied, Unavailable
+from wherry.errors import Conflict, DataLoss, FailedPrecondition, PermissionDenied, ResourceExhausted, Unavailable
 
 SCHEMA = ("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) STRICT",)
 
@@ -204,7 +207,9 @@ def test_sync_after_writes(database: Database, path: str) -> None:
 
 KILLED = """
 import sys
+from wherry.core.metadata import checkpoint
 from wherry.core.metadata.database import Database
+from wherry.core.metadata.ledger import Taken, promptly
 database = Database(sys.argv[1])
 database.migrate("t", ("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) STRICT",))
 for number in range(10**9):
@@ -255,3 +260,95 @@ def test_the_lock_goes_with_its_holder(tmp_path: Path) -> None:
         child.kill()
         child.wait()
         RootLock(str(tmp_path)).close()
+
+
+async def test_a_little_is_written_at_once_and_else_in_a_thread(database: Database) -> None:
+    def work() -> int:
+        put(database, "a", 1)
+        put(database, "b", 2)
+        return threading.get_ident()
+
+    assert await promptly(database, work) == threading.get_ident()
+    assert everything(database) == {"a": 1, "b": 2}
+    begun, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.write():
+            begun.set()
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert begun.wait(10)
+    with pytest.raises(Taken):
+        database.at_once(work)
+    done.set()
+    holder.join()
+    assert database.at_once(work) == threading.get_ident()
+
+
+def test_what_raises_at_once_writes_nothing(database: Database) -> None:
+    def work() -> None:
+        put(database, "a", 1)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        database.at_once(work)
+    assert everything(database) == {}
+
+
+async def test_another_process_that_writes_is_waited_for_only_in_a_thread(database: Database, path: str) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    before = time.monotonic()
+    with pytest.raises(Taken):
+        database.at_once(lambda: put(database, "a", 1))
+    assert time.monotonic() - before < 1
+    ender = threading.Timer(0.1, lambda: other.execute("ROLLBACK"))
+    ender.start()
+    await promptly(database, lambda: put(database, "a", 1))
+    ender.join()
+    other.close()
+    assert everything(database) == {"a": 1}
+
+
+def test_the_log_is_brought_in_by_a_thread_and_begun_anew(
+    database: Database, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "_EVERY", 20)
+    taken = 0
+    for number in range(600):
+        try:
+            database.at_once(lambda number=number: put(database, str(number % 7), number))
+        except Taken:
+            taken += 1
+            put(database, str(number % 7), number)
+    assert taken < 600
+    database.close()
+    again = Database(path)
+    assert everything(again) == {str(number % 7): number for number in range(593, 600)}
+    again.close()
+
+
+def test_the_log_does_not_grow_without_end(database: Database, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "_EVERY", 20)
+    for number in range(40):
+        for _ in range(25):
+            put(database, "a", number)
+        database._checkpoints.close()  # as if commits came slowly
+    assert os.stat(path + "-wal").st_size < 40 * 25 * 4096 / 4
+
+
+def test_a_checkpoint_that_finds_the_disk_full_is_only_told_of(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> sqlite3.Connection:
+        raise ResourceExhausted("the disk is full")
+
+    monkeypatch.setattr(checkpoint, "_EVERY", 2)
+    monkeypatch.setattr(database, "_open", full)
+    put(database, "a", 1)
+    database._checkpoints.close()
+    monkeypatch.undo()
+    assert "the disk is full" in caplog.text
+    assert everything(database) == {"a": 1}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blockbuster import blockbuster_ctx
 
+from tests.nonblocking import nothing_blocks
 from wherry import errors
 from wherry.core.tasks.shim_tasks import RuntimeTable, ShimTasks, TasksConfig
 from wherry.core.tasks.tasks import NewTask, TaskEvent, TaskIO
@@ -133,7 +133,8 @@ class Bench:
         return await ShimTasks.open(TasksConfig(str(self.folder / "state"), table, environ, "test", "/bin/true"))
 
     def left(self) -> list[str]:
-        return os.listdir(self.folder / "state" / "tasks")
+        """Bundles, but for those that are only to be swept away."""
+        return [name for name in os.listdir(self.folder / "state" / "tasks") if not name.startswith(".old-")]
 
     async def forward(self, event: Message, namespace: str = "test") -> int:
         """Send an event as a shim does; the status it was answered with."""
@@ -177,7 +178,7 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
 @pytest.fixture
 async def tasks(bench: Bench) -> AsyncIterator[ShimTasks]:
     opened = await bench.open()
-    with blockbuster_ctx("wherry.core"):
+    with nothing_blocks(["wherry.core"]):
         yield opened
         await opened.close()
 
@@ -222,6 +223,16 @@ async def test_an_empty_group_is_told_to_end_when_the_engine_goes(bench: Bench) 
     await tasks.close()
     await tasks.close()
     assert bench.shim.calls[-1] == "Shutdown"
+
+
+async def test_a_bundle_that_is_let_go_is_swept_and_in_nobodys_way(bench: Bench, tasks: ShimTasks) -> None:
+    folder = bench.folder / "state" / "tasks"
+    for _ in range(3):  # the same id again, before the one before is swept
+        await (await tasks.create(new("one"))).delete()
+    assert bench.left() == []
+    assert any(name.startswith(".old-one-") for name in os.listdir(folder))
+    await tasks.close()
+    assert os.listdir(folder) == []
 
 
 async def test_other_shims_are_started_each_and_shut_down(bench: Bench, tasks: ShimTasks) -> None:

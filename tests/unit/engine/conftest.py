@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import blockbuster_ctx
 
 from tests.fakes.engine import World
 from tests.fakes.tasks import FakeProcess, FakeTasks
+from tests.nonblocking import nothing_blocks
 
 
 async def hello(process: FakeProcess) -> int:
@@ -40,9 +40,9 @@ async def fail(process: FakeProcess) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_blocks() -> Iterator[None]:
+def watched() -> Iterator[None]:
     """A blocking call of the engine's in the event loop fails the test."""
-    with blockbuster_ctx(scanned_modules=["wherry.engine"]):
+    with nothing_blocks(["wherry.engine"]):
         yield
 
 

@@ -103,8 +103,8 @@ async def test_a_record_that_cannot_be_written_leaves_nothing(
                 await containers.create("boat", {"Image": "hello", "Cmd": ["hello"]}, None)
         assert (tasks.tasks, tasks.staged) == ({}, set())
         assert [info.key for info in world.snapshots.walk()] == ["image-hello"]
-        assert len(list((world.folder / "snapshots").iterdir())) == 1
-        assert not list((world.folder / "state" / "io").glob("*"))
+        await until(lambda: len(list((world.folder / "snapshots").iterdir())) == 1)
+        await until(lambda: not list((world.folder / "state" / "io").glob("*")))
         await containers.create("boat", {"Image": "hello", "Cmd": ["hello"]}, None)
 
 

@@ -186,6 +186,7 @@ async def test_a_container_becomes_unhealthy_and_well_again(checked: FakeTasks, 
         assert "exec_create: /hello.wasm check" in world.events.actions(made)
         await engine.kill("c")
         assert (await engine.inspect("c"))["State"]["Health"]["Status"] == "unhealthy"
+        await asyncio.sleep(0.05)  # a check that was under way tells its end
         before = len(world.events.actions(made))
         await asyncio.sleep(0.05)
         assert len(world.events.actions(made)) == before

@@ -3,14 +3,22 @@
 Why ``synchronous=NORMAL``: with a write-ahead log a commit then costs no fsync, and a killed process loses nothing. A
 power cut may take back the last commits, whole and in order, never half of one; whoever destroys something on the
 strength of a commit (the collector) calls `Database.sync` in between.
+
+A commit is a write into the kernel's memory and waits for no disk: what does, the checkpoint, is done beside (see
+checkpoint.py). So an event loop may commit by itself, by `Database.at_once`, where a thread would take longer to begin.
 """
 
+import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
+from wherry.core.metadata.checkpoint import Checkpoints
+from wherry.core.metadata.ledger import Taken
 from wherry.errors import (
     DataLoss,
     FailedPrecondition,
@@ -21,7 +29,12 @@ from wherry.errors import (
     WherryError,
 )
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
 _BUSY_SECONDS = 10.0
+_BUSY_PAUSE = 0.005
 _IDLE_READERS = 4  # connections kept for the next reader; each costs some 100 KiB
 
 _KINDS: dict[str, tuple[type[WherryError], str]] = {
@@ -59,20 +72,23 @@ class Database:
         self._writing = threading.RLock()
         self._depth = 0
         self._endings: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
-        self._writer = self._open()
+        self._patient = True
+        self._checkpoints = Checkpoints(self._checkpoint)
+        self._writer = self._open(busy=0)  # who waits for another process is seen to by `_begin`
         try:
             with self._faults():
+                self._writer.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
                 self._writer.execute("PRAGMA journal_mode=WAL")
                 self._writer.execute(_VERSIONS)
+                self._writer.execute("PRAGMA wal_autocheckpoint=0")
+                self._writer.execute("PRAGMA busy_timeout=0")
         except WherryError:
             self._writer.close()
             raise
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, busy: float = _BUSY_SECONDS) -> sqlite3.Connection:
         with self._faults():
-            connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            connection = sqlite3.connect(self._path, timeout=busy, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA synchronous=NORMAL")
                 connection.execute("PRAGMA foreign_keys=ON")
@@ -161,7 +177,7 @@ class Database:
                 raise Unavailable(f"database {self._path} is closed")
             begin, commit, undo = _NESTED if self._depth else _OUTER
             with self._faults():
-                self._writer.execute(begin)
+                self._begin(begin)
             self._depth += 1
             committed = False
             try:
@@ -177,6 +193,42 @@ class Database:
                 if not self._depth:
                     self._end(committed)
 
+    def _begin(self, statement: str) -> None:
+        """Another process that writes to the file is waited for, as long as SQLite would, but never in an event loop.
+        Taken: in that case."""
+        end = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                    raise
+                if not self._patient:
+                    raise Taken(f"database {self._path} is in use by another process") from None
+                if time.monotonic() > end:
+                    raise
+            time.sleep(_BUSY_PAUSE)
+
+    def at_once(self, work: Callable[[], T]) -> T:
+        """Do ``work``, which writes a little, as one `write`, unless that would have to wait: for an event loop.
+
+        Taken: it would; nothing was done. Else what ``work`` raises; then nothing is written.
+        """
+        if not self._writing.acquire(blocking=False):
+            raise Taken(f"database {self._path} is being written to")
+        self._patient = False
+        try:
+            return self.whole(work)
+        finally:
+            self._patient = True
+            self._writing.release()
+
+    def whole(self, work: Callable[[], T]) -> T:
+        """Do ``work`` as one `write`."""
+        with self.write():
+            return work()
+
     def on_end(self, key: str, committed: Callable[[], None], undone: Callable[[], None]) -> None:
         """Within a `write`: call one of the two when the outermost ends, before the next may begin.
 
@@ -188,6 +240,28 @@ class Database:
         endings, self._endings = self._endings, {}
         for done, undone in endings.values():
             (done if committed else undone)()
+        if committed:
+            self._checkpoints.committed(self._writer.total_changes)
+
+    def _checkpoint(self) -> None:
+        """Bring what the log has into the file, in the checkpoints' thread; then begin the log anew.
+
+        Most of it while others write. The first commit to a log begun anew waits for the disk, so that it is ours.
+        """
+        try:
+            with self._faults():
+                connection = self._open()
+                try:
+                    connection.execute(_CHECKPOINT)
+                    with self._writing:
+                        _, logged, done = connection.execute(_CHECKPOINT).fetchone()
+                        if logged == done and not self._closed:
+                            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+                            self._writer.execute(f"PRAGMA user_version={(version + 1) & 0x7FFFFFFF}")
+                finally:
+                    connection.close()
+        except WherryError as error:  # a full disk, mostly: the log grows on, and the next one may have more luck
+            log.warning("checkpoint: %s", error)
 
     def sync(self) -> None:
         """Make all commits so far survive a power cut."""
@@ -203,6 +277,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file. Idempotent; no transaction may be under way."""
+        self._checkpoints.close()
         with self._writing, self._guard:
             if self._closed:
                 return
@@ -213,5 +288,6 @@ class Database:
             self._writer.close()
 
 
+_CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 _OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 _NESTED = ("SAVEPOINT nested", "RELEASE nested", ("ROLLBACK TO nested", "RELEASE nested"))

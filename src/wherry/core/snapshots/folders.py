@@ -276,6 +276,19 @@ class FolderSnapshotter:
             while self._gone:
                 trees.remove_tree(self._gone.popleft())
 
+    def forget(self, key: str) -> Callable[[], None]:
+        """See `Snapshotter.forget`."""
+        with self._database.write() as connection:
+            number, kind = self._known(connection, key)
+            if kind == "committed":
+                raise FailedPrecondition(f"snapshot {key} is committed: others may need it")
+            connection.execute("DELETE FROM snapshots WHERE id = ?", (number,))
+        return lambda: self._remove_folder(key, self.folder(number))
+
+    def _remove_folder(self, key: str, folder: str) -> None:
+        with translating(f"remove snapshot {key}"):
+            trees.remove_tree(folder)
+
     def _let_go(self, key: str, place: str, gone: str) -> None:
         """Only the name changes while the database is locked; the files go afterwards."""
         with self._guard:

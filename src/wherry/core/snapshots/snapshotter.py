@@ -83,6 +83,11 @@ class Snapshotter(Protocol):
         """NotFound; FailedPrecondition while it is somebody's parent. ``also`` as in `LaidSnapshot.keep`: both are
         done before the files go, or neither."""
 
+    def forget(self, key: str) -> Callable[[], None]:
+        """`remove` of a snapshot that is not committed, in two halves: it is gone now, which takes a write to the
+        database and nothing else; what is returned removes the files, blocks, and is called once, whenever, from any
+        thread. NotFound; FailedPrecondition: it is committed."""
+
     def stat(self, key: str) -> SnapshotInfo:
         """NotFound."""
 

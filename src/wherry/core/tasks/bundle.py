@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -128,6 +128,17 @@ class Bundles:
         except (OSError, UnicodeDecodeError):
             return ""
 
+    def retire(self, container_id: str) -> Callable[[], None]:
+        """`remove` in two halves: from now on there is none, which takes a rename in memory; what is returned removes
+        the files, and blocks. A killed engine's next start does, too."""
+        path = self.path(container_id)
+        try:
+            removing = os.path.join(self._root, f"{_OLD}{container_id}-{os.stat(path).st_ino}")
+            os.rename(path, removing)
+        except OSError:  # there is none, or it cannot be: then that is to be said
+            return lambda: self.remove(container_id)
+        return lambda: _remove_retired(removing)
+
     def remove(self, container_id: str) -> None:
         """Unmount its rootfs if it is mounted, and remove it. FailedPrecondition: it cannot be; none is no error."""
         path = self.path(container_id)
@@ -141,6 +152,14 @@ class Bundles:
             return
         except OSError as error:
             raise FailedPrecondition(f"cannot remove the bundle {path}: {error.strerror}") from None
+
+
+def _remove_retired(path: str) -> None:
+    try:
+        _clear_rootfs(path)
+        _remove_folder(path)
+    except OSError as error:
+        raise FailedPrecondition(f"cannot remove the bundle {path}: {error.strerror}") from None
 
 
 def _make(path: str, spec: Mapping[str, Any], record: Record) -> None:

@@ -8,7 +8,8 @@ import contextlib
 import fcntl
 import os
 import select
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 
 from wherry.core.tasks.spool import SUFFIX, Spool
 from wherry.core.tasks.tasks import TaskIO
@@ -68,6 +69,18 @@ def _remove_kept(folder: str, paths: Iterable[str]) -> None:
     for path in (*(path + SUFFIX for path in paths), os.path.join(folder, LEDGER)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def retire_fifos(io: TaskIO) -> Callable[[], None]:
+    """Take the folder of a process's FIFOs out of the way, which a rename in memory does, not a disk; what is returned
+    removes it, and may block. What is gone already is no error."""
+    folder = os.path.dirname(io.stdout or io.stdin)
+    try:
+        old = os.path.join(os.path.dirname(folder), f".old-{os.path.basename(folder)}-{os.stat(folder).st_ino}")
+        os.rename(folder, old)
+    except OSError:  # there is none
+        return lambda: None
+    return lambda: shutil.rmtree(old, ignore_errors=True)  # an exec may still take its own away
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from wherry.core.sweeper import Sweeper
 from wherry.core.tasks import launch
 from wherry.core.tasks.bundle import Bundles, Record, check_id
 from wherry.core.tasks.client import ConnectionLost
@@ -88,6 +89,7 @@ class ShimTasks:
         self._launch = launch.LaunchConfig(config.namespace, events_path, config.publisher, config.environ)
         self._hub = EventHub()
         self._jobs = Jobs()
+        self._sweeper = Sweeper()
         self._entries: dict[str, _Entry] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._shims: dict[str, Shim] = {}
@@ -155,6 +157,7 @@ class ShimTasks:
         """Let go of all shims; tasks go on. Shims kept for a group that is empty are told to end. Twice is no
         error."""
         await self._jobs.close(_CLOSE_TIMEOUT)
+        await self._sweeper.close()
         for shim in list(self._shims.values()):
             if not shim.container_ids:
                 await self._shutdown(shim)
@@ -313,7 +316,7 @@ class ShimTasks:
         entry.shim.container_ids.discard(container_id)
         if not entry.shim.container_ids and not entry.record.grouped:
             await self._shutdown(entry.shim)
-        await asyncio.to_thread(self._bundles.remove, container_id)
+        self._sweeper.later(self._bundles.retire(container_id))
 
     async def _shutdown(self, shim: Shim) -> None:
         self._shims.pop(shim.address.path, None)

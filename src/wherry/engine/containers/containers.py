@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequen
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from wherry.core.sweeper import Sweeper
 from wherry.engine import names
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.background import Background
@@ -81,7 +82,7 @@ class Containers:
         self.services = services
         self.background = background
         self.tell = Announcer(events)
-        self.registry = Registry(services.containers, background)
+        self.registry = Registry(services.containers, services.ledger, background)
         self._logbook = Logbook(services.logs, services.config.root, services.config.state)
         self.volumes = Volumes(
             services.volumes,
@@ -92,8 +93,9 @@ class Containers:
         )
         self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
         self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
+        self._sweeper = Sweeper()
         launcher = Launcher(services, sandboxes)
-        removal = Removal(services, self.registry, self.volumes, self.tell, self._logbook.close)
+        removal = Removal(services, self.registry, self.volumes, self.tell, self._logbook.close, self._sweeper)
         self.supervisor = Supervisor(
             services.tasks,
             services.clock,
@@ -104,6 +106,7 @@ class Containers:
             self._logbook,
             self.tell,
             background,
+            self._sweeper,
             Probes(services, self.registry, self._address, self.tell, background),
         )
         self._twins = Twins(services.config, launcher.undo, self._logbook, background)
@@ -162,6 +165,7 @@ class Containers:
         await self._twins.close()
         await self.supervisor.ahead.close()
         await self.sandboxes.shut()
+        await self._sweeper.close()
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` to its end even if whoever asked for it goes away."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from wherry.core.containers.store import ContainerStore
+from wherry.core.metadata.ledger import Ledger, promptly
 from wherry.engine.background import Background
 from wherry.engine.containers.live import Live
 from wherry.engine.record import Record, from_container, to_container
@@ -21,11 +22,13 @@ _SOON: Final = 0.05
 class Registry:
     """What is changed here is durable when the call returns, but for `save_soon`."""
 
-    def __init__(self, store: ContainerStore, background: Background) -> None:
+    def __init__(self, store: ContainerStore, ledger: Ledger, background: Background) -> None:
         self._store = store
+        self._ledger = ledger
         self._background = background
         self._by_id: dict[str, Live] = {}
         self._names: dict[str, str] = {}
+        self._unwritten: list[Live] = []
 
     def __iter__(self) -> Iterator[Live]:
         """Newest first."""
@@ -89,18 +92,11 @@ class Registry:
         """Write what became of a container. Blocks."""
         self._store.update(to_container(record))
 
-    def _store_and(self, record: Record, tidy: Callable[[], None] | None) -> None:
-        try:
-            self.store(record)
-        finally:
-            if tidy is not None:
-                tidy()
-
-    async def save(self, live: Live, record: Record, tidy: Callable[[], None] | None = None) -> None:
-        """Replace the record of a container that is not gone; then ``tidy`` up, which may block."""
+    async def save(self, live: Live, record: Record) -> None:
+        """Replace the record of a container that is not gone."""
         if live.gone:
             raise NotFound(f"No such container: {record.id}")
-        await asyncio.to_thread(self._store_and, record, tidy)
+        await promptly(self._ledger, lambda: self.store(record))
         live.record = record
         live.unwritten = False
 
@@ -109,11 +105,16 @@ class Registry:
         of the container next, or in a moment. ``live`` is locked by the caller."""
         live.record = record
         live.unwritten = True
-        self._background.spawn(self._write_later(live))
+        if not self._unwritten:
+            self._background.spawn(self._write_later())
+        self._unwritten.append(live)
 
-    async def _write_later(self, live: Live) -> None:
+    async def _write_later(self) -> None:
         await asyncio.sleep(_SOON)
-        await self.flush(live)
+        late, self._unwritten = self._unwritten, []
+        for live in late:
+            if live.unwritten and not live.gone:  # each by itself: one may be locked for long
+                self._background.spawn(self.flush(live))
 
     async def flush(self, live: Live) -> None:
         """Write what `save_soon` has not written yet."""
@@ -121,10 +122,10 @@ class Registry:
             if live.unwritten and not live.gone:
                 await self.note(live, live.record)
 
-    async def note(self, live: Live, record: Record, tidy: Callable[[], None] | None = None) -> None:
+    async def note(self, live: Live, record: Record) -> None:
         """Like `save`, of something that has happened whether it can be written or not: a full disk is only told of."""
         try:
-            await self.save(live, record, tidy)
+            await self.save(live, record)
         except NotFound:
             raise
         except WherryError as error:

@@ -7,6 +7,8 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 
+from wherry.core.metadata.ledger import promptly
+from wherry.core.sweeper import Sweeper
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.launch import cgroup_of, io_folder
@@ -32,7 +34,9 @@ class Removal:
         volumes: Volumes,
         tell: Announcer,
         close_log: Callable[[str], Awaitable[None]],
+        sweeper: Sweeper,
     ) -> None:
+        self._sweeper = sweeper
         self._close_log = close_log
         self._services = services
         self._registry = registry
@@ -72,14 +76,34 @@ class Removal:
     async def _take_away(self, live: Live) -> None:
         # One that was made ahead and never started has its log open.
         await self._close_log(live.record.id)
-        await asyncio.to_thread(self._erase, live.record)
+        if live.record.kind == "linux":
+            await asyncio.to_thread(self._erase, live.record)
+        else:
+            remove_files = await promptly(self._services.ledger, lambda: self._forget(live.record))
+            self._sweeper.later(remove_files)
         self._registry.forget(live)
         if live.run is not None:
             live.run.failed()
 
+    def _forget(self, record: Record) -> Callable[[], None]:
+        """All that is written down of it. Its files have no owner then: whoever is returned removes them, or the next
+        start of the engine."""
+        remove_snapshot = None
+        with contextlib.suppress(NotFound):
+            remove_snapshot = self._services.snapshots.forget(record.id)
+        self._registry.erase(record.id)
+
+        def remove_files() -> None:
+            if remove_snapshot is not None:
+                remove_snapshot()
+            remove_folders(self._services.config, record.id)
+
+        return remove_files
+
     def _erase(self, record: Record) -> None:
-        """The record goes last: as long as it is there, the rest can be found and removed. That it is being removed is
-        written down together with the end of its snapshot, before which nothing of it is gone."""
+        """Of a container whose files others may keep busy: the record goes last, since as long as it is there, the rest
+        can be found and removed. That it is being removed is written down together with the end of its snapshot, before
+        which nothing of it is gone."""
         config = self._services.config
         try:
             self._services.snapshots.remove(record.id, also=lambda: self._registry.store(record))

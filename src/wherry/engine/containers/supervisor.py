@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
+from wherry.core.sweeper import Sweeper
 from wherry.core.tasks.tasks import ExitStatus, Task, Tasks
 from wherry.engine.background import Background
 from wherry.engine.containers import health
@@ -53,6 +54,7 @@ class Supervisor:
         logbook: Logbook,
         tell: Announcer,
         background: Background,
+        sweeper: Sweeper,
         probes: Probes,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -65,6 +67,7 @@ class Supervisor:
         self._logbook = logbook
         self._tell = tell
         self._background = background
+        self._sweeper = sweeper
         self._probes = probes
         self._sleep = sleep
         self.ahead = Ahead(self._create, launcher.undo, background)
@@ -198,20 +201,21 @@ class Supervisor:
             await self._see_oom(live, task, ended)
             # First, so that who hears of the end finds free what it had.
             await self._sandboxes.release(live.record.id)
-            again = await self.record_end(live, ended, run.remove)
+            again = await self.record_end(live, ended)
             goes = live.record.auto_remove and not again and not keep
             if goes:  # and whoever waits for that need not wait for its network
                 self._sandboxes.leave(live.record.id)
                 await self._forget_task(live, task)
             else:
+                self._sweeper.later(run.retire())
                 await asyncio.gather(self._forget_task(live, task), self._sandboxes.close(live.record.id))
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))
         elif goes:
             await self._auto_remove(live)
 
-    async def record_end(self, live: Live, ended: ExitStatus, tidy: Callable[[], None] | None = None) -> bool:
-        """Write down that it has ended, ``tidy`` up (it may block), tell everybody, and say whether it starts again.
+    async def record_end(self, live: Live, ended: ExitStatus) -> bool:
+        """Write down that it has ended, tell everybody, and say whether it starts again.
 
         The exit code is durable before anything that knows it is cleaned up: an engine that is killed after it has told
         somebody, and before it has written it down, hears it from the runtime again. Of one that is about to be removed
@@ -248,7 +252,7 @@ class Supervisor:
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:
-            await self._registry.note(live, live.record, tidy)
+            await self._registry.note(live, live.record)
         return again
 
     async def _forget_task(self, live: Live, task: Task) -> None:

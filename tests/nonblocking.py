@@ -1,0 +1,22 @@
+"""What of wherry may block in the event loop, and the watch over the rest."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from blockbuster import blockbuster_ctx
+
+_MAY = (
+    ("wherry/core/metadata/database.py", {"at_once"}),  # a commit that waits for nobody
+    ("wherry/core/tasks/fifos.py", {"retire_fifos"}),  # a rename in memory
+    ("wherry/core/tasks/bundle.py", {"retire"}),
+)
+
+
+@contextmanager
+def nothing_blocks(modules: Sequence[str]) -> Iterator[None]:
+    """A blocking call in the event loop, made below one of ``modules``, fails the test."""
+    with blockbuster_ctx(scanned_modules=list(modules)) as watch:
+        for function in watch.functions.values():
+            for path, names in _MAY:
+                function.can_block_in(path, names)
+        yield
