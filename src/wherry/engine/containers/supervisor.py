@@ -36,6 +36,8 @@ _NS: Final = 1_000_000_000
 _KILLED: Final = 137
 _OOM_PATIENCE: Final = 0.2
 _SHORT_GRACE: Final = 0.25
+_TURNS: Final = 8
+"""Of the event loop, within which a session's end has become the end of a connection."""
 
 log = logging.getLogger(__name__)
 
@@ -248,7 +250,8 @@ class Supervisor:
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             live.waiters.exited(ended.code)
-            await asyncio.sleep(0)  # who waits is answered first
+            for _ in range(_TURNS):  # who waits is answered first, and who is attached
+                await asyncio.sleep(0)
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:
