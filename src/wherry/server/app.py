@@ -19,6 +19,7 @@ from aiohttp import web
 from wherry.errors import InvalidArgument, WherryError
 from wherry.server.call import ApiRoute, Call, Course, answer, done
 from wherry.server.connection import IDLE_TIMEOUT, LINGER, LONGEST_LINE, Connection, ConnectionManager
+from wherry.server.door import Door
 from wherry.server.errors import one_line, status_of
 from wherry.server.metrics import Metrics
 from wherry.server.query import Query
@@ -102,7 +103,7 @@ def _fault(request: web.BaseRequest, number: int) -> web.StreamResponse:
     return _closing(request, answer({"message": message}, 500))
 
 
-def _closing(request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+def _closing(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
     """A fault in the middle of an answer leaves nothing that the connection could go on with."""
     if request.writer.output_size > 0:
         response.force_close()
@@ -122,7 +123,7 @@ class Server:
         self._tls = tls
         self._fronts = AsyncExitStack()
         self._manager: ConnectionManager | None = None
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Door] = []
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -139,8 +140,10 @@ class Server:
             if self._tls is not None and sock.family != socket.AF_UNIX:
                 await self._fronts.enter_async_context(TlsFront(sock, self._tls, self._manager))
                 continue
-            begin = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-            self._servers.append(await begin(self._manager, sock=sock, backlog=_BACKLOG))
+            if sock.family == socket.AF_UNIX:
+                self._servers.append(Door(sock, self._manager, _BACKLOG))
+            else:
+                self._servers.append(await loop.create_server(self._manager, sock=sock, backlog=_BACKLOG))
         return self
 
     async def __aexit__(

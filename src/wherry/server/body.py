@@ -24,6 +24,9 @@ async def read_body(request: web.BaseRequest, limit: int = JSON_LIMIT) -> bytes:
         return b""
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
+    content = request.content
+    if content.is_eof() and not content.exception() and (request.content_length or limit + 1) <= limit:
+        return content.read_nowait()  # it came with the head, as a short one does
     parts: list[bytes] = []
     size = 0
     async for part in chunks(request, STALL_TIMEOUT):

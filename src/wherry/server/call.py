@@ -11,6 +11,7 @@ from aiohttp import web
 
 import wherry
 from wherry.server.body import parse_json, read_body, read_json
+from wherry.server.plain import PlainResponse
 from wherry.server.query import Query
 from wherry.server.router import Route
 from wherry.server.versions import NEWEST, ApiVersion
@@ -116,11 +117,11 @@ def encode(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def answer(document: Any, status: int = 200) -> web.Response:
+def answer(document: Any, status: int = 200) -> PlainResponse:
     """A JSON answer."""
-    return web.Response(body=encode(document) + b"\n", status=status, headers={**HEADERS, "Content-Type": JSON_TYPE})
+    return PlainResponse(status, HEADERS, encode(document) + b"\n", JSON_TYPE)
 
 
-def done(status: int = 204) -> web.Response:
+def done(status: int = 204) -> PlainResponse:
     """An answer with nothing in it."""
-    return web.Response(status=status, headers=HEADERS)
+    return PlainResponse(status, HEADERS)
