@@ -111,7 +111,7 @@ class World:
             network_drivers={"bridge": self.network_driver},
             namespaces=self.namespaces,
             containers=SqliteContainerStore(self.database),
-            ledger=self.database,
+            transactions=self.database,
             leases=SqliteLeaseStore(self.database),
             tasks=tasks,
             compiler=compiler or self.compiler,

@@ -4,7 +4,6 @@ Only for what the next start of the engine would do, too: a killed engine has do
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -36,22 +35,15 @@ class Sweeper:
         try:
             while self._waiting:
                 await asyncio.sleep(_PAUSE)
-                await self._all()
+                batch, self._waiting = self._waiting, []
+                await asyncio.to_thread(_do, batch)
         finally:
             self._sweeping = None
 
-    async def _all(self) -> None:
-        batch, self._waiting = self._waiting, []
-        await asyncio.to_thread(_do, batch)
-
     async def close(self) -> None:
-        """Come to the end of it."""
-        sweeping = self._sweeping
-        if sweeping is not None:
-            sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweeping
-        await self._all()
+        """Come to the end of it, also of what comes meanwhile."""
+        while self._sweeping is not None:
+            await self._sweeping
 
 
 def _do(batch: Sequence[Work]) -> None:

@@ -119,7 +119,7 @@ def _services(
         network_drivers=_network_drivers(config, path),
         namespaces=_namespaces(config, path),
         containers=containers,
-        ledger=database,
+        transactions=database,
         leases=leases,
         tasks=tasks,
         compiler=compiler,

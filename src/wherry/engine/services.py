@@ -15,7 +15,7 @@ from wherry.core.diff.limits import LIMITS, Limits
 from wherry.core.images.store import ImageStore
 from wherry.core.leases.store import LeaseStore
 from wherry.core.logs.log import LogFactory
-from wherry.core.metadata.ledger import Ledger
+from wherry.core.metadata.transactions import Transactions
 from wherry.core.modules.compiled import CompiledModules
 from wherry.core.modules.compiler import Compiler
 from wherry.core.networks.network import Namespaces, NetworkDriver, NetworkStore
@@ -74,9 +74,9 @@ class EngineConfig:
 class EngineServices:
     """The contracts the engine stands on. ``clock`` gives nanoseconds since the epoch, ``new_id`` 64 hex digits;
     ``collect`` drops content and snapshots that nothing needs (it blocks) and returns the bytes freed;
-    ``ledger`` is what containers and snapshots are written to. ``network_drivers`` are by the names that networks have
-    them under. Without ``build_cache`` every build begins anew. ``compiled`` knows what lies compiled, if somebody
-    keeps an account of it.
+    ``transactions`` are those that containers and snapshots are written by. ``network_drivers`` are by the names that
+    networks have them under. Without ``build_cache`` every build begins anew. ``compiled`` knows what lies compiled, if
+    somebody keeps an account of it.
     """
 
     config: EngineConfig
@@ -88,7 +88,7 @@ class EngineServices:
     network_drivers: Mapping[str, NetworkDriver]
     namespaces: Namespaces
     containers: ContainerStore
-    ledger: Ledger
+    transactions: Transactions
     leases: LeaseStore
     tasks: Tasks
     compiler: Compiler

@@ -14,8 +14,8 @@ import pytest
 
 from wherry.core.metadata import checkpoint
 from wherry.core.metadata.database import Database
-from wherry.core.metadata.ledger import Taken, promptly
 from wherry.core.metadata.lock import RootLock
+from wherry.core.metadata.transactions import Taken, promptly
 from wherry.errors import Conflict, DataLoss, FailedPrecondition, PermissionDenied, ResourceExhausted, Unavailable
 
 SCHEMA = ("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) STRICT",)
@@ -209,7 +209,7 @@ KILLED = """
 import sys
 from wherry.core.metadata import checkpoint
 from wherry.core.metadata.database import Database
-from wherry.core.metadata.ledger import Taken, promptly
+from wherry.core.metadata.transactions import Taken, promptly
 database = Database(sys.argv[1])
 database.migrate("t", ("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) STRICT",))
 for number in range(10**9):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from wherry.core.metadata.checkpoint import Checkpoints
-from wherry.core.metadata.ledger import Taken
+from wherry.core.metadata.transactions import Taken
 from wherry.errors import (
     DataLoss,
     FailedPrecondition,

@@ -82,7 +82,7 @@ class Containers:
         self.services = services
         self.background = background
         self.tell = Announcer(events)
-        self.registry = Registry(services.containers, services.ledger, background)
+        self.registry = Registry(services.containers, services.transactions, background)
         self._logbook = Logbook(services.logs, services.config.root, services.config.state)
         self.volumes = Volumes(
             services.volumes,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wherry.core.metadata.ledger import promptly
+from wherry.core.metadata.transactions import promptly
 from wherry.core.snapshots.snapshotter import LaidSnapshot
 from wherry.engine import names, runtimes, signals
 from wherry.engine.containers import fit
@@ -156,7 +156,7 @@ class Creation:
         fits = False
         try:
             self._registry.reserve(name, record.id)
-            fits = await promptly(self._services.ledger, lambda: self._store_twin(twin))
+            fits = await promptly(self._services.transactions, lambda: self._store_twin(twin))
         finally:
             if not fits:
                 self._registry.release(name, record.id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from wherry.core.containers.store import ContainerStore
-from wherry.core.metadata.ledger import Ledger, promptly
+from wherry.core.metadata.transactions import Transactions, promptly
 from wherry.engine.background import Background
 from wherry.engine.containers.live import Live
 from wherry.engine.record import Record, from_container, to_container
@@ -22,9 +22,9 @@ _SOON: Final = 0.05
 class Registry:
     """What is changed here is durable when the call returns, but for `save_soon`."""
 
-    def __init__(self, store: ContainerStore, ledger: Ledger, background: Background) -> None:
+    def __init__(self, store: ContainerStore, transactions: Transactions, background: Background) -> None:
         self._store = store
-        self._ledger = ledger
+        self._transactions = transactions
         self._background = background
         self._by_id: dict[str, Live] = {}
         self._names: dict[str, str] = {}
@@ -96,7 +96,7 @@ class Registry:
         """Replace the record of a container that is not gone."""
         if live.gone:
             raise NotFound(f"No such container: {record.id}")
-        await promptly(self._ledger, lambda: self.store(record))
+        await promptly(self._transactions, lambda: self.store(record))
         live.record = record
         live.unwritten = False
 

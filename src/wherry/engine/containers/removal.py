@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 
-from wherry.core.metadata.ledger import promptly
+from wherry.core.metadata.transactions import promptly
 from wherry.core.sweeper import Sweeper
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
@@ -79,7 +79,7 @@ class Removal:
         if live.record.kind == "linux":
             await asyncio.to_thread(self._erase, live.record)
         else:
-            remove_files = await promptly(self._services.ledger, lambda: self._forget(live.record))
+            remove_files = await promptly(self._services.transactions, lambda: self._forget(live.record))
             self._sweeper.later(remove_files)
         self._registry.forget(live)
         if live.run is not None:

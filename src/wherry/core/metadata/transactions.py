@@ -16,7 +16,7 @@ class Taken(Unavailable):
     """It would have to wait for somebody: nothing was done."""
 
 
-class Ledger(Protocol):
+class Transactions(Protocol):
     """What all stores write to."""
 
     def at_once(self, work: Callable[[], T]) -> T:
@@ -29,9 +29,9 @@ class Ledger(Protocol):
         """The same, waiting for whoever writes. Blocks."""
 
 
-async def promptly(ledger: Ledger, work: Callable[[], T]) -> T:
+async def promptly(transactions: Transactions, work: Callable[[], T]) -> T:
     """``work``, which writes a little: here and now if that waits for nobody, else in a thread."""
     try:
-        return ledger.at_once(work)
+        return transactions.at_once(work)
     except Taken:
-        return await asyncio.to_thread(ledger.whole, work)
+        return await asyncio.to_thread(transactions.whole, work)
