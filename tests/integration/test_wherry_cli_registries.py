@@ -1,5 +1,6 @@
 """The wherry CLI and registries: a module's file goes there in one command, in either form, and comes out as it was."""
 
+import hashlib
 import json
 import os
 import stat
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wasmtime
 
 from tests.fakes.docker_registry import DockerRegistry
 from tests.integration.conftest import BIN, DEADLINE, Daemon
@@ -87,6 +89,55 @@ def test_a_module_goes_there_and_comes_back(
     wherry("push", "-q", name)
     assert wherry("manifest", "inspect", "--raw", name).encode() == raw.strip()
     assert json.loads(wherry("manifest", "inspect", name)) == manifest
+    wherry("rmi", name)
+
+
+TEXT = """
+(module ;; writes what it is
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\08\\00\\00\\00\\05\\00\\00\\00text\\n")
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))
+"""
+
+
+@pytest.mark.parametrize("form", ["image", "artifact"])
+def test_a_module_in_text(wherry: Wherry, registry: DockerRegistry, tmp_path: Path, form: str) -> None:
+    """An artifact has it in binary, as others expect it there; an image has the file as it was written."""
+    source = tmp_path / "said.wat"
+    source.write_text(TEXT)
+    binary = bytes(wasmtime.wat2wasm(TEXT))
+    name = f"{registry.address}/text-{form}"
+    wherry("push", "-q", "--as", form, source, name)
+    wherry("rmi", name)
+    wherry("pull", "-q", name)
+    assert wherry("run", "--rm", name) == "text"
+    entry = json.loads(wherry("image", "inspect", name))[0]["Config"]["Entrypoint"]
+    assert entry == ["/said.wasm" if form == "artifact" else "/said.wat"]
+    if form == "artifact":
+        (layer,) = json.loads(wherry.run("image", "inspect", "--raw", name).stdout)["layers"]
+        assert layer["digest"] == f"sha256:{hashlib.sha256(binary).hexdigest()}"
+    assert wherry.run("image", "export-module", name).stdout == binary
+    described = json.loads(wherry("sbom", "--format", "cyclonedx", name))
+    inside = binary if form == "artifact" else TEXT.encode()
+    assert hashlib.sha256(inside).hexdigest() in json.dumps(described)
+    assert "fd_write" in json.dumps(described)
+    wherry("push", "-q", "--as", "artifact" if form == "image" else "image", name)
+    wherry("rmi", name)
+
+
+def test_wrong_text_is_told_and_leaves_nothing(wherry: Wherry, registry: DockerRegistry, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "bad.wat").write_text("(module (func (export 1)))")
+    (context / "Dockerfile").write_text('FROM scratch\nCOPY bad.wat /\nENTRYPOINT ["/bad.wat"]\n')
+    name = f"{registry.address}/bad"
+    wherry("build", "-q", "-t", name, context)
+    for words in (["image", "export-module"], ["push", "--as", "artifact"], ["sbom"]):
+        done = wherry.run(*words, name)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert "bad.wat is not WebAssembly text: unknown operator" in done.stderr.decode()
+    assert "manifest unknown" in wherry.run("manifest", "inspect", name).stderr.decode()
     wherry("rmi", name)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final, Literal
 from wherry.core.content.store import ContentStore, Ingest
 from wherry.core.diff.bare import as_archive
 from wherry.core.diff.compression import GzipWriter
+from wherry.engine.images import Module
 from wherry.oci import mediatypes
 from wherry.oci.artifact import DEFAULT_NAME, TITLE, WASM
 from wherry.oci.descriptor import Descriptor
@@ -26,15 +27,21 @@ _COMPONENT: Final = b"\0asm\x0d\0\1\0"
 Hold = Callable[[Digest], None]
 
 
-def convert(form: Form, module: str, name: str, config: RunConfig, content: ContentStore, hold: Hold) -> Descriptor:
-    """Store the module in the host file ``module`` as an image of that form; the descriptor of its manifest.
+def convert(form: Form, module: Module, content: ContentStore, hold: Hold) -> Descriptor:
+    """Store the module as an image of that form; the descriptor of its manifest. ``hold`` is told each digest. Blocks.
 
-    ``name`` is its path in the root; ``config`` how an image of it runs. ``hold`` is told each digest. Blocks.
+    An artifact is always binary; an image has the file that it was.
     """
-    with open(module, "rb") as file:
-        if form == "artifact":
-            return _artifact(file, os.path.basename(name) or DEFAULT_NAME, content, hold)
-        return _image(file, name.lstrip("/") or DEFAULT_NAME, config, content, hold)
+    if form == "artifact":
+        with open(module.binary, "rb") as file:
+            return _artifact(file, _title(module), content, hold)
+    with open(module.source, "rb") as file:
+        return _image(file, module.name.lstrip("/") or DEFAULT_NAME, module.config, content, hold)
+
+
+def _title(module: Module) -> str:
+    name = os.path.basename(module.name) or DEFAULT_NAME
+    return name if module.binary == module.source else f"{name.removesuffix('.wat')}.wasm"
 
 
 def _artifact(file: BinaryIO, title: str, content: ContentStore, hold: Hold) -> Descriptor:

@@ -7,7 +7,8 @@ import asyncio
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
@@ -34,6 +35,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.image import RunConfig
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
+from wherry.wasm.module import is_text
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +45,19 @@ Filters = Mapping[str, Sequence[str]]
 _ACTIVE = frozenset({"running", "paused", "restarting"})
 _KEPT_RUNNABLE = 512
 _MAGIC = b"\0asm"
+_BEGINNING = 64 << 10
+_PIECE = 1 << 20
 _LEASE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """What an image runs: the module's file on the host, its path in the root, and how it is run."""
+    """What an image runs: ``source`` is its file on the host, binary or text, and ``name`` that file's path in the
+    root; ``binary`` is a file with the module in binary; ``config`` how it is run."""
 
-    path: str
+    source: str
     name: str
+    binary: str
     config: RunConfig
 
 
@@ -105,14 +111,31 @@ class Images:
         module = await self._services.compiler.ensure(await self._entry(image, name), progress=progress)
         return module_view(name + export, module)
 
-    async def module(self, ref: str, platform: str = "") -> Module:
-        """The module that the image runs, as a file. InvalidArgument: what it runs is none; NotFound."""
+    @asynccontextmanager
+    async def module(self, ref: str, platform: str = "") -> AsyncIterator[Module]:
+        """The module that the image runs, as files that are there for as long as this lasts.
+
+        InvalidArgument: what it runs is none, or wrong text; NotFound.
+        """
         image = await self.runnable(ref, platform or None)
         name, _ = _entry_words(image)
         path = await self._entry(image, name) if image.snapshot and name else ""
-        if not path or not await asyncio.to_thread(_is_module, path):
+        begin = await asyncio.to_thread(_beginning, path) if path else b""
+        module = Module(path, os.path.normpath(name), path, image.config.config)
+        if begin.startswith(_MAGIC):
+            yield module
+        elif is_text(begin):
+            with await asyncio.to_thread(temporary_file, self._services.config) as file:
+                await self._services.compiler.binary(path, file.fileno())
+                yield replace(module, binary=f"/proc/self/fd/{file.fileno()}")
+        else:
             raise InvalidArgument(f"image {ref} has no WebAssembly module as its entry")
-        return Module(path, os.path.normpath(name), image.config.config)
+
+    async def binary(self, ref: str, platform: str = "") -> AsyncGenerator[bytes, None]:
+        """The module that the image runs, in binary, piece by piece. Raises what `module` does, at the first."""
+        async with self.module(ref, platform) as module, aclosing(InThreads(_pieces(module.binary))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _entry(self, image: RunnableImage, name: str) -> str:
         """The host path of a file of the image. NotFound."""
@@ -383,9 +406,15 @@ def _entry_words(image: RunnableImage) -> tuple[str, str]:
     return os.path.join("/", config.working_dir, path), sharp + export
 
 
-def _is_module(path: str) -> bool:
+def _pieces(path: str) -> Generator[bytes, None, None]:
     with translating(f"read {path}"), open(path, "rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _beginning(path: str) -> bytes:
+    with translating(f"read {path}"), open(path, "rb") as file:
+        return file.read(_BEGINNING)
 
 
 def _loaded_name(image: Loaded) -> str:

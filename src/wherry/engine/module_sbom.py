@@ -1,6 +1,5 @@
 """What a bill of materials is written of: an image's module, hashed and inspected."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -29,27 +28,26 @@ class Sboms:
         """The document and its media type. InvalidArgument: no such format, or the image runs no module; NotFound."""
         sbom.checked(form)
         image = await self._images.runnable(ref, platform or None)
-        module = await self._images.module(ref, platform)
-        hashes = await blocking(_hashes, module.path)
-        subject = sbom.Subject(
-            name=image.name,
-            digest=image.manifest,
-            path=module.name,
-            hashes=hashes,
-            info=await self._inspected(module),
-            created=sbom.second(image.config.created),
-        )
+        async with self._images.module(ref, platform) as module:
+            subject = sbom.Subject(
+                name=image.name,
+                digest=image.manifest,
+                path=module.name,
+                hashes=await blocking(_hashes, module.source),
+                info=await self._inspected(module),
+                created=sbom.second(image.config.created),
+            )
         return sbom.document(subject, form)
 
     async def _inspected(self, module: Module) -> Mapping[str, Any]:
         try:
-            return (await self._services.compiler.ensure(module.path)).info
+            return (await self._services.compiler.ensure(module.source)).info
         except InvalidArgument:  # it cannot run here, and is described all the same
-            return await asyncio.to_thread(_read, module)
+            return await blocking(_read, module)
 
 
 def _read(module: Module) -> Mapping[str, Any]:
-    with translating(f"read {module.name}"), open(module.path, "rb") as file:
+    with translating(f"read {module.name}"), open(module.binary, "rb") as file:
         data = file.read(_READ_HERE + 1)
     if len(data) > _READ_HERE:
         raise ResourceExhausted(f"{module.name} cannot run here, and is too large to be described: over 128 MiB")

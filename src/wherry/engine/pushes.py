@@ -9,6 +9,7 @@ from typing import Any
 from wherry.core.leases.store import Lease
 from wherry.core.remotes import transfer
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Outcome, Repository
+from wherry.core.threads import blocking
 from wherry.engine.conversions import FORMS, Form, convert
 from wherry.engine.events import Events
 from wherry.engine.images import Images
@@ -120,14 +121,12 @@ class Pushes:
         entry = (await self._images.catalog.find(str(reference))).entry
         if request.form is None:
             return (await self._images.catalog.variant(entry, request.platform, shown)).descriptor
-        module = await self._images.module(shown, str(request.platform or ""))
 
         def hold(digest: Digest) -> None:
             self._services.leases.add(lease, "content", str(digest))
 
-        return await asyncio.to_thread(
-            convert, request.form, module.path, module.name, module.config, self._services.content, hold
-        )
+        async with self._images.module(shown, str(request.platform or "")) as module:
+            return await blocking(convert, request.form, module, self._services.content, hold)
 
     async def _document(self, descriptor: Descriptor) -> Document:
         return Document(descriptor, await asyncio.to_thread(self._services.content.read, descriptor))

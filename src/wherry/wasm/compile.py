@@ -2,7 +2,8 @@
 
 It prints JSON lines: ``{"progress": TEXT}`` while it takes long, at last ``{"digest", "path", "info"}`` or
 ``{"error": {"kind", "message"}}`` (and exits 1). ``--warmup`` stands for a FILE: the zygote's warm-up guest. An open
-file can be given as ``/proc/self/fd/N``, with ``--name`` for the messages.
+file can be given as ``/proc/self/fd/N``, with ``--name`` for the messages. With ``--binary N`` nothing is compiled:
+the module's binary is written to the open file N, and ``{"binary": SIZE}`` printed.
 
 Why a process: cranelift starts threads, and nothing may be forked from a process that has compiled; what it takes of
 memory goes with it; and a compiler that crashes on hostile input takes nobody along.
@@ -104,6 +105,16 @@ def compile_module(
     return {"digest": f"sha256:{digest_hex}", "path": found, "info": known}
 
 
+def write_binary(data: bytes, name: str, library: Library, target: int) -> dict[str, Any]:
+    """Write the module's binary to the open file ``target``; returns what is printed. InvalidArgument; OSError."""
+    binary = to_binary(library, data, name)
+    with open(target, "wb", buffering=0, closefd=False) as file:
+        left = memoryview(binary)
+        while left:
+            left = left[file.write(left) :]
+    return {"binary": len(binary)}
+
+
 def to_binary(library: Library, data: bytes, name: str) -> bytes:
     """The binary of a module that may be WebAssembly text. InvalidArgument: it is wrong text."""
     if not module.is_text(data):
@@ -170,22 +181,29 @@ def main(arguments: Sequence[str] | None = None, *, confine: Confine = trusting)
     try:
         name = options.name or ("warmup" if options.warmup else os.path.basename(options.file))
         data = warmup.TEXT if options.warmup else read_module(options.file, name)
-        cache = new_cache(options.cache, options.library, fuel=options.fuel)
-        done = compile_module(
-            data,
-            name,
-            options.library,
-            cache,
-            lambda text: _print({"progress": text}),
-            fuel=options.fuel,
-            confine=confine,
-        )
-        _print(done)
+        _print(_done(options, data, name, confine))
     except MemoryError:
         return _refuse(ResourceExhausted(f"{name} takes more memory to compile than {_MOST_MEMORY >> 30} GiB"))
     except (WherryError, OSError) as error:
         return _refuse(error)
     return 0
+
+
+def _done(options: argparse.Namespace, data: bytes, name: str, confine: Confine) -> dict[str, Any]:
+    """Do what is asked for; returns what is printed in the end."""
+    if options.binary is not None:
+        library = Library(options.library)
+        confine(options.cache)
+        return write_binary(data, name, library, options.binary)
+    return compile_module(
+        data,
+        name,
+        options.library,
+        new_cache(options.cache, options.library, fuel=options.fuel),
+        lambda text: _print({"progress": text}),
+        fuel=options.fuel,
+        confine=confine,
+    )
 
 
 def _refuse(error: WherryError | OSError) -> int:
@@ -203,6 +221,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", help="what to call the module in messages (default: the file's name)")
     parser.add_argument("--warmup", action="store_true", help="compile the zygote's warm-up guest")
     parser.add_argument("--fuel", action="store_true", help="have it count its steps")
+    parser.add_argument("--binary", type=int, metavar="N", help="compile nothing: write the binary to this open file")
     parser.add_argument("file", nargs="?", help="the module, binary or text")
     options = parser.parse_args(arguments)
     if (options.file is None) != options.warmup:

@@ -139,6 +139,23 @@ async def test_compilers_that_fail(bench: Bench, body: str, message: str) -> Non
     assert "\n" not in str(raised.value)
 
 
+async def test_text_becomes_a_binary_in_a_file_of_the_callers(bench: Bench, tmp_path: Path) -> None:
+    bench.program(
+        "target = int(sys.argv[sys.argv.index('--binary') + 1]); os.write(target, b'abc'); say({'binary': 3})"
+    )
+    with open(tmp_path / "out", "w+b") as file, blockbuster_ctx("wherry.core"):
+        await bench.compiler().binary(str(bench.module), file.fileno())
+    assert (tmp_path / "out").read_bytes() == b"abc"
+    bench.program(
+        "say({'error': {'kind': 'InvalidArgument', 'message': 'm.wat is not WebAssembly text: so'}}); sys.exit(1)"
+    )
+    with pytest.raises(errors.InvalidArgument, match="is not WebAssembly text: so"):
+        await bench.compiler().binary(str(bench.module), 1)
+    bench.program("answer()")
+    with pytest.raises(errors.Internal, match="exit code 0"):
+        await bench.compiler().binary(str(bench.module), 1)
+
+
 @pytest.mark.parametrize(
     "end", ["os.kill(os.getpid(), 9)", "print('memory allocation of 99 bytes failed', file=sys.stderr); os.abort()"]
 )

@@ -31,3 +31,7 @@ class Compiler(Protocol):
 
         InvalidArgument: not a module, or one that cannot run here (the message names the import or the fault).
         """
+
+    async def binary(self, path: str, target: int) -> None:
+        """Write the module in text at host ``path`` to the open file ``target`` as a binary one. InvalidArgument: it is
+        wrong text."""

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from typing import Any, Final
@@ -51,6 +51,15 @@ class CompilerConfig:
     environ: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 600.0
     limit: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a process said last, how it ended, and the last line of its complaints."""
+
+    answer: dict[str, Any]
+    code: int
+    complaint: str
 
 
 class SubprocessCompiler:
@@ -135,15 +144,34 @@ class SubprocessCompiler:
             self._known.pop(next(iter(self._known)))
             self._alike.pop(next(iter(self._alike)))
 
+    async def binary(self, path: str, target: int) -> None:
+        """See the contract. Also NotFound: no such file; Internal: the compiler died."""
+        async with self._slots:
+            told = await self._run(path, ["--binary", str(target)], None, (target,))
+        _answered(os.path.basename(path), told, {"binary"})
+
     async def _compile(self, path: str, fuel: bool, progress: Callable[[str], None] | None) -> CompiledModule:
+        told = await self._run(path, ["--fuel"] if fuel else [], progress)
+        answer = _answered(os.path.basename(path), told, {"digest", "path", "info"})
+        return CompiledModule(Digest.parse(answer["digest"]), str(answer["path"]), answer["info"])
+
+    async def _run(
+        self, path: str, more: Sequence[str], progress: Callable[[str], None] | None, files: tuple[int, ...] = ()
+    ) -> _Told:
         name = os.path.basename(path)
         config = self._config
         options = ["--cache", config.cache, "--library", config.library, "--name", name]
-        command = [*config.command, *options, *(["--fuel"] if fuel else []), path]
+        command = [*config.command, *options, *more, path]
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
             child = await asyncio.create_subprocess_exec(
-                *command, env=dict(config.environ), stdin=null, stdout=pipe, stderr=pipe, limit=_LINE_LIMIT
+                *command,
+                env=dict(config.environ),
+                stdin=null,
+                stdout=pipe,
+                stderr=pipe,
+                limit=_LINE_LIMIT,
+                pass_fds=files,
             )
         except OSError as error:
             raise errors.Internal(f"cannot run the compiler {command[0]}: {error.strerror}") from None
@@ -161,7 +189,7 @@ class SubprocessCompiler:
                 await child.wait()
                 with contextlib.suppress(OSError):  # there is no cache yet, or it is not ours to tidy
                     await asyncio.to_thread(clear_after, config.cache, child.pid)
-        return _result(name, answer, code, complaints.result())
+        return _Told(answer, code, complaints.result())
 
 
 def _identify(path: str, fuel: bool) -> _Identity:
@@ -202,13 +230,15 @@ async def _tail(stderr: asyncio.StreamReader | None) -> str:
     return lines[-1][:300] if lines else ""
 
 
-def _result(name: str, answer: dict[str, Any], code: int, complaint: str) -> CompiledModule:
+def _answered(name: str, told: _Told, keys: Set[str]) -> dict[str, Any]:
+    """The answer, which has ``keys``; else what is wrong is raised."""
+    answer, code, complaint = told.answer, told.code, told.complaint
     failure = answer.get("error")
     if isinstance(failure, dict):
         kind = _KINDS.get(str(failure.get("kind")), errors.Internal)
         raise kind(str(failure.get("message", f"{name} cannot be compiled")))
-    if code == 0 and {"digest", "path", "info"} <= answer.keys():
-        return CompiledModule(Digest.parse(answer["digest"]), str(answer["path"]), answer["info"])
+    if code == 0 and keys <= answer.keys():
+        return answer
     # Rust aborts when it is given no more memory.
     if code == -9 or (code == -6 and "memory allocation" in complaint):
         raise errors.ResourceExhausted(f"compiling {name} was killed: it took too much memory, most likely")

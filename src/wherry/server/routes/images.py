@@ -82,8 +82,8 @@ class ImageRoutes:
         return web.Response(body=data, headers=headers)
 
     async def module(self, call: Call) -> web.StreamResponse:
-        module = await self._images.module(call["name"], call.query.text("platform"))
-        return web.FileResponse(module.path, headers={**HEADERS, "Content-Type": "application/wasm"})
+        binary = self._images.binary(call["name"], call.query.text("platform"))
+        return await send(call, await begun(binary), {"Content-Type": "application/wasm"})
 
     async def sbom(self, call: Call) -> web.StreamResponse:
         query = call.query
