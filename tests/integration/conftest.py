@@ -239,6 +239,12 @@ def leaky() -> Iterator[None]:
 LEAKY = [pytest.mark.usefixtures("leaky"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a shim keeps compiled modules, for `open_box`: whoever needs it first makes the folder."""
+    return tmp_path_factory.mktemp("cache") / "compiled"
+
+
 @pytest.fixture(scope="session")
 def guest_wasm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_wasm(DATA / "cli_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm")

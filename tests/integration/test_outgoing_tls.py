@@ -41,13 +41,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return made
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
 async def box(guest: Path, compiled: Path, authority: Authority, tmp_path: Path) -> AsyncIterator[Box]:
     """Its image has the CA, and knows where the shop is."""

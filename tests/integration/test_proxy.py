@@ -4,14 +4,23 @@ and that nothing of them is left."""
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.components import DATA, componentize_proxy
+from tests.integration.http_manners import (
+    an_answer_is_cut_short,
+    answers_are,
+    bad_requests_are_refused,
+    early_ends_leave_nothing,
+    faults_are_told,
+    requests_may_follow_at_once,
+    what_was_begun_is_finished,
+)
 from tests.integration.shim_box import Box, open_box
-from tests.integration.wagi_box import BAD_REQUESTS, DEADLINE, descriptors, parse, serve, workers
+from tests.integration.wagi_box import DEADLINE, parse, serve
 from tests.zig import compile_wasm
 from wherry.errors import WherryError
 
@@ -27,23 +36,10 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
     async with open_box(guest, compiled, tmp_path) as made:
         yield made
-
-
-async def settled(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not check():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_component_answers_of_its_own_accord_and_each_request_has_an_instance(box: Box) -> None:
@@ -98,15 +94,7 @@ async def test_output_is_streamed_while_the_handler_waits(box: Box) -> None:
 
 
 async def test_connections_are_kept_and_requests_may_follow_at_once(box: Box) -> None:
-    handler = await serve(box, kind="")
-    one = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    said = await handler.raw(one * 5 + last)
-    assert said.count(b"HTTP/1.1 200 OK") == 6
-    assert said.count(b"\r\n\r\n3") == 5
-    assert said.endswith(HELLO)
-    unread = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-    assert (await handler.raw(unread + last)).count(b"HTTP/1.1 200 OK") == 2
+    await requests_may_follow_at_once(await serve(box, kind=""), HELLO, b"3")
 
 
 async def test_an_instance_is_used_again_only_if_that_is_asked_for(box: Box) -> None:
@@ -128,10 +116,7 @@ GOOD_HANDLERS = [
 
 
 async def test_answers_that_are_good(box: Box) -> None:
-    handler = await serve(box, kind="proxy")
-    for path, status, body in GOOD_HANDLERS:
-        answer = await handler.get(path)
-        assert (answer.status, answer.body) == (status, body), path
+    await answers_are(await serve(box, kind="proxy"), GOOD_HANDLERS)
 
 
 BAD_HANDLERS = [
@@ -150,15 +135,7 @@ BAD_HANDLERS = [
 
 
 async def test_bad_handlers_are_told_of_with_their_requests_and_the_next_one_is_served(box: Box) -> None:
-    handler = await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"})
-    for path, status, log in BAD_HANDLERS:
-        assert (await handler.get(path)).status == status, path
-        line = re.search(rf'"GET {path} HTTP/1.1" {status} .* (\S+)\n', await handler.logged(f"{path} HTTP"))
-        assert line is not None, path
-        told = await handler.logged(f"wherry: request {line[1]}: ", "err")
-        assert log in told[told.index(line[1]) :], path
-        assert (await handler.get("/")).body == HELLO
-    assert (await handler.task.state()).status == "running"
+    await faults_are_told(await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"}), BAD_HANDLERS, HELLO)
 
 
 @pytest.mark.parametrize(
@@ -166,60 +143,19 @@ async def test_bad_handlers_are_told_of_with_their_requests_and_the_next_one_is_
     [("/late-trap", "unreachable"), ("/late-end", "without finishing its body"), ("/late-spin", "cut short")],
 )
 async def test_an_answer_that_has_begun_is_cut_short_and_never_looks_whole(box: Box, path: str, log: str) -> None:
-    handler = await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"})
-    said = await handler.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    assert said.startswith(b"HTTP/1.1 200")
-    assert b"begun" in said
-    assert not said.endswith(b"0\r\n\r\n")
-    await handler.logged(log, "err")
-    assert (await handler.get("/")).status == 200
+    await an_answer_is_cut_short(await serve(box, kind="", labels={"dev.wherry.http.deadline": "1500ms"}), path, log)
 
 
 async def test_clients_that_end_early_leave_nothing(box: Box) -> None:
-    handler = await serve(box, kind="")
-    assert (await handler.get("/")).status == 200
-    pid = (await handler.task.state()).pid
-    before = descriptors(pid), descriptors(workers(pid)[0])
-    short = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfew"
-    assert (await handler.raw(short, end=True)).startswith(b"HTTP/1.1 400")
-    for data in (
-        b"",
-        b"GET / HT",
-        short,
-        b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    ):
-        _, writer = await asyncio.open_connection("127.0.0.1", handler.port)
-        writer.write(data)
-        await writer.drain()
-        writer.transport.abort()
-    for _ in range(20):
-        assert (await handler.get("/")).status == 200
-    await settled(lambda: descriptors(pid) <= before[0] + len(workers(pid)))
-    await settled(lambda: all(descriptors(worker) <= before[1] + 3 for worker in workers(pid)))
+    await early_ends_leave_nothing(await serve(box, kind=""), "/sleep")
 
 
 async def test_bad_requests_never_reach_a_handler(box: Box) -> None:
-    handler = await serve(box, kind="", labels={"dev.wherry.http.body": "64k"})
-    smuggled = b"GET /headers HTTP/1.1\r\nHost: a\r\n\r\n"
-    for status, data in BAD_REQUESTS:
-        said = await handler.raw(data + smuggled)
-        assert said.startswith(b"HTTP/1.1 %d " % status), (data[:80], said[:200])
-        assert said.count(b"HTTP/1.1 ") == 1, data[:80]
-    assert (await handler.get("/")).status == 200
+    await bad_requests_are_refused(await serve(box, kind="", labels={"dev.wherry.http.body": "64k"}), "/headers")
 
 
 async def test_on_sigterm_what_was_begun_is_finished(box: Box) -> None:
-    handler = await serve(box, kind="")
-    async with asyncio.timeout(DEADLINE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
-        writer.write(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
-        await handler.task.kill(15)
-        writer.write(b"abcdef")
-        assert (await reader.read()).endswith(b"\r\n\r\n6")
-        assert (await handler.task.wait()).code == 0
-        writer.close()
+    await what_was_begun_is_finished(await serve(box, kind=""), b"\r\n\r\n6")
 
 
 async def test_what_is_no_handler_is_refused_by_name(box: Box, guest: Path) -> None:

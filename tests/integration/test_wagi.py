@@ -5,17 +5,23 @@ import asyncio
 import os
 import re
 import shutil
-import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.http_manners import (
+    an_answer_is_cut_short,
+    answers_are,
+    bad_requests_are_refused,
+    early_ends_leave_nothing,
+    faults_are_told,
+    requests_may_follow_at_once,
+    what_was_begun_is_finished,
+)
 from tests.integration.shim_box import Box, open_box
 from tests.integration.wagi_box import (
-    BAD_REQUESTS,
     DEADLINE,
-    Handler,
     descriptors,
     free_port,
     parse,
@@ -26,6 +32,7 @@ from tests.zig import compile_wasm
 from wherry.errors import WherryError
 
 DATA = Path(__file__).parent.parent / "data"
+HELLO = b"Hello from WAGI!\n"
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +41,10 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_wasm(DATA / "wagi_guest.c", target, "-DROUTES")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
 @pytest.fixture
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
     async with open_box(guest, compiled, tmp_path) as made:
         yield made
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-async def settled(handler: Handler, check: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not check():
-            await asyncio.sleep(0.02)
-    assert check(), what
 
 
 async def test_a_handler_gets_the_request_and_each_a_new_instance(box: Box) -> None:
@@ -171,16 +159,7 @@ async def test_output_is_streamed_while_the_handler_waits_for_more(box: Box) -> 
 
 
 async def test_connections_are_kept_and_requests_may_follow_at_once(box: Box) -> None:
-    handler = await serve(box)
-    one = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    said = await handler.raw(one * 5 + last)
-    assert said.count(b"HTTP/1.1 200 OK") == 6
-    assert said.count(b"\r\n\r\n3\n") == 5
-    assert said.endswith(b"Hello from WAGI!\n")
-    assert parse(await handler.raw(b"GET / HTTP/1.0\r\n\r\n")).body == b"Hello from WAGI!\n"
-    unread = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-    assert (await handler.raw(unread + last)).count(b"HTTP/1.1 200 OK") == 2
+    await requests_may_follow_at_once(await serve(box), HELLO, b"3\n")
 
 
 async def test_a_client_that_expects_to_be_asked_is_asked_only_if_its_body_is_wanted(box: Box) -> None:
@@ -214,15 +193,7 @@ BAD_HANDLERS = [
 
 
 async def test_bad_handlers_are_told_of_with_their_requests_and_the_next_one_is_served(box: Box) -> None:
-    handler = await serve(box, labels={"dev.wherry.http.deadline": "400ms"})
-    for path, status, log in BAD_HANDLERS:
-        assert (await handler.get(path)).status == status, path
-        line = re.search(rf'"GET {path} HTTP/1.1" {status} .* (\S+)\n', await handler.logged(f"{path} HTTP"))
-        assert line is not None, path
-        told = await handler.logged(f"wherry: request {line[1]}: ", "err")
-        assert log in told[told.index(line[1]) :], path
-        assert (await handler.get("/")).body == b"Hello from WAGI!\n"
-    assert (await handler.task.state()).status == "running"
+    await faults_are_told(await serve(box, labels={"dev.wherry.http.deadline": "400ms"}), BAD_HANDLERS, HELLO)
 
 
 GOOD_HANDLERS = [
@@ -238,58 +209,20 @@ GOOD_HANDLERS = [
 
 
 async def test_answers_that_are_good(box: Box) -> None:
-    handler = await serve(box)
-    for path, status, body in GOOD_HANDLERS:
-        answer = await handler.get(path)
-        assert (answer.status, answer.body) == (status, body), path
+    await answers_are(await serve(box), GOOD_HANDLERS)
 
 
 @pytest.mark.parametrize(("path", "log"), [("/late-trap", "unreachable"), ("/late-spin", "cut short")])
 async def test_an_answer_that_has_begun_is_cut_short_and_never_looks_whole(box: Box, path: str, log: str) -> None:
-    handler = await serve(box, labels={"dev.wherry.http.deadline": "400ms"})
-    said = await handler.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    assert said.startswith(b"HTTP/1.1 200")
-    assert b"begun" in said
-    assert not said.endswith(b"0\r\n\r\n")
-    await handler.logged(log, "err")
-    assert (await handler.get("/")).status == 200
+    await an_answer_is_cut_short(await serve(box, labels={"dev.wherry.http.deadline": "400ms"}), path, log)
 
 
 async def test_bad_requests_are_refused_and_logged_and_nothing_of_them_reaches_a_handler(box: Box) -> None:
-    handler = await serve(box, labels={"dev.wherry.http.body": "64k"})
-    smuggled = b"GET /env HTTP/1.1\r\nHost: a\r\n\r\n"
-    for status, data in BAD_REQUESTS:
-        lines = handler.out.count(b"\n")
-        said = await handler.raw(data + smuggled)
-        assert said.startswith(b"HTTP/1.1 %d " % status), (data[:80], said[:200])
-        assert said.count(b"HTTP/1.1 ") == 1, data[:80]
-        await settled(handler, lambda lines=lines: handler.out.count(b"\n") == lines + 1, "one line in the log")
-        assert f'" {status} '.encode() in handler.out.splitlines()[-1]
-    assert (await handler.get("/")).status == 200
+    await bad_requests_are_refused(await serve(box, labels={"dev.wherry.http.body": "64k"}), "/env")
 
 
 async def test_clients_that_end_early_leave_nothing(box: Box) -> None:
-    handler = await serve(box)
-    assert (await handler.get("/")).status == 200
-    pid = (await handler.task.state()).pid
-    before = descriptors(pid), descriptors(workers(pid)[0])
-    short = b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nfew"
-    assert (await handler.raw(short, end=True)).startswith(b"HTTP/1.1 400")
-    for data in (
-        b"",
-        b"GET / HT",
-        short,
-        b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    ):
-        _, writer = await asyncio.open_connection("127.0.0.1", handler.port)
-        writer.write(data)
-        await writer.drain()
-        writer.transport.abort()
-    for _ in range(20):
-        assert (await handler.get("/leak")).status == 200
-    await settled(handler, lambda: descriptors(pid) <= before[0] + len(workers(pid)), "the server's descriptors")
-    await settled(handler, lambda: all(descriptors(worker) <= before[1] + 3 for worker in workers(pid)), "the workers'")
+    await early_ends_leave_nothing(await serve(box), "/big", "/leak")
 
 
 async def test_no_more_are_served_at_once_than_is_said_and_stalled_clients_hold_up_nobody_else(box: Box) -> None:
@@ -311,19 +244,7 @@ async def test_no_more_are_served_at_once_than_is_said_and_stalled_clients_hold_
 
 
 async def test_on_sigterm_what_was_begun_is_finished(box: Box) -> None:
-    handler = await serve(box)
-    async with asyncio.timeout(DEADLINE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
-        _, idle = await asyncio.open_connection("127.0.0.1", handler.port)
-        writer.write(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
-        await handler.task.kill(15)
-        await settled(handler, lambda: not listens(handler.port), "it takes no more")
-        writer.write(b"abcdef")
-        assert (await reader.read()).endswith(b"6\n")
-        assert (await handler.task.wait()).code == 0
-        writer.close()
-        idle.close()
+    await what_was_begun_is_finished(await serve(box), b"6\n")
 
 
 async def test_a_modules_toml_has_routes_modules_folders_and_files(box: Box) -> None:

@@ -23,11 +23,6 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_with_names(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache") / "compiled"
-
-
 @pytest.fixture
 async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
     async with open_box(guest, compiled, tmp_path) as made:
