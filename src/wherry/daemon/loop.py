@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from queue import SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 _MOST: Final = min(32, (os.cpu_count() or 1) + 4)
@@ -31,7 +30,8 @@ class Hands:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._jobs: deque[Job] = deque()
+        self._idle: list[threading.Lock] = []
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._told = False
         self._under_way = 0
@@ -41,18 +41,23 @@ class Hands:
         """Have ``work`` done; cancelling what is returned does not stop it."""
         outcome = self._loop.create_future()
         self._under_way += 1
-        self._jobs.put((outcome, work, args))
-        if self._under_way > len(self._threads) and len(self._threads) < _MOST:
+        self._jobs.append((outcome, work, args))
+        if self._idle:
+            with contextlib.suppress(IndexError):  # it has seen the job by itself
+                self._idle.pop().release()
+        elif self._under_way > len(self._threads) and len(self._threads) < _MOST:
             thread = threading.Thread(target=self._work, name=f"hand {len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
         return outcome
 
     def _work(self) -> None:
-        jobs, done = self._jobs, self._done
+        done = self._done
+        rest = threading.Lock()
+        rest.acquire()
         work: Callable[..., Any] = _begin
         while work is not _leave:
-            outcome, work, args = jobs.get()
+            outcome, work, args = self._next(rest)
             try:
                 done.append((outcome, work(*args), None))
             # Whatever it is, it is for whoever waits.
@@ -63,6 +68,22 @@ class Hands:
                 self._told = True
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     self._loop.call_soon_threadsafe(self._collect)
+
+    def _next(self, rest: threading.Lock) -> Job:
+        """The next job; until there is one, the thread waits for its ``rest`` to be released.
+
+        A queue would wake a second thread with each job, who finds nothing; and not the one that rested last, whose
+        memory is still in the processor's caches.
+        """
+        while True:
+            with contextlib.suppress(IndexError):
+                return self._jobs.popleft()
+            self._idle.append(rest)
+            if self._jobs:  # put there before anybody could see that this thread is idle
+                with contextlib.suppress(ValueError):
+                    self._idle.remove(rest)
+                    continue
+            rest.acquire()
 
     def _collect(self) -> None:
         self._told = False

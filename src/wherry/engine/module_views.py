@@ -20,6 +20,27 @@ _WORLDS: Final[Mapping[str, str]] = {
 """By what they export."""
 _MOST_SHOWN: Final = 1000
 """Names of each kind: a hostile module has as many as it likes."""
+_MOST_KEPT: Final = 32
+
+
+class ModuleViews:
+    """Views of the modules that were asked for last, by their paths in the image: a view takes longer than the rest of
+    `docker inspect`, and is the same for as long as the module is. They are shown, and never changed. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], tuple[CompiledModule, Json]] = {}
+
+    def view(self, path: str, module: CompiledModule) -> Json:
+        """As `module_view`."""
+        key = path, module.path
+        known = self._made.get(key)
+        if known is not None and known[0] is module:
+            return known[1]
+        if len(self._made) >= _MOST_KEPT:
+            self._made.clear()
+        made = module_view(path, module)
+        self._made[key] = module, made
+        return made
 
 
 def module_view(path: str, module: CompiledModule) -> Json:

@@ -112,9 +112,12 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 ApiRoute = Route[Handler]
 
 
+_to_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def encode(document: Any) -> bytes:
     """A document as the API sends it."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _to_text(document).encode("utf-8", "replace")
 
 
 def answer(document: Any, status: int = 200) -> PlainResponse:

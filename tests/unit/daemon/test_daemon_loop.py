@@ -121,3 +121,24 @@ def test_context_and_other_executors_are_as_ever() -> None:
         assert name.startswith("other")
 
     run(main)
+
+
+def test_no_job_is_left_lying_between_a_threads_last_look_and_its_rest() -> None:
+    """Jobs come in ones and twos just when threads go to rest: each is done, or this would hang."""
+
+    async def main() -> int:
+        done = 0
+        for number in range(3000):
+            done += sum(await asyncio.gather(*[asyncio.to_thread(int, 1) for _ in range(1 + number % 3)]))
+        return done
+
+    assert run(main) == 6000
+
+
+def test_who_rested_last_works_first() -> None:
+    async def main() -> set[str]:
+        barrier = threading.Barrier(4)
+        await asyncio.gather(*[asyncio.to_thread(barrier.wait) for _ in range(4)])
+        return {await asyncio.to_thread(lambda: threading.current_thread().name) for _ in range(50)}
+
+    assert len(run(main)) < 4

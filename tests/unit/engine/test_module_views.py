@@ -1,7 +1,7 @@
 """What inspect tells of a module, out of what inspection found in its bytes."""
 
 from wherry.core.modules.compiler import CompiledModule
-from wherry.engine.module_views import module_view
+from wherry.engine.module_views import ModuleViews, module_view
 from wherry.oci.digest import Digest
 from wherry.wasm import module
 
@@ -77,3 +77,16 @@ def test_a_module_that_asks_for_nothing_has_no_capabilities() -> None:
 def test_a_module_of_many_names_is_cut_short() -> None:
     found = view(binary(*((WASI, f"path_{number}") for number in range(5000))))
     assert len(found["Imports"]["files"]) == 1000
+
+
+def test_a_view_is_made_once_for_as_long_as_the_module_is_the_same() -> None:
+    views, info = ModuleViews(), module.inspect(binary((WASI, "fd_write")), "m").to_json()
+    first, other = (CompiledModule(DIGEST, "/cache/m", info) for _ in range(2))
+    made = views.view("/m.wasm", first)
+    assert made == module_view("/m.wasm", first)
+    assert views.view("/m.wasm", first) is made
+    assert views.view("/n.wasm", first)["Path"] == "/n.wasm"
+    assert views.view("/m.wasm", other) is not made
+    for number in range(100):
+        views.view(f"/{number}.wasm", first)
+    assert views.view("/m.wasm", first) == made

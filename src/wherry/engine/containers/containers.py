@@ -32,7 +32,7 @@ from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.containers.top import top
 from wherry.engine.containers.twins import Twins
 from wherry.engine.containers.usage import usage
-from wherry.engine.module_views import module_view
+from wherry.engine.module_views import ModuleViews
 from wherry.engine.networks.networks import Networks
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.networks.sandboxes import Sandboxes
@@ -83,6 +83,7 @@ class Containers:
         self.background = background
         self.tell = Announcer(events)
         self.registry = Registry(services.containers, services.transactions, background)
+        self._views = ModuleViews()
         self._logbook = Logbook(services.logs, services.config.root, services.config.state)
         self.volumes = Volumes(
             services.volumes,
@@ -326,7 +327,7 @@ class Containers:
             with contextlib.suppress(WherryError):
                 inside, path = find_module(record, layers)
                 known = self.services.compiler.known(path, fuel=has_fuel(record))
-                view = None if known is None else module_view(inside, known)
+                view = None if known is None else self._views.view(inside, known)
         return _OnDisk(layers, self.sandboxes.files(record), inside, path, view)
 
     async def _module(self, record: Record, found: "_OnDisk") -> Json:
@@ -336,7 +337,7 @@ class Containers:
         inside, path = found.inside, found.module
         with contextlib.suppress(WherryError, TimeoutError):
             async with asyncio.timeout(_MODULE_PATIENCE):
-                return module_view(inside, await self.services.compiler.ensure(path, fuel=has_fuel(record)))
+                return self._views.view(inside, await self.services.compiler.ensure(path, fuel=has_fuel(record)))
         return {}
 
     async def _usage(self, live: Live) -> Json:
