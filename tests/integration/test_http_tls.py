@@ -1,32 +1,25 @@
-"""TLS of containers that answer HTTP, by the real shim and curl; and clients that speak none."""
+"""TLS of containers that answer HTTP, by the real shim and curl; and clients that speak none, or say only half."""
 
 import asyncio
 import os
 import re
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.components import DATA, componentize_proxy
-from tests.integration.shim_box import Box, open_box
-from tests.integration.wagi_box import DEADLINE, Handler, serve
+from tests.components import DATA
+from tests.integration.shim_box import Box
+from tests.integration.tls_box import HELLO, TLS, curl, new_authority, open_tls_box, proxy_guest, until, url
+from tests.integration.wagi_box import DEADLINE, Handler, descriptors, serve
 from tests.zig import compile_wasm
 from wherry.errors import WherryError
-
-HELLO = b"Hello from a component!\n"
-BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
-TLS = {"dev.wherry.http.cert": "/tls/cert.pem", "dev.wherry.http.key": "/tls/key.pem"}
 
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("proxy")
-    return componentize_proxy(
-        compile_wasm(DATA / "proxy_guest.c", folder / "core.wasm", *BARE), folder / "component.wasm"
-    )
+    return proxy_guest(tmp_path_factory.mktemp("proxy"))
 
 
 @pytest.fixture(scope="module")
@@ -38,32 +31,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate of its own signing for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    return folder
+    return new_authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 async def box(guest: Path, compiled: Path, authority: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_box(guest, compiled, tmp_path) as made:
-        (made.folder / "lower/tls").mkdir()
-        for name in ("cert.pem", "key.pem"):
-            (made.folder / "lower/tls" / name).write_bytes((authority / name).read_bytes())
+    async with open_tls_box(guest, compiled, authority, tmp_path) as made:
         yield made
-
-
-async def curl(*args: str, data: bytes = b"") -> bytes:
-    made = await asyncio.create_subprocess_exec("curl", "-s", "--max-time", "30", *args, stdin=-1, stdout=-1, stderr=-1)
-    out, err = await made.communicate(data)
-    assert made.returncode == 0, (made.returncode, err, out[:200])
-    return out
-
-
-def url(handler: Handler, path: str, scheme: str = "https") -> str:
-    return f"{scheme}://127.0.0.1:{handler.port}{path}"
 
 
 async def test_a_certificate_has_clients_speak_tls(box: Box, authority: Path) -> None:
@@ -101,6 +75,80 @@ async def test_drain_lets_end_what_was_begun_by_tls(box: Box, authority: Path) -
         assert (await handler.task.wait()).code == 0
         writer.close()
         idle[1].close()
+
+
+async def half_closed(handler: Handler, request: bytes, *, minimum: ssl.TLSVersion) -> bytes:
+    """The answer to a client that says by TLS that it has said all, and reads on."""
+    context = ssl._create_unverified_context()
+    context.minimum_version = context.maximum_version = minimum
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing)
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
+
+        async def step(call):
+            while True:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    data = await reader.read(65536)
+                    incoming.write(data) if data else incoming.write_eof()
+
+        await step(session.do_handshake)
+        session.write(request)
+        with pytest.raises(ssl.SSLWantReadError):  # close_notify is on its way now, and theirs not here
+            session.unwrap()
+        writer.write(outgoing.read())
+        writer.write_eof()
+        data = await reader.read()
+        writer.close()
+    incoming.write(data)
+    found = b""
+    while True:
+        try:
+            piece = session.read(65536)
+        except (ssl.SSLZeroReturnError, ssl.SSLWantReadError):
+            return found
+        if not piece:
+            return found
+        found += piece
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_who_has_said_all_by_tls_gets_the_whole_answer(box: Box, version: ssl.TLSVersion) -> None:
+    handler = await serve(box, kind="", labels=TLS)
+    body = os.urandom(200_000)
+    request = b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    answer = await half_closed(handler, request, minimum=version)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"0\r\n\r\n")
+    assert len(answer) > len(body)
+    await until(lambda: descriptors(handler.task.pid) <= 18)
+    assert b" 499 " not in handler.out
+
+
+@pytest.fixture(scope="module")
+def wagi_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_wasm(DATA / "wagi_guest.c", tmp_path_factory.mktemp("wagi") / "guest.wasm", "-DROUTES")
+
+
+async def test_modules_by_cgi_are_asked_by_tls_too(
+    wagi_guest: Path, compiled: Path, authority: Path, tmp_path: Path
+) -> None:
+    trust = ("--cacert", f"{authority}/cert.pem")
+    async with open_tls_box(wagi_guest, compiled, authority, tmp_path) as box:
+        handler = await serve(box, labels=TLS)
+        told = (await curl(*trust, "--http1.1", url(handler, "/env?a"))).decode().splitlines()
+        assert {f"X_FULL_URL=https://127.0.0.1:{handler.port}/env?a", "SERVER_PROTOCOL=HTTP/1.1"} <= set(told)
+        told = (await curl(*trust, "--http2", url(handler, "/env?a"))).decode().splitlines()
+        assert {f"X_FULL_URL=https://127.0.0.1:{handler.port}/env?a", "SERVER_PROTOCOL=HTTP/2.0"} <= set(told)
+        data = os.urandom(2_000_000)
+        for version in ("--http1.1", "--http2"):
+            assert await curl(*trust, version, "--data-binary", "@-", url(handler, "/echo"), data=data) == data
+            assert await curl(*trust, version, url(handler, "/deep/in")) == b"Hello from WAGI!\n"
+            failed = await curl(*trust, version, "-o", "/dev/null", "-w", "%{http_code}", url(handler, "/trap"))
+            assert failed == b"502"
 
 
 @pytest.mark.parametrize(

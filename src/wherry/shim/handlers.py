@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from wherry.wasm.loaded import Program
 
 
-def wagi(sandbox: Sandbox, library: str, page: int) -> Front:
-    """The server of the routes that ``sandbox.http`` tells of. ``page`` is where its meter lies. InvalidArgument,
-    DataLoss and the like: a program can't be loaded."""
+def wagi(sandbox: Sandbox, library: str, page: int, cache: str) -> Front:
+    """The server of the routes that ``sandbox.http`` tells of. ``page`` is where its meter lies, ``cache`` the folder
+    of compiled code. InvalidArgument, DataLoss and the like: a program can't be loaded."""
     from wherry.shim.wagi.site import Site  # of the kinds the one that is asked for
 
     settings, _, routes = sandbox.http
-    return Front(sandbox, Site(sandbox, library, routes, page), Settings(*settings))
+    return Front(sandbox, Site(sandbox, library, routes, page), Settings(*settings), cache)
 
 
-def proxy(sandbox: Sandbox, program: Program, name: str) -> Front:
+def proxy(sandbox: Sandbox, program: Program, name: str, cache: str) -> Front:
     """The server of one component of wasi:http, with the settings in ``sandbox.http`` if it tells of any.
     InvalidArgument: it is none."""
     from wherry.shim.proxy.site import Site  # as above
@@ -30,4 +30,4 @@ def proxy(sandbox: Sandbox, program: Program, name: str) -> Front:
     settings = Settings(*sandbox.http[0]) if sandbox.http else Settings()
     if matches(sandbox.refused, "sock_listen"):
         raise InvalidArgument("a handler of HTTP needs listen, which is dropped: leave it out of --cap-drop")
-    return Front(sandbox, Site(program, name, settings.reuse), settings)
+    return Front(sandbox, Site(program, name, settings.reuse), settings, cache)

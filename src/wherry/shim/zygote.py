@@ -184,13 +184,14 @@ class _Zygote:
         from wherry.shim import handlers  # few containers do, the others shall not pay for it
 
         sandbox, command = unpack(orders.place)
+        cache = os.path.dirname(orders.module)
         if orders.serves and sandbox.http and sandbox.http[1] == "wagi":
-            front = handlers.wagi(sandbox, self._library, self._area.page)
+            front = handlers.wagi(sandbox, self._library, self._area.page, cache)
             return front.program, front
         program = self._program(orders)
         if sandbox.http and program.component is not None:
             program.component.state.hosts = sandbox.http[0][-1]
-        return program, handlers.proxy(sandbox, program, command.args[0]) if orders.serves else None
+        return program, handlers.proxy(sandbox, program, command.args[0], cache) if orders.serves else None
 
     def _own(self, module: str, *, fuel: bool) -> Program:
         """In a child: its program, with all that it takes from files which a change of root puts out of reach."""

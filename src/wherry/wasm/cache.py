@@ -57,10 +57,10 @@ class Cache:
         path = self.path(digest_hex)
         self._sweep()
         # The first part last: a compiled module that can be seen has its info and the other parts beside it.
-        _write(info_path(path), info)
+        write(info_path(path), info)
         for number, data in enumerate(more, 1):
-            _write(part_path(path, number), data)
-        _write(path, compiled)
+            write(part_path(path, number), data)
+        write(path, compiled)
         return path
 
     def _sweep(self) -> None:
@@ -116,7 +116,8 @@ def open_trusted(path: str) -> int:
     raise PermissionDenied(f"{path} is not this user's alone: remove it, it will be compiled again")
 
 
-def _write(target: str, data: bytes) -> None:
+def write(target: str, data: bytes) -> None:
+    """Have ``data`` at ``target`` whole or not at all. ResourceExhausted."""
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}")
     try:
@@ -136,4 +137,4 @@ def _write(target: str, data: bytes) -> None:
             os.unlink(temporary)
         except FileNotFoundError:
             pass
-        raise ResourceExhausted(f"compiled module can't be kept in {folder}: {error.strerror}") from None
+        raise ResourceExhausted(f"compiled code can't be kept in {folder}: {error.strerror}") from None

@@ -64,7 +64,7 @@ def variables(head: RequestHead, place: Place) -> tuple[bytes, ...]:
         "SCRIPT_NAME": place.script,
         "SERVER_NAME": name,
         "SERVER_PORT": port,
-        "SERVER_PROTOCOL": f"HTTP/1.{head.minor}",
+        "SERVER_PROTOCOL": head.protocol,
         "SERVER_SOFTWARE": place.software,
         "X_MATCHED_ROUTE": place.route,
         "X_FULL_URL": f"{head.scheme}://{head.host or name}{head.target}",

@@ -56,8 +56,8 @@ class BadRequest(Exception):
 
 class RequestHead(Record):
     """``header`` has the names of its fields in lower case. ``target`` begins with "/" or is "*"; ``host`` is where it
-    was sent. ``length`` is the body's, 0 for none, or `CHUNKED`. ``scheme`` is
-    "https", if somebody has deciphered it: `parse_head` does not know."""
+    was sent. ``length`` is the body's, 0 for none, or `CHUNKED`. ``scheme`` and
+    ``major`` version are what the client spoke, if somebody translates: `parse_head` does not know."""
 
     method: str
     target: str
@@ -68,10 +68,16 @@ class RequestHead(Record):
     keep: bool
     expects: bool
     scheme: str = "http"
+    major: int = 1
 
-    def by(self, scheme: str) -> RequestHead:
-        """The same by another scheme."""
-        return RequestHead(**{**dict(zip(self.fields, self, strict=True)), "scheme": scheme})
+    def by(self, scheme: str, major: int) -> RequestHead:
+        """The same, asked in another way."""
+        return RequestHead(**{**dict(zip(self.fields, self, strict=True)), "scheme": scheme, "major": major})
+
+    @property
+    def protocol(self) -> str:
+        """As logs and CGI name it."""
+        return f"HTTP/1.{self.minor}" if self.major == 1 else f"HTTP/{self.major}.0"
 
     def field(self, name: str) -> str:
         """The first field of that name, "" if there is none."""

@@ -8,21 +8,27 @@ from wherry.wire import http1
 
 READING, QUEUED, SERVED, LINGERING = range(4)
 _READ = 64 << 10
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""The beginning of HTTP/2's: RFC 9113, 3.4. To HTTP/1.1 it is a whole head, of a version that is not spoken."""
 
 
 class Connection:
-    """``since`` is when its state began, in seconds of the monotonic clock; ``head`` the request that is served."""
+    """``since`` is when its state began, in seconds of the monotonic clock; ``head`` the request that is served.
+    ``scheme`` and ``major`` version are what the client speaks; here it is HTTP/1.1 in any case."""
 
     __slots__ = (
-        "buffer", "events", "fresh", "head", "id", "peer", "peer_port", "scheme", "since", "socket", "started",
+        "buffer", "events", "fresh", "head", "id", "major", "peer", "peer_port", "scheme", "since", "socket", "started",
         "state",
     )  # fmt: skip
 
-    def __init__(self, socket: _socket.socket, peer: str, peer_port: int, now: float, scheme: str = "http") -> None:
+    def __init__(
+        self, socket: _socket.socket, peer: str, peer_port: int, now: float, scheme: str = "http", major: int = 1
+    ) -> None:
         self.socket = socket
         self.peer = peer
         self.peer_port = peer_port
         self.scheme = scheme
+        self.major = major
         self.state = READING
         self.since = now
         self.started = now
@@ -59,4 +65,9 @@ class Connection:
             return None
         head = reader.read(bytes(self.buffer[:end]))
         del self.buffer[:end]
-        return head if self.scheme == head.scheme else head.by(self.scheme)
+        return head if self.scheme == "http" and self.major == 1 else head.by(self.scheme, self.major)
+
+    @property
+    def speaks_http2(self) -> bool:
+        """It has begun so, without having asked. By TLS, clients ask: see tls.py."""
+        return not self.id and self.scheme == "http" and self.major == 1 and self.buffer.startswith(_PREFACE)

@@ -7,13 +7,16 @@ from __future__ import annotations
 import _socket
 import gc
 import resource
+import sys
 
 from wherry.linux import seccomp
 from wherry.shim import policy
 from wherry.shim.birth import Sandbox
+from wherry.shim.httpd import shelf
 from wherry.shim.httpd.log import Log
 from wherry.shim.httpd.pool import Pool
-from wherry.shim.httpd.server import Server
+from wherry.shim.httpd.relay import Relay
+from wherry.shim.httpd.server import Relays, Server
 from wherry.shim.httpd.settings import Settings
 from wherry.wasm.guest import GuestConfig
 from wherry.wasm.program import Program
@@ -29,14 +32,15 @@ _SPARE_DESCRIPTORS = 64
 
 
 class Front:
-    """The listener, the handler, and what system calls both may make."""
+    """The listener, the handler, and what system calls both may make. ``cache`` is the folder of compiled code."""
 
-    def __init__(self, sandbox: Sandbox, handler: Handler, settings: Settings) -> None:
+    def __init__(self, sandbox: Sandbox, handler: Handler, settings: Settings, cache: str) -> None:
         self._settings = settings
         self._handler = handler
         self._listener: _socket.socket | None = None
         self._descriptors = 0
         sockets = sandbox.sockets is not None and self.program.imports_sockets
+        self._shelf = shelf.open_shelf(cache, sys.path)
         self._terminator: Terminator | None = None
         if settings.certificate:
             from wherry.shim.httpd.terminator import Terminator  # of the few that speak TLS
@@ -58,7 +62,7 @@ class Front:
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._handler.open(base)
         if self._terminator is not None:
-            self._terminator.open()
+            self._terminator.open(http2=self._shelf >= 0)
 
     def shut(self) -> None:
         """Make no more system calls than a server needs."""
@@ -81,8 +85,15 @@ class Front:
             pool,
             log,
             most_connections=most,
-            terminator=self._terminator,
+            relays=self._relays(),
         ).run()
+
+    def _relays(self) -> Relays:
+        tls = Relay("TLS", self._terminator.run) if self._terminator is not None else None
+        fd = self._shelf
+        if fd < 0:
+            return Relays(tls)
+        return Relays(tls, Relay("HTTP/2", lambda line: shelf.speak(fd, line), (fd,)))
 
     def _confine(self) -> None:
         seccomp.install(self._workers_filter)

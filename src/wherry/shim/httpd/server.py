@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from wherry.shim.httpd.relay import Relay
     from wherry.shim.httpd.settings import Settings
-    from wherry.shim.httpd.terminator import Terminator
     from wherry.shim.httpd.worker import Worker
 
 _TURN = 0.25
@@ -43,6 +43,13 @@ class Times(Record):
     idle: float = 75.0
 
 
+class Relays(Record):
+    """What speaks with clients in the server's stead: ``tls`` with all, ``http2`` with those that begin so."""
+
+    tls: Relay | None = None
+    http2: Relay | None = None
+
+
 class Server:
     """``listener`` listens already; ``accepts`` is the handler's. `run` returns when it has drained."""
 
@@ -55,7 +62,7 @@ class Server:
         log: Log,
         times: Times = Times(),  # noqa: B008 (a frozen value)
         most_connections: int = 512,
-        terminator: Terminator | None = None,
+        relays: Relays = Relays(),  # noqa: B008 (a frozen value)
     ) -> None:
         self._listener = listener
         self._port = listener.getsockname()[1]
@@ -65,7 +72,8 @@ class Server:
         self._log = log
         self._times = times
         self._most = most_connections
-        self._terminator = terminator
+        self._relays = relays
+        self._relayed: dict[int, Relay] = {}
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._serving: dict[int, Connection] = {}
@@ -87,7 +95,7 @@ class Server:
         self._listener.setblocking(False)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._accept_more(True)
-        while not (self._draining and not self._connections and not self._terminates):
+        while not (self._draining and not self._connections and not self._relayed):
             events = self._epoll.poll(self._timeout())
             self._hear(events)
             for fd, event in events:
@@ -100,11 +108,6 @@ class Server:
             self._log.flush_later(now)
         self._log.flush()
         self._pool.close()
-
-    @property
-    def _terminates(self) -> bool:
-        """There is a terminator, which may have to pass on yet what was answered."""
-        return self._terminator is not None and self._terminator.is_alive
 
     def _catch(self) -> None:
         _signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -122,7 +125,7 @@ class Server:
         if self._log.waits:
             return LATEST
         busy = (
-            self._terminates
+            self._relayed  # which may have to pass on yet what was answered
             or self._serving
             or self._queue
             or self._connections
@@ -146,8 +149,8 @@ class Server:
             self._drain()
         elif self._accepting and fd == self._listener.fileno():
             self._accept()
-        elif self._terminator is not None and fd == self._terminator.fd:
-            self._terminated(self._terminator)
+        elif (relay := self._relayed.get(fd)) is not None:
+            self._hear_relay(fd, relay)
 
     def _accept_more(self, wanted: bool) -> None:
         if wanted != self._accepting:
@@ -173,9 +176,8 @@ class Server:
             with suppress(OSError):
                 made.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             connection = Connection(made, address[0].removeprefix("::ffff:"), address[1], time.monotonic())
-            if self._terminator is not None:
-                self._terminate(self._terminator, connection)
-                made.close()
+            if self._relays.tls is not None:
+                self._relay(self._relays.tls, connection)
             else:
                 self._welcome(connection)
 
@@ -198,33 +200,42 @@ class Server:
 
     def _close(self, connection: Connection) -> None:
         self._queue.pop(connection.fd, None)
+        self._dismiss(connection)
+        connection.socket.close()
+
+    def _dismiss(self, connection: Connection) -> None:
+        """It is not the server's any more."""
         del self._connections[connection.fd]
         self._epoll.unregister(connection.fd)
-        connection.socket.close()
         if not self._draining:
             self._accept_more(True)
 
-    # TLS: another process deciphers it
+    # TLS and HTTP/2: another process speaks them
 
-    def _terminate(self, terminator: Terminator, connection: Connection) -> None:
-        """Give a connection away; it is to be closed here."""
-        if not terminator.is_alive:
-            terminator.fork([*self._pool.by_line, *self._foreign(), connection.fd])
-            self._epoll.register(terminator.fd, select.EPOLLIN)
-        if not terminator.give(connection):
+    def _relay(self, relay: Relay, connection: Connection) -> None:
+        """Give a connection away."""
+        if not relay.is_alive:
+            relay.fork([*self._pool.by_line, *self._foreign(), connection.fd])
+            self._relayed[relay.fd] = relay
+            self._epoll.register(relay.fd, select.EPOLLIN)
+        if not relay.give(connection):
             self._log.note(f"a connection from {connection.peer} is closed: too many come at once")
+        connection.socket.close()
 
-    def _terminated(self, terminator: Terminator) -> None:
-        """Take what it deciphers: connections of HTTP/1.1."""
-        while terminator.is_alive:
+    def _hear_relay(self, fd: int, relay: Relay) -> None:
+        """Take the connections that it makes."""
+        while relay.is_alive:
             try:
-                connection = terminator.take(time.monotonic())
+                connection = relay.take(time.monotonic())
             except BlockingIOError:
                 return
             if connection is None:
-                self._epoll.unregister(terminator.fd)
-                if not terminator.bury():
-                    self._log.note("what speaks TLS has died, and its connections with it")
+                self._epoll.unregister(fd)
+                del self._relayed[fd]
+                if not relay.bury():
+                    self._log.note(f"what speaks {relay.speaks} has died, and its connections with it")
+            elif relay is self._relays.tls and connection.major > 1 and self._relays.http2 is not None:
+                self._relay(self._relays.http2, connection)
             elif len(self._connections) >= self._most and not self._make_room():
                 connection.socket.close()
             else:
@@ -257,6 +268,10 @@ class Server:
         try:
             head = connection.next_head(self._reader)
         except http1.BadRequest as error:
+            if self._relays.http2 is not None and connection.speaks_http2:
+                self._dismiss(connection)
+                self._relay(self._relays.http2, connection)
+                return
             first = bytes(connection.buffer[:200]).split(b"\r\n")[0].decode("latin-1")
             self._name(connection, now)
             self._refuse(connection, error.status, str(error), first)
@@ -335,9 +350,15 @@ class Server:
 
     def _foreign(self) -> list[int]:
         connections = [connection.fd for connection in self._connections.values()]
-        if self._terminator is not None and self._terminator.is_alive:
-            connections.append(self._terminator.fd)
-        return [*connections, self._listener.fileno(), self._epoll.fileno(), self._wake, self._woken]
+        return [
+            *connections,
+            *self._relayed,
+            *(self._relays.http2.own if self._relays.http2 is not None else ()),
+            self._listener.fileno(),
+            self._epoll.fileno(),
+            self._wake,
+            self._woken,
+        ]
 
     def _heard(self, worker: Worker) -> None:
         outcome = worker.take(self._pool.buffer)
@@ -429,8 +450,8 @@ class Server:
     def _drain(self) -> None:
         """Take nothing new; what idles goes."""
         if self._draining:
-            if self._terminator is not None:
-                self._terminator.drain()
+            for relay in self._relayed.values():
+                relay.drain()
             self._accept_more(False)
             self._listener.close()
             for connection in [connection for connection in self._connections.values() if connection.idle]:
@@ -438,4 +459,4 @@ class Server:
 
 
 def _line(head: http1.RequestHead | None) -> str:
-    return f"{head.method} {head.target} HTTP/1.{head.minor}" if head is not None else "-"
+    return f"{head.method} {head.target} {head.protocol}" if head is not None else "-"

@@ -8,19 +8,22 @@ import stat
 
 from wherry.errors import FailedPrecondition
 
+HTTP2 = "h2"
+"""Its name where clients and servers agree on one."""
 _MOST = 1 << 20
 """Bytes of a file."""
 
 
-def server_context(certificate: str, key: str) -> ssl.SSLContext:
-    """``certificate`` with its chain and ``key`` are files of PEM; TLS 1.2 and 1.3 are spoken.
+def server_context(certificate: str, key: str, *, http2: bool) -> ssl.SSLContext:
+    """``certificate`` with its chain and ``key`` are files of PEM; TLS 1.2 and 1.3 are spoken,
+    and HTTP/2 and 1.1 agreed on (RFC 7301), or the latter alone.
 
     FailedPrecondition: they are not there, or not what they are said to be, or do not belong together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([HTTP2, "http/1.1"] if http2 else ["http/1.1"])
     for path in (certificate, key):
         _check(path)
     try:

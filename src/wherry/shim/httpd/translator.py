@@ -1,185 +1,213 @@
 """The process that speaks TLS with clients and hands on what they say: for each it has a connection to the server, so
-that limits, deadlines, log and drain are the server's as ever.
-
-It has its own loop and no guest's code; what a client may do to it, it does to itself and to others of its kind.
+that limits, deadlines, log and drain are the server's as ever. Each direction ends by itself, as TLS has it (RFC 8446,
+6.1): who has said all may have an answer yet.
 """
 
 from __future__ import annotations
 
 import _socket
-import asyncio
-import marshal
 import socket
 import ssl
-import struct
 
-from wherry.record import Record
+from wherry.shim.httpd import tls
+from wherry.shim.httpd.beside import Beside, Client
 from wherry.shim.httpd.exchange import STALL
-from wherry.shim.httpd.log import Log
+from wherry.shim.httpd.loop import READ, WRITE
 from wherry.suppress import suppress
 
-TYPE_CHECKING = False  # see record.py
-if TYPE_CHECKING:
-    from typing import Any
-
-_INT = struct.Struct("i")
-ANCILLARY = _socket.CMSG_SPACE(_INT.size)
-MOST_MESSAGE = 128 << 10
 _HANDSHAKE = 10.0
 """Seconds for a client to agree on TLS."""
 _GOODBYE = 2.0
 """Seconds for it to end that."""
 _MOST_CLIENTS = 1024
 _READ = 64 << 10
-_TRIES = 200
-_PAUSE = 0.01
+_RECORD = 16 << 10
+_MOST_WAITING = 128 << 10
+"""Bytes of one direction that nobody has taken yet."""
+_WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-def with_descriptor(message: bytes, fd: int) -> tuple[list[bytes], list[tuple[int, int, bytes]]]:
-    """The arguments of a socket's sendmsg."""
-    return [message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _INT.pack(fd))]
-
-
-class Pipe(Record):
-    """A connection: of the client's, or to the server."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, data: bytes, patience: float | None = STALL) -> None:
-        """Send it and wait until that is on its way. TimeoutError, OSError: nobody takes it, for ``patience`` seconds,
-        or for good."""
-        self.writer.write(data)
-        async with asyncio.timeout(patience):
-            await self.writer.drain()
-
-    async def close(self) -> None:
-        """Once all that was written has gone, or will not go any more."""
-        self.writer.close()
-        try:
-            async with asyncio.timeout(STALL):
-                await self.writer.wait_closed()
-        except (OSError, TimeoutError):
-            self.writer.transport.abort()
-
-
-class Client(Record):
-    """Who is spoken with."""
-
-    peer: str
-    port: int
-    pipe: Pipe
-
-
-class Translator:
+class Translator(Beside):
     """``context`` has the certificate."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, line: int, context: ssl.SSLContext) -> None:
+        super().__init__(line, _MOST_CLIENTS, "TLS")
         self._context = context
-        self._log = Log()
-        self._clients = 0
-        self._draining = asyncio.Event()
 
-    def run(self, line: int) -> None:
-        """Until the server has no more for it, and all is done."""
-        self._line = socket.socket(fileno=line)
-        self._line.setblocking(False)
-        asyncio.run(self._serve())
+    def attend(self, client: Client, made: _socket.socket) -> Bridge:
+        wrapped = socket.socket(fileno=made.detach())
+        wrapped.setblocking(False)
+        outer = self._context.wrap_socket(wrapped, server_side=True, do_handshake_on_connect=False)
+        bridge = Bridge(self, Client("https", *tuple(client)[1:]), outer)
+        self.loop.soon(bridge.begin)
+        return bridge
 
-    async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as group:
-            loop.add_reader(self._line, self._take, group)
-            await self._draining.wait()
-            loop.remove_reader(self._line)
 
-    def _take(self, group: asyncio.TaskGroup) -> None:
+class Bridge:
+    """``outer`` is the client's connection, which does not block."""
+
+    def __init__(self, translator: Translator, client: Client, outer: ssl.SSLSocket) -> None:
+        self._translator = translator
+        self._loop = translator.loop
+        self._client = client
+        self._outer = outer
+        self._inner: _socket.socket | None = None
+        self._up, self._down = bytearray(), bytearray()
+        self._asked_all = self._told = self._answered_all = self._closed = False
+        self._since = self._moved = self._loop.now
+        self._left = 0.0
+
+    def begin(self) -> None:
+        """Agree on TLS."""
+        self._shake(0)
+
+    def look(self) -> None:
+        """See whether something has taken too long."""
+        now = self._loop.now
+        if self._inner is None and not self._left and now - self._since > _HANDSHAKE:
+            self._refuse("the handshake took too long")
+        elif (self._left and now - self._left > _GOODBYE) or (self._down and now - self._moved > STALL):
+            self._close()
+
+    def drain(self) -> None:
+        """The server closes what idles, and so do we then."""
+
+    # The handshake
+
+    def _shake(self, _: int) -> None:
         try:
-            message, ancillary, _, _ = self._line.recvmsg(MOST_MESSAGE, ANCILLARY)
-        except BlockingIOError:
+            self._outer.do_handshake()
+        except ssl.SSLWantReadError:
+            self._loop.watch(self._outer.fileno(), READ, self._shake)
             return
-        if not message:
-            self._draining.set()
+        except ssl.SSLWantWriteError:
+            self._loop.watch(self._outer.fileno(), WRITE, self._shake)
             return
-        made = socket.socket(fileno=_INT.unpack(ancillary[0][2])[0])
-        made.setblocking(False)
-        if self._clients >= _MOST_CLIENTS:
-            made.close()
-            self._log.note(f"a client is turned away: {_MOST_CLIENTS} speak TLS")
+        except OSError as error:
+            self._refuse(getattr(error, "reason", "") or error.strerror or str(error))
             return
-        self._clients += 1
-        group.create_task(self._attend(made, *marshal.loads(message)))
-
-    async def _attend(self, made: socket.socket, peer: str, port: int, beginning: bytes) -> None:
+        major = 2 if self._outer.selected_alpn_protocol() == tls.HTTP2 else 1
         try:
-            try:
-                pipe = await self._open(made, beginning)
-            except (OSError, TimeoutError) as error:
-                made.close()
-                self._log.note(f"{peer} does not speak TLS: {getattr(error, 'reason', '') or error}")
+            self._inner = self._translator.connect(self._client, major)
+        except OSError as error:
+            self._refuse(str(error))
+            return
+        self._hear()
+
+    def _refuse(self, why: str) -> None:
+        self._translator.note(f"{self._client.peer} does not speak TLS: {why}")
+        self._say_goodbye()
+
+    # Both directions
+
+    def _ready_outer(self, events: int) -> None:
+        if self._left:
+            self._discard()
+        elif events & ~(READ | WRITE) and self._asked_all:
+            self._close()
+        else:
+            self._hear()
+
+    def _ready_inner(self, _: int) -> None:
+        self._hear()
+
+    def _hear(self) -> None:
+        """Move what can be moved, and say what is waited for."""
+        inner = self._inner
+        assert inner is not None
+        try:
+            self._ask(inner)
+            self._answer(inner)
+        except OSError:  # one of the two is gone
+            self._close()
+            return
+        if self._answered_all and not self._down:
+            self._leave()
+        else:
+            self._watch(inner)
+
+    def _watch(self, inner: _socket.socket) -> None:
+        wants = READ if not self._asked_all and len(self._up) < _MOST_WAITING else 0
+        self._loop.watch(self._outer.fileno(), wants | (WRITE if self._down else 0), self._ready_outer)
+        wants = READ if not self._answered_all and len(self._down) < _MOST_WAITING else 0
+        self._loop.watch(inner.fileno(), wants | (WRITE if self._up else 0), self._ready_inner)
+
+    def _ask(self, inner: _socket.socket) -> None:
+        """What the client says. What is deciphered already is told by no event: it is read until there is no more.
+        OSError."""
+        while True:
+            with suppress(*_WAITS):
+                while self._up:
+                    del self._up[: inner.send(self._up)]
+            if self._asked_all and not self._up and not self._told:
+                self._told = True
+                inner.shutdown(_socket.SHUT_WR)
+            if self._asked_all or len(self._up) >= _MOST_WAITING:
                 return
-            await self._speak(Client(peer, port, pipe))
-        # A fault of ours in one connection is that connection's alone.
-        except Exception as error:  # noqa: BLE001
-            self._log.note(f"a connection from {peer} is closed: {type(error).__name__}: {error}")
-        finally:
-            self._clients -= 1
+            try:
+                data = self._outer.recv(_READ)
+            except _WAITS:
+                return
+            self._up += data
+            self._asked_all = not data
 
-    async def _open(self, made: socket.socket, beginning: bytes) -> Pipe:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(_READ)
-        reader.feed_data(beginning)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        times: dict[str, Any] = {"ssl_handshake_timeout": _HANDSHAKE, "ssl_shutdown_timeout": _GOODBYE}
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, made, ssl=self._context, **times)
-        return Pipe(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+    def _answer(self, inner: _socket.socket) -> None:
+        """What the server says. OSError."""
+        while True:
+            with suppress(*_WAITS):
+                while self._down:
+                    del self._down[: self._outer.send(bytes(self._down[:_RECORD]))]
+                    self._moved = self._loop.now
+            if self._answered_all or len(self._down) >= _MOST_WAITING:
+                return
+            try:
+                data = inner.recv(_READ)
+            except BlockingIOError:
+                return
+            if not self._down:
+                self._moved = self._loop.now
+            self._down += data
+            self._answered_all = not data
 
-    async def _speak(self, client: Client) -> None:
-        with suppress(OSError, TimeoutError):  # it is gone: so is what was made for it
-            await self._relay(client)
-        await client.pipe.close()
+    # The end
 
-    async def _relay(self, client: Client) -> None:
-        """HTTP/1.1 as it is."""
-        inner = await self._connect(client)
+    def _leave(self) -> None:
+        """All is said, and the client is told so. It may end it then: what it still sends would have the kernel throw
+        away the answer if it were closed at once."""
+        self._part()
+        with suppress(OSError, ValueError):  # it does not answer that yet, or is gone
+            self._outer.unwrap()
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        self._left = self._loop.now
         try:
-            async with asyncio.TaskGroup() as group:
-                up = group.create_task(_ask(client.pipe, inner))
-                with suppress(OSError, TimeoutError):
-                    await _copy(inner, client.pipe, STALL)
-                up.cancel()
-        finally:
-            inner.writer.transport.abort()
+            self._outer.shutdown(_socket.SHUT_WR)
+        except OSError:
+            self._close()
+            return
+        self._loop.watch(self._outer.fileno(), READ, self._ready_outer)
 
-    async def _connect(self, client: Client) -> Pipe:
-        """A connection to the server. OSError: it takes none."""
-        ours, theirs = socket.socketpair()
-        message = marshal.dumps((client.peer, client.port))
+    def _discard(self) -> None:
         try:
-            for _ in range(_TRIES):
-                with suppress(BlockingIOError):
-                    self._line.sendmsg(*with_descriptor(message, theirs.fileno()))
-                    break
-                await asyncio.sleep(_PAUSE)
-            else:
-                raise BlockingIOError
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        return Pipe(*await asyncio.open_connection(sock=ours, limit=_READ))
+            ended = not self._outer.recv(_READ)
+        except _WAITS:
+            return
+        except OSError:
+            ended = True
+        if ended:
+            self._close()
 
+    def _part(self) -> None:
+        if self._inner is not None:
+            self._loop.forget(self._inner.fileno())
+            self._inner.close()
+            self._inner = None
 
-async def _ask(client: Pipe, inner: Pipe) -> None:
-    """All that a client says. Its end is the end of that: it may have an answer yet."""
-    with suppress(OSError):
-        await _copy(client, inner, None)
-        inner.writer.write_eof()
-
-
-async def _copy(source: Pipe, target: Pipe, patience: float | None) -> None:
-    """All that comes. OSError, TimeoutError: nobody takes it."""
-    while data := await source.reader.read(_READ):
-        await target.send(data, patience)
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._part()
+            self._loop.forget(self._outer.fileno())
+            self._outer.close()
+            self._translator.left(self)
