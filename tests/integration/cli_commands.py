@@ -180,7 +180,8 @@ ONCE: Final = {
     "--gateway 10.213.8.1 "
     "--ip-range 10.213.8.128/25 --ipam-driver default --internal --scope local sweepn": "^[0-9a-f]{64}$",
     "network create --driver nope n1": "!nope",
-    "network create --ipv6 n1": "!IPv6",
+    "network create --subnet fd00:9::/64 n1": "!add --ipv6",
+    "network create --ipv6 --subnet fd00:9::/640 n1": "!(?i)invalid subnet",
     "network create --ingress n1": "!",
     "network create --config-only n1": "!not offered",
     "network create --config-from x n1": "!not offered",

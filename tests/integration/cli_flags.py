@@ -205,7 +205,7 @@ REFUSED = {
     "--io-maxbandwidth 1m": _WINDOWS,
     "--io-maxiops 1": _WINDOWS,
     "--network bridge --ip 172.17.0.9": "user specified IP address is supported on user defined networks only",
-    "--network bridge --ip6 fe80::9": "no IPv6",
+    "--network bridge --ip6 fe80::9": "user specified IP address is supported on user defined networks only",
     "--ipc nope": "invalid IPC mode: nope",
     "--isolation hyperv": "only supports 'default'",
     "--link nope:x": "could not get container for nope: No such container: nope",

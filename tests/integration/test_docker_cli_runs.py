@@ -256,7 +256,7 @@ def test_events_tell_the_story(docker, guest_image):
         (("run", "--name", "not/valid", "guest"), 125, "Invalid container name"),
         (("run", "--log-opt", "colour=red", "guest"), 125, "colour"),
         (("volume", "create", "v"), 1, "volume name is too short"),
-        (("network", "create", "--ipv6", "n"), 1, "networks have no IPv6 yet"),
+        (("network", "create", "--subnet", "fd00:9::/64", "n"), 1, "fd00:9::/64 is IPv6's: add --ipv6"),
         (("run", "--network", "nope", "guest"), 125, "network nope not found"),
         (("login", "-u", "a", "-p", "b", "localhost:1"), 1, "connection refused"),
         (("pull", "nothing"), 1, "pull access denied"),

@@ -1,5 +1,6 @@
 """IPv6, for containers of both kinds: published ports, and networks that have it."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,19 +12,23 @@ import pytest
 
 from tests.integration.conftest import Daemon, Docker, until
 from tests.integration.networked import check_tools, inspect, serve
-from tests.integration.test_networks_wasm import BODY, EXAMPLE, build, start
+from tests.integration.test_networks_wasm import BODY, EXAMPLE, GUEST, build, start
 from tests.linux_images import busybox_context
 
+SUBNET = "fd00:77:5::/64"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
 
 
 @pytest.fixture(scope="module")
 def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """``box`` of busybox, and the example's server as ``edge``."""
+    """``box`` of busybox; the example's server as ``edge`` and ``plain``, as in test_networks_wasm.py; ``guest``."""
     check_tools()
     folder = tmp_path_factory.mktemp("ipv6")
     docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
-    build(docker, folder / "edge", "edge", EXAMPLE / "server.c", (EXAMPLE / "Dockerfile").read_text())
+    server = (EXAMPLE / "Dockerfile").read_text()
+    build(docker, folder / "edge", "edge", EXAMPLE / "server.c", server)
+    build(docker, folder / "plain", "plain", EXAMPLE / "server.c", server, "-DPREVIEW1")
+    build(docker, folder / "guest", "guest", GUEST)
     yield
     docker.run("rm", "-f", *docker("ps", "-aq").split())
     docker("network", "prune", "-f")
@@ -105,3 +110,79 @@ def test_udp(docker: Docker, images: None, tmp_path: Path) -> None:
 
         until(echoed, "the datagram comes back")
     docker("rm", "-f", "echo")
+
+
+@pytest.fixture
+def net(docker: Docker, images: None) -> Iterator[str]:
+    docker("network", "create", "--ipv6", "--subnet", SUBNET, "six")
+    yield "six"
+    left = docker("ps", "-aq", "--filter", "network=six").split()
+    if left:
+        docker("rm", "-f", *left)
+    docker("network", "rm", "six")
+
+
+def test_a_network_has_it_beside_ipv4(docker: Docker, net: str) -> None:
+    document = json.loads(docker("network", "inspect", net))[0]
+    assert document["EnableIPv6"]
+    assert document["IPAM"]["Config"][1] == {"Subnet": SUBNET, "Gateway": "fd00:77:5::1"}
+    serve(docker, "quay", "--network", net, "--ip6", "fd00:77:5::99", "-p", "80")
+    settings = inspect(docker, "quay")["NetworkSettings"]["Networks"][net]
+    assert (settings["GlobalIPv6Address"], settings["GlobalIPv6PrefixLen"]) == ("fd00:77:5::99", 64)
+    assert settings["IPv6Gateway"] == "fd00:77:5::1"
+    assert settings["IPAMConfig"] == {"IPv6Address": "fd00:77:5::99"}
+    (member,) = json.loads(docker("network", "inspect", net))[0]["Containers"].values()
+    assert member["IPv6Address"] == "fd00:77:5::99/64"
+    assert fetch("[fd00:77:5::99]", 80) == "quay"  # from the host
+    assert fetch("[::1]", port_of(docker, "quay", "[::]")) == "quay"
+    asked = "nslookup -type=aaaa quay; nslookup fd00:77:5::99; wget -qO- http://[fd00:77:5::99]/"
+    script = f"{asked}; ip -6 route; cat /etc/hosts"
+    told = docker("run", "--rm", "--network", net, "--name", "asking", "box", "sh", "-c", script)
+    assert "Address: fd00:77:5::99" in told
+    assert f"name = quay.{net}" in told
+    assert "\nquay\n" in told
+    assert "default via fd00:77:5::1" in told
+    assert "\nfd00:77:5::" in told, "its own address in /etc/hosts"
+
+
+def test_a_module_reaches_it_and_is_reached(docker: Docker, net: str) -> None:
+    serve(docker, "pier", "--network", net)
+    address = inspect(docker, "pier")["NetworkSettings"]["Networks"][net]["GlobalIPv6Address"]
+    found = docker("run", "--rm", "--network", net, "guest", "resolve", "pier", "80", "0").splitlines()
+    assert f"2 2 1: 80 ..{address[-1]}" in found, "family 2 is IPv6's, of whose address it tells the ends"
+    start(docker, "plain", "--network", net, "plain")
+    own = inspect(docker, "plain")["NetworkSettings"]["Networks"][net]["GlobalIPv6Address"]
+    assert docker("run", "--rm", "--network", net, "box", "wget", "-qO-", f"http://[{own}]/") == BODY
+
+
+def test_connecting_and_what_is_refused(docker: Docker, net: str) -> None:
+    docker("run", "-d", "--name", "late", "box", "sleep", "1000")
+    docker("network", "connect", "--ip6", "fd00:77:5::42", net, "late")
+    assert "fd00:77:5::42" in docker("exec", "late", "ip", "-6", "addr", "show", "dev", "eth1")
+    taken = docker.fails("run", "--rm", "--network", net, "--ip6", "fd00:77:5::42", "box", "true", code=125)
+    assert "Address already in use" in taken
+    docker("network", "disconnect", net, "late")
+    assert docker("run", "--rm", "--network", net, "--ip6", "fd00:77:5::42", "box", "echo", "free") == "free"
+    docker("network", "create", "four")
+    refused = docker.fails("run", "--rm", "--network", "four", "--ip6", "fd00::9", "box", "true", code=125)
+    assert "network four has no IPv6: it was not made with --ipv6" in refused
+    overlap = docker.fails("network", "create", "--ipv6", "--subnet", "fd00:77::/32", "more")
+    assert "Pool overlaps" in overlap
+    docker("network", "create", "--ipv6", "own")
+    subnet = json.loads(docker("network", "inspect", "own"))[0]["IPAM"]["Config"][1]["Subnet"]
+    assert subnet.startswith("fd")
+    assert "inet6 fd" in docker("run", "--rm", "--network", "own", "box", "ip", "-6", "addr", "show", "eth0")
+    docker("rm", "-f", "late")
+    docker("network", "rm", "four", "own")
+
+
+def test_nothing_is_left_of_it(docker: Docker, net: str) -> None:
+    address = "fd00:77:5::51"
+    docker("run", "--rm", "--network", net, "--ip6", address, "box", "true")
+    until(lambda: not docker("ps", "-aq", "--filter", f"network={net}"), "it is gone")
+
+    def rules() -> str:
+        told = [subprocess.run(["ip6tables-save"], capture_output=True, text=True, check=True).stdout]
+        return "".join(line for text in told for line in text.splitlines() if address in line)
+
+    until(lambda: rules() == "", "no rule names its address")

@@ -64,6 +64,7 @@ def options() -> list[click.Option]:
         _many("--network", "--net", metavar="NETWORK", help_="Network: none, host, bridge or a name."),
         _many("--network-alias", "--net-alias", metavar="NAME", hidden=True),
         _one("--ip", metavar="IP", hidden=True),
+        _one("--ip6", metavar="IP", hidden=True),
         _one("--mac-address", metavar="MAC", hidden=True),
         _many("-p", "--publish", metavar="[HOST:]PORT", help_="Publish a port to the host."),
         _flag("-P", "--publish-all", hidden=True),
@@ -226,7 +227,8 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
 
 def _networks(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     aliases = given["network_alias"]
-    return network_values.networks(given["network"], aliases, given["ip"] or "", given["mac_address"] or "")
+    ip, ip6, mac = (given[name] or "" for name in ("ip", "ip6", "mac_address"))
+    return network_values.networks(given["network"], aliases, ip, mac, ip6)
 
 
 _LISTS = {

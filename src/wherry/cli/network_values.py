@@ -10,18 +10,20 @@ from wherry.cli.values import key_values
 from wherry.errors import InvalidArgument
 
 Endpoint = dict[str, Any]
-_KEYS: Final = ("name", "alias", "ip", "mac-address", "driver-opt", "gw-priority")
+_KEYS: Final = ("name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority")
 
 
-def networks(asked: Sequence[str], aliases: Sequence[str], ip: str, mac: str) -> tuple[str, dict[str, Endpoint]]:
-    """``--network`` as often as it was given, ``--network-alias``, ``--ip``, ``--mac-address``: (NetworkMode,
-    EndpointsConfig). The last three are of the first network."""
+def networks(
+    asked: Sequence[str], aliases: Sequence[str], ip: str, mac: str, ip6: str = ""
+) -> tuple[str, dict[str, Endpoint]]:
+    """``--network`` as often as it was given, ``--network-alias``, ``--ip``, ``--mac-address``, ``--ip6``: NetworkMode
+    and EndpointsConfig. All but the first are of the first network."""
     read = [_network(text) for text in asked] or [("default", {})]
     mode, first = read[0]
     names = [name for name, _ in read]
     if len(set(names)) != len(names):
         raise InvalidArgument(f"network {names[-1]!r} is specified multiple times")
-    for key, value in (("Aliases", list(aliases)), ("IPAMConfig", _ipam(ip)), ("MacAddress", mac)):
+    for key, value in (("Aliases", list(aliases)), ("IPAMConfig", _ipam(ip, ip6)), ("MacAddress", mac)):
         if value and first.get(key):
             raise InvalidArgument(f"conflicting options: {key} is given both in --network and by an option of its own")
         if value:
@@ -44,7 +46,9 @@ def _network(text: str) -> tuple[str, Endpoint]:
         elif key == "alias":
             endpoint.setdefault("Aliases", []).append(value)
         elif key == "ip":
-            endpoint["IPAMConfig"] = _ipam(value)
+            endpoint["IPAMConfig"] = {**endpoint.get("IPAMConfig", {}), **_ipam(value)}
+        elif key == "ip6":
+            endpoint["IPAMConfig"] = {**endpoint.get("IPAMConfig", {}), **_ipam("", value)}
         elif key == "mac-address":
             endpoint["MacAddress"] = value
         elif key == "driver-opt":
@@ -63,8 +67,8 @@ def _number(value: str, text: str) -> int:
         raise InvalidArgument(f"invalid gw-priority in --network {text!r}: a whole number is wanted") from None
 
 
-def _ipam(address: str) -> dict[str, str] | None:
-    return {"IPv4Address": address} if address else None
+def _ipam(address: str, address6: str = "") -> dict[str, str]:
+    return {key: value for key, value in (("IPv4Address", address), ("IPv6Address", address6)) if value}
 
 
 def extra_hosts(items: Sequence[str]) -> list[str]:

@@ -76,6 +76,16 @@ def address_of(name: str) -> str:
         return socket.inet_ntoa(found[20:24])
 
 
+def address6_of(name: str) -> str:
+    """Its first IPv6 address that holds beyond the link, "" if it has none. Source: /proc/net/if_inet6."""
+    with open("/proc/thread-self/net/if_inet6", encoding="ascii") as file:
+        for line in file:
+            words = line.split()
+            if len(words) == 6 and words[5] == name and words[3] == "00":
+                return str(ipaddress.IPv6Address(bytes.fromhex(words[0])))
+    return ""
+
+
 def add_default_route(gateway: ipaddress.IPv4Address) -> None:
     """OSError: the gateway cannot be reached, or there is such a route."""
     anywhere = _address(ipaddress.IPv4Address(0))

@@ -8,6 +8,7 @@ import ipaddress
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import hexdigits
 from typing import Final
 
 from wherry.errors import InvalidArgument
@@ -34,6 +35,7 @@ _RECURSION_DESIRED: Final = 0x0100
 _RECURSION_AVAILABLE: Final = 0x0080
 _LONGEST_NAME: Final = 255
 _REVERSE: Final = ".in-addr.arpa"
+_REVERSE_6: Final = ".ip6.arpa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,10 @@ def fitted(message: bytes, query: Query, limit: int = LONGEST_UDP) -> bytes:
     return _HEADER.pack(query.id, flags, 1, 0, 0, 0) + query.question
 
 
-def a_record(address: str) -> tuple[int, bytes]:
-    """An address as a record."""
-    return A, ipaddress.IPv4Address(address).packed
+def address_record(address: str) -> tuple[int, bytes]:
+    """An address as a record: an A, or an AAAA (RFC 3596)."""
+    found = ipaddress.ip_address(address)
+    return (A if found.version == 4 else AAAA), found.packed
 
 
 def ptr_record(name: str) -> tuple[int, bytes]:
@@ -121,10 +124,15 @@ def ptr_record(name: str) -> tuple[int, bytes]:
 
 
 def reversed_address(name: str) -> str:
-    """The IPv4 address that a name like ``2.0.17.172.in-addr.arpa`` asks for, "" if it is none."""
-    if not name.endswith(_REVERSE):
-        return ""
+    """The address that a name like ``2.0.17.172.in-addr.arpa`` asks for, or one of 32 nibbles before ``ip6.arpa`` (RFC
+    3596 section 2.5); "" if it is none."""
     try:
+        if name.endswith(_REVERSE_6):
+            nibbles = name.removesuffix(_REVERSE_6).split(".")
+            whole = len(nibbles) == 32 and all(len(nibble) == 1 and nibble in hexdigits for nibble in nibbles)
+            return str(ipaddress.IPv6Address(int("".join(reversed(nibbles)), 16))) if whole else ""
+        if not name.endswith(_REVERSE):
+            return ""
         return str(ipaddress.IPv4Address(".".join(reversed(name.removesuffix(_REVERSE).split(".")))))
     except ValueError:
         return ""

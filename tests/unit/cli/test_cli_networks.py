@@ -94,6 +94,11 @@ def test_networks_of_a_new_container() -> None:
         "front": {"Aliases": ["f"], "IPAMConfig": {"IPv4Address": "10.0.0.1"}},
         "back": {"Aliases": ["b", "c"], "DriverOpts": {"k": "v"}},
     }
+    mode, endpoints = network_values.networks(("front", "name=b,ip6=fd00::2,ip=10.1.0.2"), (), "", "", "fd00::1")
+    assert endpoints == {
+        "front": {"IPAMConfig": {"IPv6Address": "fd00::1"}},
+        "b": {"IPAMConfig": {"IPv6Address": "fd00::2", "IPv4Address": "10.1.0.2"}},
+    }
     for wrong in (("a", "a"), ("alias=b",), ("name=a,colour=red",), ("name=a,ip=",), ("name=a,gw-priority=x",)):
         with pytest.raises(InvalidArgument):
             network_values.networks(wrong, (), "", "")

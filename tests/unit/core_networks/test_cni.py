@@ -51,6 +51,26 @@ def test_all_that_can_be_wanted() -> None:
     ]
 
 
+def test_ipv6_beside_ipv4() -> None:
+    network = replace(NETWORK, subnet6="fd00:1::/64", gateway6="fd00:1::1", ip_range6="fd00:1::100/120")
+    bridge, _ = configurations(network, replace(ENDPOINT, wanted_address6="fd00:1::109"), "/leases")
+    assert bridge["ipam"]["ranges"][1] == [
+        {"subnet": "fd00:1::/64", "gateway": "fd00:1::1", "rangeStart": "fd00:1::100", "rangeEnd": "fd00:1::1ff"}
+    ]
+    assert bridge["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+    assert bridge["runtimeConfig"] == {"ips": ["fd00:1::109/64"]}
+    given = [{"interface": 2, "address": "fd00:1::109/64", "gateway": "fd00:1::1"}, *RESULT["ips"]]
+    found = read_result(ENDPOINT, {**RESULT, "ips": given})
+    assert (found.address, found.address6, found.prefix6, found.gateway6) == (
+        "10.1.0.2", "fd00:1::109", 64, "fd00:1::1",
+    )  # fmt: skip
+    assert [one["address"] for one in result_of(network, found, "/n")["ips"]] == ["10.1.0.2/16", "fd00:1::109/64"]
+    with pytest.raises(Unavailable, match="names no address"):
+        read_result(ENDPOINT, {**RESULT, "ips": given[:1]})
+    at_six = replace(ENDPOINT, ports=(PublishedPort(80, "tcp", "::", 8080),))
+    assert [plugin["type"] for plugin in configurations(network, at_six, "/leases")] == ["bridge", "firewall"]
+
+
 def test_a_result_is_read_and_told_again() -> None:
     found = read_result(ENDPOINT, RESULT)
     assert (found.address, found.prefix, found.gateway, found.mac) == ("10.1.0.2", 16, "10.1.0.1", "02:42:00:00:00:02")

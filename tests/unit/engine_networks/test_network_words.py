@@ -1,6 +1,7 @@
 """Docker's words for networks, ports and names: read into values, nonsense refused on one line."""
 
 import socket
+from ipaddress import IPv6Network
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from wherry.engine.networks.request import check_free_of, network_of
 from wherry.engine.spec.network import LISTEN, Joint, joined
 from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unimplemented, WherryError
 
+SIX = {"Name": "n", "EnableIPv6": True}
 SUBNET = {"Subnet": "10.0.0.0/24"}
 OPTION = "com.docker.network.bridge"
 ID = "0123456789ab".ljust(64, "c")
@@ -55,13 +57,17 @@ def test_a_network_with_all_that_can_be_said() -> None:
         ({"Name": "bridge"}, PermissionDenied, "predefined bridge network"),
         ({"Name": "n", "Driver": "host"}, PermissionDenied, "only one instance"),
         ({"Name": "n", "Driver": "overlay"}, InvalidArgument, "could not find plugin overlay"),
-        ({"Name": "n", "EnableIPv6": True}, Unimplemented, "no IPv6"),
         ({"Name": "n", "EnableIPv4": False}, Unimplemented, "without IPv4"),
         ({"Name": "n", "ConfigOnly": True}, Unimplemented, "swarms"),
         ({"Name": "n", "Scope": "swarm"}, InvalidArgument, "scope"),
         ({"Name": "n", "IPAM": {"Driver": "dhcp"}}, InvalidArgument, "IPAM driver 'dhcp'"),
         ({"Name": "n", "IPAM": {"Config": [{"Subnet": "x"}]}}, InvalidArgument, "invalid subnet 'x'"),
-        ({"Name": "n", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}}, Unimplemented, "no IPv6"),
+        ({"Name": "n", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}}, InvalidArgument, "add --ipv6"),
+        ({**SIX, "IPAM": {"Config": [{"Subnet": "fd00::/127"}]}}, InvalidArgument, "no room"),
+        ({**SIX, "IPAM": {"Config": [{"Subnet": "fd00::/640"}]}}, InvalidArgument, "invalid subnet"),
+        ({**SIX, "IPAM": {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "fd01::/64"}]}}, Unimplemented, "one of IPv6"),
+        ({**SIX, "IPAM": {"Config": [{"Subnet": "fd00::/64", "Gateway": "10.0.0.1"}]}}, InvalidArgument, "gateway"),
+        ({**SIX, "IPAM": {"Config": [{"Subnet": "fd00::/64", "IPRange": "10.0.0.0/25"}]}}, InvalidArgument, "range"),
         ({"Name": "n", "IPAM": {"Config": [{"Subnet": "10.0.0.0/31"}]}}, InvalidArgument, "no room"),
         ({"Name": "n", "IPAM": {"Config": [{}, {}]}}, Unimplemented, "one subnet"),
         ({"Name": "n", "IPAM": {"Config": [{"Gateway": "10.0.0.1"}]}}, InvalidArgument, "need a --subnet"),
@@ -123,6 +129,24 @@ def test_ports_that_are_none(bindings: dict[str, Any]) -> None:
 
 def wish(first: int, last: int = 0, address: str = "127.0.0.1", protocol: str = "tcp") -> ports.Wish:
     return ports.Wish(80, protocol, address, first, last or first)
+
+
+def test_networks_with_ipv6() -> None:
+    asked = {"Config": [{"Subnet": "fd00:5::/64", "IPRange": "fd00:5::100/120"}, SUBNET]}
+    found = network_of({**SIX, "IPAM": asked}, ID, 0)
+    assert (found.subnet, found.gateway, found.chosen) == ("10.0.0.0/24", "10.0.0.1", False)
+    assert (found.subnet6, found.gateway6, found.ip_range6) == ("fd00:5::/64", "fd00:5::1", "fd00:5::100/120")
+    shown = views.network(found, [])
+    assert shown["EnableIPv6"]
+    assert [span["Subnet"] for span in shown["IPAM"]["Config"]] == ["10.0.0.0/24", "fd00:5::/64"]
+    made_up = network_of(SIX, ID, 0)
+    assert made_up.chosen
+    assert IPv6Network("fd00::/8").supernet_of(IPv6Network(made_up.subnet6))
+    assert made_up.gateway6 == str(IPv6Network(made_up.subnet6)[1])
+    assert network_of(SIX, "9" * 64, 0).subnet6 != made_up.subnet6
+    same = network_of({**SIX, "Name": "m", "IPAM": {"Config": asked["Config"][:1]}}, "9" * 64, 0)
+    with pytest.raises(InvalidArgument, match="Pool overlaps"):
+        check_free_of(same, [found])
 
 
 def _no_tasks(work: Any) -> None:
@@ -212,7 +236,8 @@ def test_which_networks_a_container_is_in() -> None:
     ):
         with pytest.raises((InvalidArgument, PermissionDenied)):
             settings.attachments({"NetworkMode": mode}, config)
-    for nonsense in ({"Links": ["a:b:c"]}, {"IPAMConfig": {"IPv4Address": "x"}}, {"IPAMConfig": {"IPv6Address": "::1"}},
+    for nonsense in ({"Links": ["a:b:c"]}, {"IPAMConfig": {"IPv4Address": "::1"}}, {"IPAMConfig": {"IPv6Address": "x"}},
+                     {"IPAMConfig": {"IPv6Address": "10.0.0.1"}}, {"IPAMConfig": {"LinkLocalIPs": ["fe80::1"]}},
                      {"MacAddress": "zz:42:00:00:00:01"}, {"Aliases": "x"}, [], 5):  # fmt: skip
         with pytest.raises((InvalidArgument, Unimplemented)):
             settings.endpoints_config({"EndpointsConfig": {"a": nonsense}} if nonsense else 5)

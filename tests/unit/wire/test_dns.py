@@ -30,7 +30,7 @@ def test_what_follows_the_question_is_left_alone() -> None:
 
 def test_an_answer_repeats_the_question() -> None:
     query = dns.parse(question("web"))
-    message = dns.answer(query, [dns.a_record("10.0.0.2"), dns.a_record("10.0.0.3")], ttl=60)
+    message = dns.answer(query, [dns.address_record("10.0.0.2"), dns.address_record("10.0.0.3")], ttl=60)
     number, flags, questions, answers, *_ = struct.unpack_from("!HHHHHH", message)
     assert (number, flags, questions, answers) == (7, 0x8180, 1, 2)
     rest = message[12 + len(query.question) :]
@@ -40,7 +40,7 @@ def test_an_answer_repeats_the_question() -> None:
 
 def test_too_long_an_answer_says_so() -> None:
     query = dns.parse(question("web"))
-    long = dns.answer(query, [dns.a_record("10.0.0.2")] * 40, ttl=60)
+    long = dns.answer(query, [dns.address_record("10.0.0.2")] * 40, ttl=60)
     short = dns.fitted(long, query)
     assert struct.unpack_from("!HHHHHH", short)[1:4] == (0x8380, 1, 0)
     assert dns.fitted(long, query, len(long)) == long
@@ -80,6 +80,11 @@ def test_no_bytes_do_harm(data: bytes) -> None:
 
 def test_names_of_addresses() -> None:
     assert dns.reversed_address("2.0.17.172.in-addr.arpa") == "172.17.0.2"
+    assert dns.reversed_address("9" + ".0" * 27 + ".0.0.d.f.ip6.arpa") == "fd00::9"
+    for other in ("_", "99", "g", "", "+"):
+        assert dns.reversed_address(f"{other}{'.0' * 31}.ip6.arpa") == ""
+    assert dns.reversed_address("9.ip6.arpa") == ""
+    assert dns.address_record("fd00::9") == (dns.AAAA, bytes.fromhex("fd00" + "0" * 26 + "09"))
     for other in ("web", "2.0.17.in-addr.arpa", "x.0.17.172.in-addr.arpa", "1.0.0.0.ip6.arpa", "in-addr.arpa"):
         assert dns.reversed_address(other) == ""
     assert dns.ptr_record("web.front") == (dns.PTR, b"\3web\5front\0")

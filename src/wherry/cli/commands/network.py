@@ -27,7 +27,7 @@ _HEADERS = {"ID": "NETWORK ID", "CreatedAt": "CREATED AT"}
 @click.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="Where containers' addresses are taken from.")
 @click.option("--internal", is_flag=True, help="No way out of it.")
 @click.option("--attachable", is_flag=True, hidden=True)
-@click.option("--ipv6", is_flag=True, hidden=True)
+@click.option("--ipv6", is_flag=True, help="IPv6 too, of a --subnet of its own, or one that is made up.")
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Label it.")
 @click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver.")
 @click.argument("network")
@@ -98,15 +98,16 @@ def rm(app: App, networks: tuple[str, ...], force: bool) -> int:
 @declare("[OPTIONS] NETWORK CONTAINER", "Put a container into a network.")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name that it is found by in it.")
 @click.option("--ip", metavar="IP", default="", help="Its address there.")
+@click.option("--ip6", metavar="IP", default="", help="Its address of IPv6.")
 @click.option("--driver-opt", "options", multiple=True, metavar="KEY=VALUE", hidden=True)
 @click.argument("network")
 @click.argument("container", shell_complete=containers_known)
 @click.pass_obj
 def connect(
-    app: App, network: str, container: str, aliases: tuple[str, ...], ip: str, options: tuple[str, ...]
+    app: App, network: str, container: str, aliases: tuple[str, ...], ip: str, ip6: str, options: tuple[str, ...]
 ) -> None:
     """Now, and whenever it runs."""
-    _, endpoints = network_values.networks((network,), aliases, ip, "")
+    _, endpoints = network_values.networks((network,), aliases, ip, "", ip6)
     endpoint = {**endpoints.get(network, {}), "DriverOpts": key_values(options)}
     body = {"Container": container, "EndpointConfig": endpoint}
     app.client.call("POST", refs.network(network, "/connect"), None, body)

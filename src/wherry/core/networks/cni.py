@@ -105,7 +105,10 @@ class CniDriver:
             await self._plugins.delete(*self._opening(network, endpoint, namespace))
 
     def _opening(self, network: Network, endpoint: Endpoint, namespace: str) -> tuple[Document, Place]:
-        told = opening(network, endpoint) | {"prevResult": result_of(network, endpoint, namespace)}
+        # Of IPv4 alone: the rule would catch who asks at ::1 too, and nobody can be turned away from there. Those who
+        # come by IPv6 are the relay's.
+        known = result_of(network, replace(endpoint, address6=""), namespace)
+        told = opening(network, endpoint) | {"prevResult": known}
         return told, Place(endpoint.id, namespace, endpoint.interface)
 
     async def detach(self, network: Network, endpoint: Endpoint, namespace: str) -> None:
@@ -156,24 +159,23 @@ def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Do
     Source: the plugins' pages at https://www.cni.dev/plugins/current/
     """
     common = _common(network)
-    span: Document = {"subnet": network.subnet, "gateway": network.gateway}
-    if network.ip_range:
-        part = IPv4Network(network.ip_range)
-        whole = part == IPv4Network(network.subnet)
-        span |= {} if whole else {"rangeStart": str(part[0]), "rangeEnd": str(part[-1])}
-    routes = [] if network.internal else [{"dst": "0.0.0.0/0"}]
+    spans = [(network.subnet, network.gateway, network.ip_range, endpoint.wanted_address, "0.0.0.0/0")]
+    if network.subnet6:
+        spans.append((network.subnet6, network.gateway6, network.ip_range6, endpoint.wanted_address6, "::/0"))
+    routes = [] if network.internal else [{"dst": anywhere} for *_, anywhere in spans]
     wanted: Document = {}
-    if endpoint.wanted_address:
-        wanted["ips"] = [f"{endpoint.wanted_address}/{IPv4Network(network.subnet).prefixlen}"]
+    if asked := [f"{address}/{subnet.rpartition('/')[2]}" for subnet, _, _, address, _ in spans if address]:
+        wanted["ips"] = asked
     if endpoint.wanted_mac:
         wanted["mac"] = endpoint.wanted_mac
+    ranges = [[_range(*span[:3])] for span in spans]
     bridge = common | {
         "type": "bridge",
         "bridge": network.link,
         "isGateway": True,
         "ipMasq": network.masquerade and not network.internal,
         "hairpinMode": True,
-        "ipam": {"type": "host-local", "dataDir": leases, "ranges": [[span]], "routes": routes},
+        "ipam": {"type": "host-local", "dataDir": leases, "ranges": ranges, "routes": routes},
         **({"mtu": network.mtu} if network.mtu else {}),
         **({"runtimeConfig": wanted} if wanted else {}),
     }
@@ -181,6 +183,15 @@ def configurations(network: Network, endpoint: Endpoint, leases: str) -> list[Do
     if _turned(endpoint):
         chain.append(opening(network, endpoint))
     return chain
+
+
+def _range(subnet: str, gateway: str, ip_range: str) -> Document:
+    """One of host-local's."""
+    span: Document = {"subnet": subnet, "gateway": gateway}
+    if ip_range and ip_range != subnet:
+        part = ipaddress.ip_network(ip_range)
+        span |= {"rangeStart": str(part[0]), "rangeEnd": str(part[-1])}
+    return span
 
 
 def _turned(endpoint: Endpoint) -> list[PublishedPort]:
@@ -209,17 +220,19 @@ def _common(network: Network) -> Document:
 def read_result(endpoint: Endpoint, result: Mapping[str, Any]) -> Endpoint:
     """The endpoint with what the bridge plugin gave it. Unavailable: it gave nothing that can be used."""
     try:
-        given = result["ips"][0]
-        address = IPv4Interface(given["address"])
         own = next(one for one in result["interfaces"] if one.get("sandbox") and one["name"] == endpoint.interface)
-        gateway = str(ipaddress.IPv4Address(given["gateway"])) if given.get("gateway") else ""
-        return replace(
-            endpoint,
-            address=str(address.ip),
-            prefix=address.network.prefixlen,
-            gateway=gateway,
-            mac=str(own.get("mac", "")),
-        )
+        found = replace(endpoint, mac=str(own.get("mac", "")))
+        for given in result["ips"]:
+            address = ipaddress.ip_interface(given["address"])
+            gateway = str(ipaddress.ip_address(given["gateway"])) if given.get("gateway") else ""
+            ip, prefix = str(address.ip), address.network.prefixlen
+            if address.version == 4:
+                found = replace(found, address=ip, prefix=prefix, gateway=gateway)
+            else:
+                found = replace(found, address6=ip, prefix6=prefix, gateway6=gateway)
+        if not found.address:
+            raise ValueError(endpoint.interface)
+        return found
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration):
         raise Unavailable("network plugin bridge answered with a result that names no address") from None
 
@@ -228,7 +241,9 @@ def result_of(network: Network, endpoint: Endpoint, namespace: str) -> Document:
     """What the bridge plugin answered when it made ``endpoint``, as far as others ask for it. Pure."""
     addresses = []
     if endpoint.address:
-        addresses = [{"interface": 1, "address": f"{endpoint.address}/{endpoint.prefix or 32}"}]
+        addresses.append({"interface": 1, "address": f"{endpoint.address}/{endpoint.prefix or 32}"})
+    if endpoint.address6:
+        addresses.append({"interface": 1, "address": f"{endpoint.address6}/{endpoint.prefix6 or 128}"})
     return {
         "cniVersion": VERSION,
         "interfaces": [{"name": network.link}, {"name": endpoint.interface, "sandbox": namespace}],
@@ -238,10 +253,12 @@ def result_of(network: Network, endpoint: Endpoint, namespace: str) -> Document:
 
 def _look(endpoint: Endpoint, namespace: str) -> Endpoint:
     """The endpoint with the address that its interface has, if any: whoever made it was killed before it told."""
+    name = endpoint.interface
     try:
-        return replace(endpoint, address=netns.inside(namespace, lambda: links.address_of(endpoint.interface)))
+        four, six = netns.inside(namespace, lambda: (links.address_of(name), links.address6_of(name)))
     except OSError:
         return endpoint
+    return replace(endpoint, address=four, address6=six)
 
 
 @contextlib.contextmanager

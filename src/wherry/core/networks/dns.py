@@ -134,8 +134,8 @@ class Resolver:
         addresses = self._names.addresses(query.name)
         if addresses is None:
             return None
-        records = [dns.a_record(address) for address in addresses] if query.type == dns.A else []
-        return dns.answer(query, records, ttl=TTL)
+        records = [dns.address_record(address) for address in addresses]
+        return dns.answer(query, [record for record in records if record[0] == query.type], ttl=TTL)
 
     async def forward(self, data: bytes, *, stream: bool) -> bytes:
         """What the first of the host's resolvers that answers says, or that nobody does."""

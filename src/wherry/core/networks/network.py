@@ -14,7 +14,8 @@ from typing import Any, Protocol
 class Network:
     """``subnet`` as ``172.18.0.0/16``; when it is ``chosen`` by the driver, it may be chosen anew as long as nothing
     is attached. ``link`` is the bridge's name on the host. ``created`` in nanoseconds since the epoch.
-    ``masquerade``: what leaves goes by the host's address; ``internal``: nothing leaves."""
+    ``masquerade``: what leaves goes by the host's address; ``internal``: nothing leaves. ``subnet6`` and what goes with
+    it are IPv6's, if it has that beside IPv4: never chosen anew."""
 
     id: str
     name: str
@@ -24,6 +25,9 @@ class Network:
     gateway: str = ""
     ip_range: str = ""
     chosen: bool = True
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
     internal: bool = False
     attachable: bool = False
     masquerade: bool = True
@@ -48,7 +52,8 @@ class PublishedPort:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """``address``, ``prefix``, ``gateway`` and ``mac`` are what the driver gave; ``wanted_address`` and ``wanted_mac``
-    what it was asked for. ``names`` are what the container is found by in this network, lower case."""
+    what it was asked for; those with a 6 are IPv6's. ``names`` are what the container is found by in this network, in
+    lower case."""
 
     id: str
     network: str
@@ -62,6 +67,10 @@ class Endpoint:
     prefix: int = 0
     gateway: str = ""
     mac: str = ""
+    wanted_address6: str = ""
+    address6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
 
 
 class NetworkDriver(Protocol):
@@ -95,7 +104,7 @@ class Names(Protocol):
     """What a container's resolver answers from."""
 
     def addresses(self, name: str) -> Sequence[str] | None:
-        """Those of a name (lower case), none when it has none of this kind; None when the name is not known."""
+        """Those of a name (lower case), IPv4's and IPv6's; None when the name is not known."""
 
     def name_of(self, address: str) -> str:
         """The name of an address, "" when it is not known."""

@@ -22,16 +22,17 @@ class NeighbourNames:
         """See `Names.addresses`. The network's own name may follow: ``web.front``."""
         name = self._links.get(name, name)
         found = [
-            endpoint.address
+            address
             for network, endpoint in self._neighbours()
-            if endpoint.address and name.removesuffix(f".{network}") in endpoint.names
+            for address in (endpoint.address, endpoint.address6)
+            if address and name.removesuffix(f".{network}") in endpoint.names
         ]
         return found or None
 
     def name_of(self, address: str) -> str:
         """See `Names.name_of`."""
         for network, endpoint in self._neighbours():
-            if address and endpoint.address == address and endpoint.names:
+            if address and address in (endpoint.address, endpoint.address6) and endpoint.names:
                 return f"{endpoint.names[0]}.{network}"
         return ""
 

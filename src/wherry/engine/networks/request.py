@@ -5,7 +5,7 @@ Source: Docker Engine API v1.51, NetworkCreate; docker's documentation of the br
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, TypeVar
 
 from wherry.core.networks.network import Network
@@ -66,7 +66,7 @@ def network_of(body: Any, network_id: str, now: int) -> Network:
     asked = checked(body, CREATE, "network configuration")
     name = _name(asked["Name"])
     _check_kind(asked)
-    span, ipam_options = _ipam(asked["IPAM"])
+    span, span6, ipam_options = _ipam(asked["IPAM"], network_id, ipv6=asked["EnableIPv6"])
     network = Network(
         id=network_id,
         name=name,
@@ -76,6 +76,9 @@ def network_of(body: Any, network_id: str, now: int) -> Network:
         gateway=span.gateway,
         ip_range=span.ip_range,
         chosen=not span.subnet,
+        subnet6=span6.subnet,
+        gateway6=span6.gateway,
+        ip_range6=span6.ip_range,
         internal=asked["Internal"],
         attachable=asked["Attachable"],
         link=link_of(network_id),
@@ -110,20 +113,30 @@ def _check_kind(asked: Mapping[str, Any]) -> None:
         raise InvalidArgument(f"network scope {asked['Scope'][:30]!r} is not offered: leave it out, or say local")
     if asked["Ingress"] or asked["ConfigOnly"] or asked["ConfigFrom"].get("Network"):
         raise Unimplemented("networks of swarms (ingress, config-only, config-from) are not offered")
-    if asked["EnableIPv6"]:
-        raise Unimplemented("networks have no IPv6 yet: leave --ipv6 out")
     if not asked["EnableIPv4"]:
         raise Unimplemented("networks without IPv4 are not offered")
 
 
-def _ipam(document: Mapping[str, Any]) -> tuple[_Span, Mapping[str, str]]:
+def _ipam(document: Mapping[str, Any], network_id: str, *, ipv6: bool) -> tuple[_Span, _Span, Mapping[str, str]]:
+    """What is asked for of IPv4, of IPv6, and the driver's options."""
     ipam = checked(document, _IPAM, "IPAM configuration")
     if ipam["Driver"] not in ("", "default", "host-local"):
         raise InvalidArgument(f"could not find IPAM driver {ipam['Driver'][:60]!r} (known: default)")
     spans = [checked(entry, _SPAN, "IPAM configuration") for entry in ipam["Config"]]
-    if len(spans) > 1:
-        raise Unimplemented("a network has one subnet here: give --subnet once")
-    return (_span(spans[0]) if spans else _Span()), ipam["Options"]
+    sixes = [span for span in spans if ":" in span["Subnet"]]
+    fours = [span for span in spans if span not in sixes]
+    if len(fours) > 1 or len(sixes) > 1:
+        raise Unimplemented("a network has one subnet of IPv4 and one of IPv6 here: give --subnet once for each")
+    if sixes and not ipv6:
+        raise InvalidArgument(f"invalid network config: {sixes[0]['Subnet'][:60]} is IPv6's: add --ipv6")
+    six = _own_subnet(network_id) if ipv6 else _Span()
+    return (_span(fours[0]) if fours else _Span()), (_span(sixes[0]) if sixes else six), ipam["Options"]
+
+
+def _own_subnet(network_id: str) -> _Span:
+    """One that nobody else has, of RFC 4193's unique local addresses: it comes of the network's id, which is random."""
+    subnet = IPv6Network((0xFD << 120 | int(network_id[:14], 16) << 64, 64))
+    return _Span(str(subnet), "", str(subnet[1]))
 
 
 def _span(asked: Mapping[str, Any]) -> _Span:
@@ -132,15 +145,15 @@ def _span(asked: Mapping[str, Any]) -> _Span:
             raise InvalidArgument("--gateway and --ip-range need a --subnet that they are in")
         return _Span()
     subnet = _subnet(asked["Subnet"])
-    if subnet.prefixlen > 30:
+    if subnet.prefixlen > subnet.max_prefixlen - 2:
         raise InvalidArgument(f"invalid subnet {subnet}: there is no room in it for a gateway and a container")
-    gateway = _read(IPv4Address, asked["Gateway"], "gateway") if asked["Gateway"] else subnet[1]
+    gateway = _read(ip_address, asked["Gateway"], "gateway") if asked["Gateway"] else subnet[1]
     if gateway not in subnet:
         raise InvalidArgument(f"invalid network config: no matching subnet for gateway {gateway}")
     part = ""
     if asked["IPRange"]:
         ip_range = _subnet(asked["IPRange"])
-        if not ip_range.subnet_of(subnet):
+        if ip_range.version != subnet.version or not ip_range.subnet_of(subnet):  # type: ignore[arg-type]  # of one version
             raise InvalidArgument(f"invalid network config: no matching subnet for range {ip_range}")
         part = str(ip_range)
     if asked["AuxiliaryAddresses"]:
@@ -148,17 +161,15 @@ def _span(asked: Mapping[str, Any]) -> _Span:
     return _Span(str(subnet), part, str(gateway))
 
 
-def _subnet(text: str) -> IPv4Network:
-    if ":" in text:
-        raise Unimplemented(f"networks have no IPv6 yet: {text[:60]}")
-    return _read(lambda found: IPv4Network(found, strict=False), text, "subnet")
+def _subnet(text: str) -> IPv4Network | IPv6Network:
+    return _read(lambda found: ip_network(found, strict=False), text, "subnet")
 
 
 def _read(make: Callable[[str], ValueT], text: str, what: str) -> ValueT:
     try:
         return make(text)
     except ValueError:
-        raise InvalidArgument(f"invalid {what} {text[:60]!r}: an IPv4 {what} is wanted") from None
+        raise InvalidArgument(f"invalid {what} {text[:60]!r}: no {what} of IPv4 or IPv6") from None
 
 
 def _with_options(network: Network, options: Mapping[str, str]) -> Network:
@@ -199,5 +210,8 @@ def check_free_of(network: Network, others: list[Network]) -> None:
             )
         # One that was chosen gives way: it is chosen anew when it is next used.
         mine = network.subnet and other.subnet and not other.chosen
+        six = network.subnet6 and other.subnet6
+        if six and IPv6Network(network.subnet6).overlaps(IPv6Network(other.subnet6)):
+            raise InvalidArgument("invalid pool request: Pool overlaps with other one on this address space")
         if mine and IPv4Network(network.subnet).overlaps(IPv4Network(other.subnet)):
             raise InvalidArgument("invalid pool request: Pool overlaps with other one on this address space")

@@ -27,7 +27,7 @@ from wherry.engine.services import EngineServices
 from wherry.engine.spec.network import Joint
 from wherry.engine.spec.wasm import http
 from wherry.engine.states import RUNNING
-from wherry.errors import Conflict, FailedPrecondition, Unimplemented, WherryError
+from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, Unimplemented, WherryError
 from wherry.wire.dns import resolv_conf_servers
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,8 @@ class Sandboxes:
 
     async def _berth(self, networks: Sequence[Network], wanted: Sequence[Endpoint]) -> Berth | None:
         """A place that was made ahead for the first of these, unless it is to be a particular one."""
-        if not wanted or wanted[0].wanted_address or wanted[0].wanted_mac or self._services.namespaces.late:
+        first = wanted[0] if wanted and not self._services.namespaces.late else None
+        if first is None or first.wanted_address or first.wanted_address6 or first.wanted_mac:
             return None
         berth = await self._berths.take(networks[0])
         self._berths.used(networks[0])
@@ -176,13 +177,17 @@ class Sandboxes:
 
     def _endpoint(self, record: Record, network: Network, interface: str) -> Endpoint:
         wanted = record.networks[network.name]
+        asked = wanted.get("IPAMConfig") or {}
+        if asked.get("IPv6Address") and not network.subnet6:
+            raise InvalidArgument(f"network {network.name} has no IPv6: it was not made with --ipv6")
         return Endpoint(
             id=self._services.new_id(),
             network=network.id,
             container=record.id,
             interface=interface,
             names=names_of(record.name, record.short_id, record.config["Hostname"], wanted.get("Aliases") or ()),
-            wanted_address=(wanted.get("IPAMConfig") or {}).get("IPv4Address", ""),
+            wanted_address=asked.get("IPv4Address", ""),
+            wanted_address6=asked.get("IPv6Address", ""),
             wanted_mac=wanted.get("MacAddress", ""),
         )
 
@@ -233,7 +238,7 @@ class Sandboxes:
         """Give back what others may be waiting for, before anybody hears of the end: ports of the host, or an address
         that it asked for. The rest is left to `close`."""
         attached = self.attached(container)
-        if any(endpoint.wanted_address for _, endpoint in attached):
+        if any(endpoint.wanted_address or endpoint.wanted_address6 for _, endpoint in attached):
             await self.close(container)
             return
         namespace = self._services.namespaces.path(container)
@@ -433,7 +438,8 @@ class Sandboxes:
             servers = found if mode == HOST else _outside(found)
         name = config["Hostname"]
         full = f"{name}.{config['Domainname']} {name}" if config["Domainname"] else name
-        own = [(endpoint.address, full) for _, endpoint in attached if endpoint.address]
+        addresses = [address for _, endpoint in attached for address in (endpoint.address, endpoint.address6)]
+        own = [(address, full) for address in addresses if address]
         for network, _ in attached:
             if network.name in PREDEFINED:
                 own += links.lines(links.links_of(host, record.networks), self._registry.members(network.id))

@@ -4,7 +4,7 @@ Source: Docker Engine API v1.51, EndpointSettings and NetworkingConfig.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from wherry.engine.document import Form, checked, is_number, is_object, is_text, is_text_map, is_texts
@@ -36,25 +36,25 @@ def endpoints_config(networking: Any) -> dict[str, dict[str, Any]]:
 
 
 def settings(document: Any) -> dict[str, Any]:
-    """One EndpointSettings. InvalidArgument; Unimplemented: IPv6 and link-local addresses."""
+    """One EndpointSettings. InvalidArgument; Unimplemented: link-local addresses."""
     found = checked(document or {}, ENDPOINT, "endpoint settings")
     links.check(found["Links"])
     if found["IPAMConfig"]:
         ipam = checked(found["IPAMConfig"], _IPAM, "endpoint settings")
-        if ipam["IPv6Address"]:
-            raise Unimplemented("networks have no IPv6 yet: leave --ip6 out")
         if ipam["LinkLocalIPs"]:
             raise Unimplemented("link-local addresses are not offered: leave --link-local-ip out")
-        found["IPAMConfig"] = {"IPv4Address": _address(ipam["IPv4Address"])} if ipam["IPv4Address"] else None
+        kinds = {"IPv4Address": ipaddress.IPv4Address, "IPv6Address": ipaddress.IPv6Address}
+        named = {key: _address(make, key, ipam[key]) for key, make in kinds.items() if ipam[key]}
+        found["IPAMConfig"] = named or None
     found["MacAddress"] = _mac(found["MacAddress"])
     return found
 
 
-def _address(text: str) -> str:
+def _address(make: Callable[[str], object], key: str, text: str) -> str:
     try:
-        return str(ipaddress.IPv4Address(text))
+        return str(make(text))
     except ValueError:
-        raise InvalidArgument(f"invalid IPv4 address: {text[:60]}") from None
+        raise InvalidArgument(f"invalid {key[:4]} address: {text[:60]}") from None
 
 
 def _mac(text: str) -> str:

@@ -22,7 +22,7 @@ def network(found: Network, members: Sequence[tuple[Endpoint, str]]) -> Json:
         "Scope": "local",
         "Driver": found.driver,
         "EnableIPv4": found.driver == "bridge",
-        "EnableIPv6": False,
+        "EnableIPv6": bool(found.subnet6),
         "IPAM": {"Driver": "default", "Options": dict(found.ipam_options) or None, "Config": _ipam(found)},
         "Internal": found.internal,
         "Attachable": found.attachable,
@@ -36,10 +36,9 @@ def network(found: Network, members: Sequence[tuple[Endpoint, str]]) -> Json:
 
 
 def _ipam(found: Network) -> list[Json]:
-    if not found.subnet:
-        return []
-    span = {"Subnet": found.subnet, "IPRange": found.ip_range, "Gateway": found.gateway}
-    return [{key: value for key, value in span.items() if value}]
+    four = {"Subnet": found.subnet, "IPRange": found.ip_range, "Gateway": found.gateway}
+    six = {"Subnet": found.subnet6, "IPRange": found.ip_range6, "Gateway": found.gateway6}
+    return [{key: value for key, value in span.items() if value} for span in (four, six) if span["Subnet"]]
 
 
 def _member(endpoint: Endpoint, name: str) -> Json:
@@ -48,7 +47,7 @@ def _member(endpoint: Endpoint, name: str) -> Json:
         "EndpointID": endpoint.id,
         "MacAddress": endpoint.mac,
         "IPv4Address": f"{endpoint.address}/{endpoint.prefix}" if endpoint.address else "",
-        "IPv6Address": "",
+        "IPv6Address": f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
     }
 
 
@@ -73,6 +72,7 @@ def network_settings(
         "Gateway": bridged.gateway if bridged else "",
         "IPAddress": bridged.address if bridged else "",
         "IPPrefixLen": bridged.prefix if bridged else 0,
+        **_ipv6(bridged),
         "MacAddress": bridged.mac if bridged else "",
         "Networks": {
             name: endpoint_settings(entry, by_name.get(name), ids.get(name, "")) for name, entry in wanted.items()
@@ -94,10 +94,16 @@ def endpoint_settings(wanted: Mapping[str, Any], endpoint: Endpoint | None, netw
         "Gateway": endpoint.gateway if endpoint else "",
         "IPAddress": endpoint.address if endpoint else "",
         "IPPrefixLen": endpoint.prefix if endpoint else 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
+        **_ipv6(endpoint),
         "DNSNames": list(endpoint.names) if endpoint and endpoint.names else None,
+    }
+
+
+def _ipv6(endpoint: Endpoint | None) -> Json:
+    return {
+        "IPv6Gateway": endpoint.gateway6 if endpoint else "",
+        "GlobalIPv6Address": endpoint.address6 if endpoint else "",
+        "GlobalIPv6PrefixLen": endpoint.prefix6 if endpoint else 0,
     }
 
 
