@@ -1,4 +1,4 @@
-"""clone3(2) of a single-threaded Python process, with the interpreter's own hooks around it.
+"""clone3(2) of a single-threaded Python process, and what goes with it.
 
 Source: https://man7.org/linux/man-pages/man2/clone.2.html
 """
@@ -33,9 +33,6 @@ _SIG_SETMASK = 2
 
 
 # All of it is found here and not when it is needed: a child that looks up a C function makes pages its own by that.
-_before_fork = bound(ctypes.pythonapi, "PyOS_BeforeFork", None)
-_after_fork_in_child = bound(ctypes.pythonapi, "PyOS_AfterFork_Child", None)
-_after_fork_in_parent = bound(ctypes.pythonapi, "PyOS_AfterFork_Parent", None)
 _clone3 = bound(libc_with_gil, "syscall", ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t)
 _CLONE3 = NUMBERS.get("clone3", -1)
 CLONE_ARGS = Struct("=Q24xQ40xQ")
@@ -53,15 +50,11 @@ def clone(flags: int) -> int:
 def clone_with(arguments: int) -> int:
     """The same with the structure at that address: see `CLONE_ARGS`.
 
-    A raw clone skips the interpreter's fork handlers, so they are called here as os.fork does.
+    The interpreter's own work around a fork is left out: it makes the locks anew that other threads may have held, and
+    calls what was registered with os.register_at_fork: there is neither here.
     """
-    _before_fork()
     pid: int = _clone3(_CLONE3, arguments, CLONE_ARGS.size)
-    if pid == 0:
-        _after_fork_in_child()
-        return 0
-    _after_fork_in_parent()
-    return check(pid)
+    return pid if pid >= 0 else check(pid)
 
 
 _setns = bound(libc, "setns", ctypes.c_int, ctypes.c_int, ctypes.c_int)

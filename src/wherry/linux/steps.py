@@ -123,10 +123,3 @@ class Area:
     def put(self, offset: int, value: int) -> None:
         """Have a number lie there."""
         VALUE.pack_into(self._view, offset, value)
-
-    def descriptors(self) -> tuple[int, ...]:
-        """Those that came with the last message."""
-        length = int.from_bytes(self._view[_CONTROL : _CONTROL + 8], "little")
-        used = _HEADER.unpack_from(self._view)[5]
-        count = (length - _CONTROL_HEADER) // VALUE.size if used else 0
-        return tuple(self.value(DESCRIPTORS + VALUE.size * index) for index in range(count))

@@ -29,29 +29,29 @@ its `Instructions`, each from one offset to another."""
 
 class Requested(Record):
     """What is asked of the zygote: ``kind`` and ``how`` are of the constants below; ``join`` CLONE_NEW* bits; the rest
-    offsets in its area: of a path from and to, of clone3(2)'s structure, of the number that is told; of three lists
-    from and to: telling it, letting go of what came with the request, and the child's arrival; and of a cgroup's
-    descriptor."""
+    offsets in its area, or 0: of a path from and to, of clone3(2)'s structure, of a cgroup's descriptor for it, of the
+    number that is told; of three lists from and to: telling it, letting go of what came with the request, and the
+    child's arrival."""
 
     kind: int
-    how: int
-    join: int
     path: int
     path_end: int
     clone: int
-    pid: int
+    into: int
+    told: int
     tell: int
     tell_end: int
     release: int
     release_end: int
+    how: int
+    join: int
     arrive: int
     arrive_end: int
-    into: int
 
 
 WARM, CONCEIVE = range(2)
-REHEARSE, BESIDE, INTO, FUEL = 1, 2, 4, 8
-"""The child warms up; is cloned beside another; into a cgroup; and counts fuel, so that it loads its module itself."""
+REHEARSE, BESIDE, FUEL = 1, 2, 4
+"""The child warms up; is cloned beside another; and counts fuel, so that it loads its module itself."""
 
 
 class Instructions(Record):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import resource
 import select
+from struct import Struct
 
 from wherry.linux import capabilities, clone, signals
-from wherry.linux.steps import Area, Refused
+from wherry.linux.steps import DESCRIPTORS, Area, Refused
 from wherry.record import Record
 from wherry.shim import report
 from wherry.shim.birth import KEPT_CAPABILITIES, Instructions
 from wherry.wasm.guest import GuestConfig, Preopen
-from wherry.wasm.program import Program, new_guest
+from wherry.wasm.program import Program, new_guest, rehearse
 from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
@@ -47,12 +48,13 @@ def prepare() -> None:
     clone.exit_on(*signals.ENDING)
 
 
-class Ends(Record):
-    """A child's ends: of the pipe it reports by, of the pipe it is started by, of the line its birth comes by."""
+_ENDS = Struct("=3i")
 
-    report: int
-    start: int
-    line: int
+
+def ends(area: Area) -> tuple[int, int, int]:
+    """A child's ends, as they came with the request for it: of the pipe it reports by, of the pipe it is started by, of
+    the line its birth comes by."""
+    return _ENDS.unpack_from(area[:], DESCRIPTORS)
 
 
 class Birth(Record):
@@ -76,47 +78,46 @@ class Doing:
 
 
 def wait_to_live(
-    area: Area,
-    ends: Ends,
-    arrive: tuple[int, int],
-    rehearse: Callable[[], None],
-    receive: Callable[[int], Birth | None],
+    area: Area, arrive: int, arrive_end: int, warmup: Program | None, receive: Callable[[int], Birth | None]
 ) -> NoReturn:
     """Do all that is alike for every container, wait to be told by the line whose this is to be, and be a process of
     it: never returns."""
+    report_fd, start, line = ends(area)
 
     def be(doing: Doing) -> None:
-        area.carry_out(*arrive)
-        doing.step = "rehearse"
-        rehearse()
-        birth = receive(ends.line)
+        area.carry_out(arrive, arrive_end)
+        if warmup is not None:
+            doing.step = "rehearse"
+            rehearse(warmup)
+        doing.step = "load the module"
+        birth = receive(line)
         if birth is None:
             os._exit(0)
         area.carry_out(*birth.enter)
         if birth.front is not None:
-            _be_a_server(area, ends, birth, doing, birth.front)
-        _be_a_guest(area, ends, birth, doing)
+            _be_a_server(area, report_fd, start, birth, doing, birth.front)
+        _be_a_guest(area, report_fd, start, birth, doing)
 
-    telling(ends, be)
+    telling(report_fd, be)
 
 
-def telling(ends: Ends, be: Callable[[Doing], None]) -> NoReturn:
+def telling(report_fd: int, be: Callable[[Doing], None]) -> NoReturn:
     """Whatever happens in ``be``, the parent hears of it, and the process ends here."""
     doing = Doing()
     try:
         be(doing)
     except Refused as refused:
-        report.refused(ends.report, refused.number, refused.errno or 0)
+        report.refused(report_fd, refused.number, refused.errno or 0)
     # A fault of ours must not unwind into the zygote's own loop in this child.
     except BaseException as error:  # noqa: BLE001
-        _fail(ends.report, doing.step, error)
+        _fail(report_fd, doing.step, error)
     finally:
         os._exit(1)
 
 
-def _be_a_guest(area: Area, ends: Ends, birth: Birth, doing: Doing) -> NoReturn:
+def _be_a_guest(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing) -> NoReturn:
     """Shut the sandbox, then run what must not be trusted."""
-    end = _ending(ends.report, alone=not birth.orders.spawns)
+    end = _ending(report_fd, alone=not birth.orders.spawns)
     doing.step = "listen"
     guest_config = _guest_config(area, birth.orders, _listeners(birth.orders))
     area.carry_out(*birth.shut)
@@ -124,26 +125,26 @@ def _be_a_guest(area: Area, ends: Ends, birth: Birth, doing: Doing) -> NoReturn:
     guest = new_guest(birth.program, guest_config, end)
     if not birth.program.runs_at_instantiation:
         guest.instantiate()
-    report.ready(ends.report)
-    _await_start(ends.start)
+    report.ready(report_fd)
+    _await_start(start)
     doing.step = ""
     if birth.program.runs_at_instantiation:
         guest.instantiate()
     end(guest.run())
 
 
-def _be_a_server(area: Area, ends: Ends, birth: Birth, doing: Doing, front: Front) -> NoReturn:
+def _be_a_server(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing, front: Front) -> NoReturn:
     """The same for a process whose guests come and go: see httpd/front.py."""
     doing.step = "listen"
     front.listen()
-    end = _ending(ends.report, alone=True)
+    end = _ending(report_fd, alone=True)
     doing.step = "open the volumes"
     front.open(_guest_config(area, birth.orders, ()))
     area.carry_out(*birth.shut)
     doing.step = "shut the sandbox"
     front.shut()
-    report.ready(ends.report)
-    _await_start(ends.start)
+    report.ready(report_fd)
+    _await_start(start)
     doing.step = ""
     front.serve()
     end(0)

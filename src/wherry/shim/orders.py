@@ -19,12 +19,12 @@ from wherry.shim.birth import (
     BIRTH,
     CONCEIVE,
     FUEL,
-    INTO,
     REHEARSE,
     REQUEST,
     WARM,
     Command,
     Instructions,
+    Requested,
     Sandbox,
 )
 from wherry.shim.passage import Facts, Owner
@@ -66,9 +66,10 @@ class Order(Record):
 
 def warm(module: str) -> bytes:
     """The message that has the compiled warm-up guest run: now, and in every child that rehearses."""
-    made = assemble(0, REQUEST.size, (), data=(os.fsencode(module),))
-    path = made.data[0]
-    return REQUEST.pack(WARM, 0, 0, path, path + len(os.fsencode(module)), *[0] * 9) + made.body
+    path = os.fsencode(module)
+    made = assemble(0, REQUEST.size, (), data=(path,))
+    start = made.data[0]
+    return REQUEST.pack(*Requested(WARM, start, start + len(path), *[0] * 11)) + made.body
 
 
 def conceive(request: Conception, address: int, owner: Owner) -> Order:
@@ -79,19 +80,28 @@ def conceive(request: Conception, address: int, owner: Owner) -> Order:
     arrive = passage.preparation(foreign) if request.beside else passage.arrival(foreign, owner)
     pid = FORKED + bytes(4)
     report = Call("tell", "write", (Given("report"), Block(pid), len(pid)), fine=errno.EPIPE)
+    tell = [] if request.beside else [report]  # there it is the go-between that tells
     release = [Call("let go", "close", (Given(name),)) for name in names]
     flags = clone.CLONE_PARENT | (0 if request.beside else request.flags)
     flags |= clone.CLONE_INTO_CGROUP if request.into else 0
-    arguments = Block(clone.CLONE_ARGS.pack(flags, 0, 0))
     module = os.fsencode(request.module)
-    data = (module, arguments, Block(pid))
-    made = assemble(address, REQUEST.size, (arrive, [report], release), received=names, data=data)
-    arriving, telling, releasing = made.spans
+    data = (module, Block(clone.CLONE_ARGS.pack(flags, 0, 0)), Block(pid))
+    made = assemble(address, REQUEST.size, (tell, release, arrive), received=names, data=data)
     path, cloning, told = made.data
-    how = REHEARSE * request.rehearse | BESIDE * request.beside | INTO * request.into | FUEL * request.fuel
-    fields = (CONCEIVE, how, request.flags if request.beside else 0, path, path + len(module), cloning)
-    head = REQUEST.pack(*fields, told + len(FORKED), *telling, *releasing, *arriving, made.homes[names[-1]])
-    return Order(head + made.body, arrive)
+    requested = Requested(
+        CONCEIVE,
+        path if module else 0,
+        path + len(module),
+        cloning,
+        made.homes["into"] if request.into else 0,
+        told + len(FORKED),
+        *made.spans[0],
+        *made.spans[1],
+        REHEARSE * request.rehearse | BESIDE * request.beside | FUEL * request.fuel,
+        request.flags if request.beside else 0,
+        *made.spans[2],
+    )
+    return Order(REQUEST.pack(*requested) + made.body, (*tell, *release, *arrive))
 
 
 def bear(

@@ -18,10 +18,10 @@ from wherry.linux import clone, memory, signals
 from wherry.linux.steps import DESCRIPTORS, MESSAGE, MOST_DESCRIPTORS, VALUE, Area
 from wherry.record import Record
 from wherry.shim import child, report
-from wherry.shim.birth import BESIDE, BIRTH, FUEL, INTO, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
-from wherry.shim.child import Birth, Ends
+from wherry.shim.birth import BESIDE, BIRTH, FUEL, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
+from wherry.shim.child import Birth
 from wherry.wasm.library import LIBRARY_NAME, library_path
-from wherry.wasm.program import Program, Runtime, rehearse
+from wherry.wasm.program import Program, Runtime
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ LINE = 3
 """The descriptor of a zygote's line to its server."""
 _CLONE_CGROUP = 80
 """The offset of the cgroup's descriptor in clone3(2)'s structure."""
-_REPORT, _START, _BIRTH_LINE, _LEADER = (DESCRIPTORS + VALUE.size * index for index in range(4))
-"""Where the descriptors lie that come with a request: see orders.py."""
+_LEADER = DESCRIPTORS + VALUE.size * 3
+"""Where the descriptor lies that comes with a request for a further process: see orders.py."""
 
 
 class Zygote(Record):
@@ -89,12 +89,31 @@ class _Zygote:
     def run(self) -> None:
         """Serve until the server is gone."""
         area = self._area
-        while area.receive(LINE):
-            request = Requested(*_head(area, REQUEST))
-            if request.kind == WARM:
-                self._warm(os.fsdecode(bytes(area[request.path : request.path_end])))
-            else:
-                self._conceive(request)
+        receive, carry_out, put, view, head = area.receive, area.carry_out, area.put, area[:], REQUEST.unpack_from
+        while receive(LINE):
+            # By position, and in this one function: each further object that is used is a page that is shared no more.
+            fields = head(view, MESSAGE)
+            kind, path, path_end, cloning, into, told, tell, tell_end, release, release_end, how, _, arrive, end = (
+                fields
+            )
+            if kind == WARM:
+                self._warm(os.fsdecode(bytes(area[path:path_end])))
+                continue
+            try:
+                if path or into:
+                    self._prepare(Requested(*fields))
+                if not (pid := clone.clone_with(area.address + cloning)):
+                    if how & BESIDE:
+                        self._go_between(Requested(*fields))
+                    child.wait_to_live(area, arrive, end, self._warmup if how & REHEARSE else None, self._receive)
+                put(told, pid)
+                carry_out(tell, tell_end)
+            except OSError as error:
+                report.failure(child.ends(area)[0], "", _refusal(error))
+            except WherryError as error:
+                report.failure(child.ends(area)[0], "load the module", error)
+            finally:
+                carry_out(release, release_end)
         os._exit(0)
 
     def _warm(self, path: str) -> None:
@@ -104,63 +123,32 @@ class _Zygote:
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
         _settle()
 
-    def _conceive(self, request: Requested) -> None:
+    def _prepare(self, request: Requested) -> None:
+        """What most children don't need, for there was one for the same module before, and they have no limits."""
         area = self._area
-        try:
-            if request.path_end > request.path and not request.how & FUEL:
-                self._runtime.load(_module(area, request))
-            if request.how & INTO:
-                area.put(request.clone + _CLONE_CGROUP, area.value(request.into))
-            pid = clone.clone_with(area.address + request.clone)
-            if not pid:
-                self._be(request)
-            if not request.how & BESIDE:
-                area.put(request.pid, pid)
-                area.carry_out(request.tell, request.tell_end)
-        except OSError as error:
-            scarce = error.errno in (errno.EAGAIN, errno.ENOMEM)
-            kind = ResourceExhausted if scarce else FailedPrecondition
-            failure = kind(f"cannot clone the container's process: {os.strerror(error.errno or 0)}")
-            report.failure(area.value(_REPORT), "", failure)
-        except WherryError as error:
-            report.failure(area.value(_REPORT), "load the module", error)
-        finally:
-            area.carry_out(request.release, request.release_end)
+        if request.path and not request.how & FUEL:
+            self._runtime.load(_module(area, request))
+        if request.into:
+            area.put(request.clone + _CLONE_CGROUP, area.value(request.into))
 
-    def _be(self, request: Requested) -> NoReturn:
-        """In a child."""
-        area = self._area
-        ends = Ends(area.value(_REPORT), area.value(_START), area.value(_BIRTH_LINE))
-        arrive = request.arrive, request.arrive_end
-        if request.how & BESIDE:
-            self._go_between(request, ends, arrive)
-        child.wait_to_live(area, ends, arrive, self._rehearse if request.how & REHEARSE else _do_nothing, self._receive)
-
-    def _go_between(self, request: Requested, ends: Ends, arrive: tuple[int, int]) -> NoReturn:
+    def _go_between(self, request: Requested) -> NoReturn:
         """It joins the leader's namespaces: only a child of somebody who has joined a pid namespace is in it."""
         area = self._area
+        ends = child.ends(area)
 
         def be(doing: child.Doing) -> None:
             doing.step = "load the module"
             self._mine = self._own(_module(area, request), fuel=bool(request.how & FUEL))
-            report.gone_between(ends.report, os.getpid())  # first: see process.py, which hears it no more later
+            report.gone_between(ends[0], os.getpid())  # first: see process.py, which hears it no more later
             doing.step = "join the container"
             clone.setns(area.value(_LEADER), request.join)
             pid = clone.clone(clone.CLONE_PARENT)
             if not pid:
-                child.wait_to_live(area, ends, arrive, _do_nothing, self._receive_beside)
-            report.forked(ends.report, pid)
+                child.wait_to_live(area, request.arrive, request.arrive_end, None, self._receive)
+            report.forked(ends[0], pid)
             os._exit(0)
 
-        child.telling(ends, be)
-
-    def _rehearse(self) -> None:
-        if self._warmup:
-            rehearse(self._warmup)
-
-    def _receive_beside(self, line: int) -> Birth | None:
-        """In a further child: it is no server."""
-        return self._receive(line)
+        child.telling(ends[0], be)
 
     def _receive(self, line: int) -> Birth | None:
         """In a child: what it is to be; None when it is not needed any more."""
@@ -203,8 +191,9 @@ class _Zygote:
         return program
 
 
-def _do_nothing() -> None:
-    """A child that is needed now does not rehearse."""
+def _refusal(error: OSError) -> WherryError:
+    kind = ResourceExhausted if error.errno in (errno.EAGAIN, errno.ENOMEM) else FailedPrecondition
+    return kind(f"cannot clone the container's process: {os.strerror(error.errno or 0)}")
 
 
 def _head(area: Area, head: Struct) -> tuple[int, ...]:

@@ -38,6 +38,11 @@ def test_errors_keep_their_kind() -> None:
     assert isinstance(told(lambda fd: report.failure(fd, "x", ZeroDivisionError())).failure, Internal)
 
 
+def test_a_call_that_failed_is_told_by_its_number() -> None:
+    assert told(lambda fd: report.refused(fd, 1007, 13)) == heard.Words(refused=(1007, 13))
+    assert heard.parse(b"F\x01\x00") == heard.Words()
+
+
 @given(st.binary(max_size=200))
 def test_nothing_it_writes_raises(data: bytes) -> None:
     words = heard.parse(data)
