@@ -48,36 +48,46 @@ def variables(head: RequestHead, place: Place) -> tuple[bytes, ...]:
     raw_info = path[len(place.script) :]
     info = unquote(raw_info)
     name, port = _server(head.host, place.port)
-    found = {
-        "AUTH_TYPE": "",
-        "CONTENT_TYPE": head.field("content-type"),
-        "GATEWAY_INTERFACE": "CGI/1.1",
-        "PATH_INFO": info,
-        "PATH_TRANSLATED": info,
-        "QUERY_STRING": query,
-        "REMOTE_ADDR": place.peer,
-        "REMOTE_HOST": place.peer,
-        "REMOTE_PORT": str(place.peer_port),
-        "REMOTE_USER": "",
-        "REQUEST_METHOD": head.method,
-        "REQUEST_URI": head.target,
-        "SCRIPT_NAME": place.script,
-        "SERVER_NAME": name,
-        "SERVER_PORT": port,
-        "SERVER_PROTOCOL": head.protocol,
-        "SERVER_SOFTWARE": place.software,
-        "X_MATCHED_ROUTE": place.route,
-        "X_FULL_URL": f"{head.scheme}://{head.host or name}{head.target}",
-        "X_RAW_PATH_INFO": raw_info,
-    }
+    words = [
+        "AUTH_TYPE=",
+        f"CONTENT_TYPE={head.field('content-type')}",
+        "GATEWAY_INTERFACE=CGI/1.1",
+        f"PATH_INFO={info}",
+        f"PATH_TRANSLATED={info}",
+        f"QUERY_STRING={query}",
+        f"REMOTE_ADDR={place.peer}",
+        f"REMOTE_HOST={place.peer}",
+        f"REMOTE_PORT={place.peer_port}",
+        "REMOTE_USER=",
+        f"REQUEST_METHOD={head.method}",
+        f"REQUEST_URI={head.target}",
+        f"SCRIPT_NAME={place.script}",
+        f"SERVER_NAME={name}",
+        f"SERVER_PORT={port}",
+        f"SERVER_PROTOCOL={head.protocol}",
+        f"SERVER_SOFTWARE={place.software}",
+        f"X_MATCHED_ROUTE={place.route}",
+        f"X_FULL_URL={head.scheme}://{head.host or name}{head.target}",
+        f"X_RAW_PATH_INFO={raw_info}",
+    ]
     if head.length != CHUNKED:
-        found["CONTENT_LENGTH"] = str(head.length)
-    for key, value in head.header:
+        words.append(f"CONTENT_LENGTH={head.length}")
+    words += _fields(head.header)
+    text = "\0".join(words)
+    if text.count("\0") >= len(words):  # a NUL would end a variable: what has one is not told
+        text = "\0".join([word for word in words if "\0" not in word])
+    return tuple(text.encode("latin-1", "replace").split(b"\0"))
+
+
+def _fields(header: tuple[tuple[str, str], ...]) -> list[str]:
+    """A request's fields as variables; of one name they become one."""
+    found: dict[str, str] = {}
+    for key, value in header:
         if key not in _KEPT_BACK and _SAFE.issuperset(key):
             variable = "HTTP_" + key.upper().replace("-", "_")
             separator = "; " if key == "cookie" else ", "
             found[variable] = f"{found[variable]}{separator}{value}" if variable in found else value
-    return tuple(f"{key}={value}".encode("latin-1", "replace") for key, value in found.items() if "\0" not in value)
+    return [f"{variable}={value}" for variable, value in found.items()]
 
 
 def arguments(target: str) -> tuple[bytes, ...]:
@@ -111,17 +121,17 @@ def _server(host: str, port: int) -> tuple[str, str]:
 
 def find_end(data: bytes | bytearray) -> tuple[int, int]:
     """Where the header at the beginning of a program's output ends and its body begins; (-1, 0): not yet. BadOutput."""
-    found = [(at, at + len(mark)) for mark in (b"\n\n", b"\n\r\n") if (at := data.find(mark)) >= 0]
+    plain, other = data.find(b"\n\n"), data.find(b"\n\r\n")
     if data[:1] == b"\n" or data[:2] == b"\r\n":
         return 0, data.index(b"\n") + 1
-    if not found:
+    if plain < 0 and other < 0:
         if len(data) > MOST_HEAD:
             raise BadOutput(f"no empty line ends the header in the first {MOST_HEAD} bytes")
         return -1, 0
-    end = min(found)
-    if end[0] > MOST_HEAD:
+    end, size = (plain, 2) if other < 0 or 0 <= plain < other else (other, 3)
+    if end > MOST_HEAD:
         raise BadOutput(f"its header has over {MOST_HEAD} bytes")
-    return end
+    return end, end + size
 
 
 def parse_head(data: bytes) -> AnswerHead:

@@ -317,9 +317,9 @@ def _size(line: bytes) -> int:
 
 def answer_head(status: int, reason: str, fields: tuple[tuple[str, str], ...], date: str) -> bytes:
     """A status line and the header with its empty line. Names and values must have been checked."""
-    lines = [f"HTTP/1.1 {status} {reason or REASONS.get(status, 'Unknown')}\r\n", f"date: {date}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in fields]
-    return ("".join(lines) + "\r\n").encode("latin-1", "replace")
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    first = f"HTTP/1.1 {status} {reason or REASONS.get(status, 'Unknown')}\r\ndate: {date}\r\n"
+    return f"{first}{lines}\r\n".encode("latin-1", "replace")
 
 
 def answer(status: int, text: str, date: str, *, head_only: bool = False, keep: bool = False) -> bytes:

@@ -39,6 +39,14 @@ def test_what_a_client_could_pretend_is_kept_back() -> None:
     assert "CONTENT_LENGTH" not in found
 
 
+def test_what_has_a_nul_is_not_told_and_makes_no_variable() -> None:
+    found = variables(head(b"X-Thing: y", first=b"GET /deep/a%00LD_PRELOAD=evil HTTP/1.1"))
+    assert not {"PATH_INFO", "PATH_TRANSLATED", "LD_PRELOAD"} & found.keys()
+    assert (found["X_RAW_PATH_INFO"], found["HTTP_X_THING"]) == ("/a%00LD_PRELOAD=evil", "y")
+    place = cgi.Place("/...\0A=b", "", 80, "10.0.0.9", 4711, "wherry/1")
+    assert not [word for word in cgi.variables(head(), place) if b"\0" in word or word[:2] == b"A="]
+
+
 def test_the_query_becomes_arguments() -> None:
     assert cgi.arguments("/x?a=b&c%3D&&%zz&%00") == (b"a=b", b"c=", b"%zz")
     assert cgi.arguments("/x") == ()
