@@ -14,6 +14,7 @@ from wherry.wire.memo import remembering
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 CHUNKED = -1
 """A request's `length` when its body comes in chunks."""
@@ -72,7 +73,8 @@ class RequestHead(Record):
 
     def by(self, scheme: str, major: int) -> RequestHead:
         """The same, asked in another way."""
-        return RequestHead(**{**dict(zip(self.fields, self, strict=True)), "scheme": scheme, "major": major})
+        values: tuple[Any, ...] = (*self[:-2], scheme, major)
+        return RequestHead(*values)
 
     @property
     def protocol(self) -> str:
@@ -139,7 +141,7 @@ class HeadReader:
         words = _list(named.get("connection", ()))
         keep = "close" not in words and (minor > 0 or "keep-alive" in words)
         expects = minor > 0 and "100-continue" in _list(named.get("expect", ()))
-        return RequestHead(method, target, minor, fields, host, length, keep, expects, "http")
+        return RequestHead(method, target, minor, fields, host, length, keep, expects, "http", 1)
 
 
 def parse_head(data: bytes) -> RequestHead:
