@@ -3,6 +3,7 @@ Python."""
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ def test_a_component_is_published_shown_logged_and_stopped(docker: Docker, hello
     container = docker("run", "-d", "-p", "127.0.0.1::80", hello)
     address = address_of(docker, container)
     assert [get(*address) for _ in range(3)] == [(200, b"Hello from a component!\n")] * 3
+    by_http2 = ("curl", "-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "http://{}:{}/".format(*address))
+    asked = subprocess.run(by_http2, capture_output=True, text=True, check=True, timeout=60)
+    assert asked.stdout == "Hello from a component!\n 2"
     assert get(*address, "/trap")[0] == 502
     until(lambda: docker("logs", container).count('"GET / HTTP/1.1" 200 24') == 3, "three lines in the log")
     until(lambda: "unreachable" in docker.run("logs", container).stderr, "the trap in the log")

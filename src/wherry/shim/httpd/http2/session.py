@@ -314,7 +314,9 @@ class Session:
 
     def took(self, stream: Stream, counted: int) -> None:
         self._held -= counted
-        if not stream.ended:
+        stream.unopened += counted
+        if not stream.ended and stream.unopened >= _TOLD_AT_ONCE // 2:
+            counted, stream.unopened = stream.unopened, 0
             with suppress(H2Error):
                 self.frames.increment_flow_control_window(counted, stream.number)
         self._open_window()

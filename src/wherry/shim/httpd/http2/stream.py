@@ -59,13 +59,15 @@ _ENDLESS = 1 << 62
 
 
 class Stream:
-    """``ended``: the client has nothing more to say; ``trailers`` are the end of a body in chunks."""
+    """``ended``: the client has nothing more to say; ``trailers`` are the end of a body in chunks;
+    ``unopened`` what the server has taken of it and the client was not told."""
 
     def __init__(self, session: Session, number: int, request: Request, *, ended: bool) -> None:
         self.number = number
         self.ended = ended
         self.trailers = b"0\r\n\r\n"
         self.is_blocked = False
+        self.unopened = 0
         self._session = session
         self._request = request
         self._socket: _socket.socket | None = None
