@@ -98,17 +98,21 @@ def test_containers_that_end_while_no_engine_is_there(
         assert said(fresh_docker, name).splitlines() == ["sleeping", "awake"]
 
 
+@pytest.mark.parametrize("away", [True, False])
 def test_what_a_killed_shims_containers_said_is_a_beginning(
-    fresh_daemon: Daemon, fresh_docker: Docker, images: dict[str, str]
+    fresh_daemon: Daemon, fresh_docker: Docker, images: dict[str, str], away: bool
 ) -> None:
+    """With the engine away, and with it there."""
     endless = 100_000_000
     ids = flood(fresh_docker, images, endless, 1)
     until(lambda: written(fresh_daemon, ids) > 1 << 20, "the logs grow")
     served = {pid for name, kind in ids.items() for pid in shims(fresh_docker, name, kind)}
-    fresh_daemon.kill()
+    if away:
+        fresh_daemon.kill()
     for pid in served:
         os.kill(pid, signal.SIGKILL)
-    fresh_daemon.start()
+    if away:
+        fresh_daemon.start()
     for name in ids:
         fresh_docker.run("kill", name)
         assert fresh_docker("wait", name) in KILLED

@@ -80,6 +80,7 @@ class Sea:
         self.done: asyncio.Queue[None] = asyncio.Queue()
         self.ids: set[str] = set()
         self.struck: list[str] = []
+        self.turns = ["engine", "wherry-shim", "containerd-shim", "wherry-zygote"]
 
     async def sail(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -130,18 +131,18 @@ class Sea:
     async def _strike_often(self) -> None:
         """At moments that are told by how much has been done, and not by a clock."""
         moments = sorted(self.chance.sample(range(STEPS * 9 // 10), STRIKES))
-        for number, steps in enumerate(after - before for before, after in zip([0, *moments], moments, strict=False)):
+        for steps in (after - before for before, after in zip([0, *moments], moments, strict=False)):
             for _ in range(steps):
                 await self.done.get()
-            await self._strike(number)
+            await self._strike()
 
-    async def _strike(self, number: int) -> None:
+    async def _strike(self) -> None:
+        """Whoever's turn it is longest of those that are there now."""
         found = await asyncio.to_thread(lambda: list(victims(self.daemon, self.state)))
-        kinds = ("engine", "wherry-shim", "containerd-shim", "wherry-zygote")
-        wanted = kinds[number % len(kinds)]
+        wanted = next(kind for kind in self.turns if any(name == kind for name, _ in found))
         pids = [pid for name, pid in found if name == wanted]
-        if not pids:
-            return
+        self.turns.remove(wanted)
+        self.turns.append(wanted)
         self.struck.append(wanted)
         if wanted == "engine":
             self.up.clear()
