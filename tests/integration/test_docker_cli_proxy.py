@@ -43,6 +43,9 @@ def test_a_component_is_published_shown_logged_and_stopped(docker: Docker, hello
     (told,) = json.loads(docker("image", "inspect", hello))
     assert told["Wasm"]["World"].startswith("wasi:http/proxy@0.2.")
     assert "network" in told["Wasm"]["Capabilities"]
+    usage = json.loads(docker("inspect", container))[0]["Wasm"]["Usage"]
+    assert 20 << 20 < usage["LinearMemoryPeak"] < 21 << 20  # its arena and its stack
+    assert usage["Calls"]["wasi:http/types"] > 10
     assert "is no program" in docker.fails("exec", container, "/app.wasm")
     docker("stop", container)
     assert docker("inspect", container, "--format", "{{.State.ExitCode}}") == "0"
