@@ -63,7 +63,7 @@ def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Inter
     cores = tuple(data[start:end] for start, end in plan.modules)
     told = {
         "modules": len(cores),
-        "steps": [(*step, _names(data, plan, step[0])) for step in plan.steps],
+        "steps": [(*step, _names(data, plan, step)) for step in plan.steps],
         "canons": plan.canons,
         "options": plan.options,
         "lifts": plan.lifts,
@@ -107,8 +107,11 @@ def _entry(plan: Plan, exports: Mapping[str, Any], key: str, name: str) -> int |
     return number
 
 
-def _names(data: bytes, plan: Plan, module: int) -> list[tuple[str, str]]:
-    """The module's imports."""
+def _names(data: bytes, plan: Plan, step: tuple[int, tuple[Any, ...]]) -> list[tuple[str, str]] | None:
+    """The names of a step's imports, if all are canonical functions: then they can be bound before there is a guest."""
+    module, refs = step
+    if any(ref[0] != "canon" for ref in refs):
+        return None
     start, end = plan.modules[module]
     return [(item.module, item.name) for item in binary.parse(data[start:end]).imports]
 

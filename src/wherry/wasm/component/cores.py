@@ -68,11 +68,11 @@ class Cores:
         self._bound = [self._bind(engine, *step) for step in self._steps]
         self._instances = (CoreInstance * max(len(self._steps), 1))()
         self._imports = [ctypes.create_string_buffer(EXTERN_SIZE * max(len(refs), 1)) for _, refs, _ in self._steps]
-        self._recipes = [self._recipe(number) for number in range(len(self._steps))]
+        self._recipes = [[] if bound else self._recipe(number) for number, bound in enumerate(self._bound)]
 
-    def _bind(self, engine: int, module: int, refs: Sequence[Ref], names: Sequence[tuple[str, str]]) -> int:
+    def _bind(self, engine: int, module: int, refs: Sequence[Ref], names: Sequence[tuple[str, str]] | None) -> int:
         """The imports of a step bound once for all stores, where they are canonical functions; 0 where not."""
-        if any(ref[0] != "canon" for ref in refs):
+        if names is None:
             return 0
         library, linker = self._library, self._library.linker_new(engine)
         for ref, names_of in zip(refs, names, strict=True):

@@ -62,6 +62,8 @@ class Canonical:
         self._look = look
         self._instances = instances
         self._realms = realms
+        self._lifting = [Lifting(realm) for realm in realms]
+        self._lowering = [Lowering(realm) for realm in realms]
         self._calls = calls
         self._destroy = destroy
 
@@ -92,9 +94,9 @@ class Canonical:
         self, _instance: int, option: int, interface: str, name: str, types: Any, function: tuple[Any, ...]
     ) -> Run:
         params, result = types
-        realm, state, full = self._realms[option], self._state, f"{interface}.{name}"
+        state, full = self._state, f"{interface}.{name}"
         call = _table(interface)[name]
-        lift, answer = Lifting(realm).lift_all(params), self._answer(realm, interface, result, function[2])
+        lift, answer = self._lifting[option].lift_all(params), self._answer(option, interface, result, function[2])
         counts, at, look = self._counts, word(interface), self._look
 
         def run(raw: Sequence[Any], into: int) -> None:
@@ -107,7 +109,7 @@ class Canonical:
 
         return run
 
-    def _answer(self, realm: Realm, interface: str, result: Any, letters: str) -> Callable[..., None]:
+    def _answer(self, option: int, interface: str, result: Any, letters: str) -> Callable[..., None]:
         """What calls a function of the host's with its arguments and lowers what it answers."""
         state = self._state
         if result is None:
@@ -116,7 +118,7 @@ class Canonical:
                 call(state, *arguments)
 
             return nothing
-        put = self._put(realm, result, letters)
+        put = self._put(option, result, letters)
         if result[0] != "result":
 
             def plain(call: Callable[..., Any], arguments: list[Any], raw: Sequence[Any], into: int) -> None:
@@ -136,12 +138,13 @@ class Canonical:
 
         return either
 
-    def _put(self, realm: Realm, result: Any, letters: str) -> Callable[..., None]:
+    def _put(self, option: int, result: Any, letters: str) -> Callable[..., None]:
         """What lowers a result: to where a raw value goes, or to memory, where the last of the raw values says."""
+        realm = self._realms[option]
         if letters:
-            lower, write, space = Lowering(realm).lower(result), _RESULTS[letters].pack_into, self._space
+            lower, write, space = self._lowering[option].lower(result), _RESULTS[letters].pack_into, self._space
             return lambda value, _raw, into: write(space, into, *lower(value))
-        store, (size, alignment) = Lowering(realm).store(result), layout(result)
+        store, (size, alignment) = self._lowering[option].store(result), layout(result)
 
         def put(value: Any, raw: Sequence[Any], _into: int) -> None:
             realm.check(raw[-1], size, alignment)
@@ -155,7 +158,7 @@ class Canonical:
         lift = Lifting(realm, lending=True).lift_all(call.params)
         put = None
         if call.result is not None:
-            put = self._put(realm, call.result, function[2])
+            put = self._put(option, call.result, function[2])
 
         def run(raw: Sequence[Any], into: int) -> None:
             lent, realm.lent = realm.lent, []

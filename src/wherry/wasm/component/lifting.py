@@ -38,13 +38,15 @@ _MAKERS: dict[str, Callable[[int], Any]] = {"bool": bool, "char": _char}
 
 
 class Lifting:
-    """Makes functions for types. ``lending``: what is borrowed is lent, to another component's function and not the
-    host's, and `Realm.lent` keeps account of it."""
+    """Makes functions for types, each once. ``lending``: what is borrowed is lent, to another component's function and
+    not the host's, and `Realm.lent` keeps account of it."""
 
     def __init__(self, realm: Realm, *, lending: bool = False) -> None:
         self._realm = realm
         self._memory = realm.memory
         self._lending = lending
+        self._lifts: dict[tuple[Type, int], Lift] = {}
+        self._loads: dict[Type, Load] = {}
 
     # From raw values
 
@@ -83,6 +85,12 @@ class Lifting:
 
     def lift(self, kind: Type, at: int) -> Lift:
         """For a value whose first raw value has the number ``at``."""
+        made = self._lifts.get((kind, at))
+        if made is None:
+            made = self._lifts[kind, at] = self._new_lift(kind, at)
+        return made
+
+    def _new_lift(self, kind: Type, at: int) -> Lift:
         word = kind[0]
         if word in SIGNED:
             return _lift_signed(at, SIGNED[word])
@@ -180,6 +188,12 @@ class Lifting:
 
     def load(self, kind: Type) -> Load:
         """For a value in memory, at an address that was checked before."""
+        made = self._loads.get(kind)
+        if made is None:
+            made = self._loads[kind] = self._new_load(kind)
+        return made
+
+    def _new_load(self, kind: Type) -> Load:
         memory, word = self._memory, kind[0]
         if word in FORMATS:
             return self._load_plain(word)

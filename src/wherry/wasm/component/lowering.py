@@ -23,17 +23,26 @@ if TYPE_CHECKING:
 
 
 class Lowering:
-    """Makes functions for types. ``borrowing`` says what a borrowed resource is lowered to: the host lends none."""
+    """Makes functions for types, each once. ``borrowing`` says what a borrowed resource is lowered to: the host lends
+    none."""
 
     def __init__(self, realm: Realm, borrowing: Callable[[str | int, Any], int] | None = None) -> None:
         self._realm = realm
         self._memory = realm.memory
         self._borrowing = borrowing
+        self._stores: dict[Type, Store] = {}
+        self._lowers: dict[Type, Lower] = {}
 
     # To memory: at places that have been checked
 
     def store(self, kind: Type) -> Store:
         """For writing a value to memory, at an address that was checked before."""
+        made = self._stores.get(kind)
+        if made is None:
+            made = self._stores[kind] = self._new_store(kind)
+        return made
+
+    def _new_store(self, kind: Type) -> Store:
         memory, word = self._memory, kind[0]
         if word in FORMATS:
             write = Struct("<" + FORMATS[word]).pack_into
@@ -110,6 +119,12 @@ class Lowering:
 
     def lower(self, kind: Type) -> Lower:
         """For the raw values of one."""
+        made = self._lowers.get(kind)
+        if made is None:
+            made = self._lowers[kind] = self._new_lower(kind)
+        return made
+
+    def _new_lower(self, kind: Type) -> Lower:
         word, realm = kind[0], self._realm
         if word in SIGNED:
             mask = (1 << max(32, SIGNED[word])) - 1
