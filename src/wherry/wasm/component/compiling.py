@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.errors import InvalidArgument
-from wherry.wasm import binary
+from wherry.wasm import binary, imports
+from wherry.wasm.binary import FuncType
 from wherry.wasm.binding import Library
-from wherry.wasm.component import shell, types
+from wherry.wasm.component import flat, shell, types
 from wherry.wasm.component.declared import TooMuch
 from wherry.wasm.component.linking import Plan, evaluate
 from wherry.wasm.component.shortcut import shorten
@@ -54,6 +55,7 @@ def make(library: Library, engine: int, data: bytes, offered: Mapping[str, Inter
         host = types.plan(types.Types(library, engine).imports(compiled.value or 0), offered, name)
         plan, exports = evaluate(data, host)
         entries = {key: _entry(plan, exports, key, name) for key in _ENTRIES}
+        _check(plan, data)
         plan = shorten(plan, data)
         memories = _memories(plan, data)
     except Malformed as error:
@@ -83,6 +85,33 @@ def _bound(data: bytes) -> None:
         raise
     except Exception:  # noqa: BLE001 - it may not even be valid: libwasmtime has the words for what is wrong
         return
+
+
+def _check(plan: Plan, data: bytes) -> None:
+    """The functions that are called with raw values have the types they are called by: libwasmtime, which does not look
+    at that when they are called, has seen to it before. Malformed."""
+    wanted = [(realloc, "iiii", "i") for _, _, realloc, _ in plan.options]
+    wanted += [(destructor, "i", "") for _, destructor in plan.resources]
+    for function, _, _, after, params, result in plan.lifts:
+        taken, given = flat.signature(params, result, lowered=False)
+        wanted += [(function, taken, given), (after, given, "")]
+    steps = {ref[1] for ref, _, _ in wanted if ref is not None and ref[0] == "step"}
+    known = {step: _exported(plan, data, step) for step in steps}
+    for ref, taken, given in wanted:
+        if ref is None:
+            continue
+        if ref[0] == "canon":
+            is_right = plan.canons[ref[1]][1:3] == (taken, given)
+        else:
+            expected = FuncType(imports.signature(taken), imports.signature(given))
+            is_right = known[ref[1]].get(ref[2]) == expected
+        if not is_right:
+            raise Malformed(f"is malformed: {ref[-1]} is called with other types than its own")
+
+
+def _exported(plan: Plan, data: bytes, step: int) -> dict[str, Any]:
+    start, end = plan.modules[plan.steps[step][0]]
+    return {item.name: item.type for item in binary.parse(data[start:end]).exports}
 
 
 def _entry(plan: Plan, exports: Mapping[str, Any], key: str, name: str) -> int | None:
