@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from wherry.wasm.component.realm import Caller, Realm
 
 
-class GuestTrap(Trap):
-    """The function called has trapped: libwasmtime's whole account."""
-
-
 class Call:
     """One such function. ``function`` and ``after`` are the addresses of the cores' functions, 0 before they are known;
     ``after`` is called when the result is no longer needed. ``defined_here`` says of a resource type whether it is the
@@ -63,7 +59,7 @@ class Call:
         return handle
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
-        """Trap: it trapped, or broke a rule."""
+        """Trap: it trapped, with libwasmtime's whole account, or broke a rule."""
         instance = self._realm.instance
         if not instance.may_enter:
             raise Trap("a component is called while it calls")
@@ -86,4 +82,4 @@ class Call:
     def _run(self, function: int, at: int) -> None:
         failure = self._caller.call(function, at, self._count)
         if failure:
-            raise GuestTrap(failure)
+            raise Trap(failure)

@@ -16,7 +16,7 @@ from wherry.wasm.component.counted import word
 from wherry.wasm.component.flat import layout
 from wherry.wasm.component.lifting import Lifting
 from wherry.wasm.component.lowering import Lowering
-from wherry.wasm.component.realm import slots
+from wherry.wasm.component.realm import cause, slots
 from wherry.wasm.component.state import State, StreamError, number_of
 from wherry.wasm.component.values import Failed
 from wherry.wasm.grants import matches
@@ -164,6 +164,8 @@ class Canonical:
             lent, realm.lent = realm.lent, []
             try:
                 value = call(lift(raw))
+            except Trap as trap:
+                raise Trap(cause(str(trap))) from None
             finally:
                 for handle in realm.lent:
                     handle.lends -= 1

@@ -12,7 +12,7 @@ from wherry.wasm.component.calls import Call
 from wherry.wasm.component.cores import Cores
 from wherry.wasm.component.counted import SOMEWHERE
 from wherry.wasm.component.host import Canonical
-from wherry.wasm.component.realm import Caller, Instance, Realm
+from wherry.wasm.component.realm import Caller, Instance, Realm, cause
 from wherry.wasm.component.state import State
 from wherry.wasm.grants import matches
 from wherry.wasm.guest import GuestConfig, Process, open_descriptors
@@ -139,7 +139,7 @@ class Component:
             values = ctypes.create_string_buffer(representation.to_bytes(16, "little"), 16)
             failure = self.caller.call(function, ctypes.addressof(values), 1)
             if failure:
-                raise Trap(f"the destructor failed: {' '.join(failure.split())}")
+                raise Trap(f"the destructor failed: {cause(failure)}")
 
     def _note(self, size: int) -> None:
         words = self._program.meter.words

@@ -11,6 +11,7 @@ from struct import Struct
 
 from wherry.wasm.component.binding import Functions
 from wherry.wasm.component.handles import Handle, Handles
+from wherry.wasm.guest import trap_message
 from wherry.wasm.wasi.errno import Trap
 from wherry.wasm.wasi.memory import Memory
 
@@ -34,6 +35,11 @@ _FORMATS = {"i": "I12x", "I": "Q8x", "f": "f12x", "F": "d8x"}
 def slots(letters: str) -> Struct:
     """The layout of raw values of these types, one after the other."""
     return Struct("<" + "".join(_FORMATS[letter] for letter in letters))
+
+
+def cause(failure: str) -> str:
+    """libwasmtime's account of a trap on one line, without the backtrace."""
+    return trap_message(failure).partition("\n")[0].removeprefix("wasm trap: ")
 
 
 class Instance:
@@ -126,7 +132,7 @@ class Realm:
         failure = caller.call(self.realloc_item, self._at, 4)
         instance.may_leave = True
         if failure:
-            raise Trap(f"its allocator failed: {' '.join(failure.split())}")
+            raise Trap(f"its allocator failed: {cause(failure)}")
         pointer: int = _ANSWER.unpack_from(caller.space, self._at)[0]
         self.check(pointer, size, alignment)
         return pointer
