@@ -127,6 +127,8 @@ def test_the_engine_starts_when_somebody_connects(machine: Machine) -> None:
 def test_containers_outlive_a_stop_a_restart_and_a_crash(machine: Machine, container: Callable[[], str]) -> None:
     before = container()
     assert before.startswith("running ")
+    shown = machine("systemctl", "status", "--no-pager", "--full", "wherry.service").splitlines()
+    assert max(map(len, shown)) < 500, "what people are shown of the shim is not to fill their screens"
     machine("systemctl", "restart", "wherry.service")
     assert container() == before
     machine("systemctl", "stop", "wherry.service")

@@ -1,8 +1,8 @@
 """The daemon's event loop: asyncio's own, but for how work gets to threads and back.
 
 All that touches the disk is done in threads, ten times for a short-lived container, and mostly takes less time than
-asyncio's way there and back. Here that way is a queue in C, and whatever is done by the time the loop looks is brought
-back together.
+asyncio's way there and back. Here a job wakes one thread, the one that rested last, and whatever is done by the time
+the loop looks is brought back together.
 """
 
 import asyncio

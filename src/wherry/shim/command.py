@@ -4,6 +4,7 @@ Source: containerd runtime/v2/README.md ("Commands"). `start` leaves a server be
 """
 
 import contextlib
+import marshal
 import os
 import socket
 import subprocess
@@ -80,13 +81,17 @@ def _launch(group: Group, run: str, words: Words, environ: Mapping[str, str]) ->
         # Lean: no site, no user's paths, no user's environment.
         cache = environ.get("WHERRY_CACHE", "") or _default_cache(environ)
         events, topics = environ.get("TTRPC_ADDRESS", ""), environ.get("WHERRY_TOPICS", "")
-        filters = ":".join(program.hex() for program in policy.programs())
-        command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, ":".join(_search_path()), words["namespace"], events,
-                   topics, cache, group.folder, filters, str(listening.fileno())]  # fmt: skip
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-            pass_fds=(listening.fileno(),), env={"PATH": environ.get("PATH", ""), "MALLOC_ARENA_MAX": "1"},
-        )  # fmt: skip
+        # Not among the words: `ps` and `systemctl status` show those to people.
+        with os.fdopen(os.memfd_create("filters"), "wb") as filters:
+            filters.write(marshal.dumps(policy.programs()))
+            filters.flush()
+            handed = listening.fileno(), filters.fileno()
+            command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, ":".join(_search_path()), words["namespace"],
+                       events, topics, cache, group.folder, *map(str, handed)]  # fmt: skip
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                pass_fds=handed, env={"PATH": environ.get("PATH", ""), "MALLOC_ARENA_MAX": "1"},
+            )  # fmt: skip
     process.returncode = 0  # it outlives this command, which need not wait for it
     return Server(process.pid, birth_of(process.pid), f"unix://{path}")
 

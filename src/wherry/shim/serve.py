@@ -3,17 +3,20 @@
 The zygote is forked before anything is imported that only a server needs: it shall be small.
 """
 
+import marshal
+import os
+
 from wherry.linux import clone
 from wherry.linux.steps import Area
 from wherry.shim import child, zygote
 
 
 def main(
-    path: str, namespace: str, publish: str, topics: str, cache: str, group: str, filters_hex: str, listening: str
+    path: str, namespace: str, publish: str, topics: str, cache: str, group: str, listening: str, policy: str
 ) -> None:
     """Serve on the socket ``listening`` (a descriptor), which `start` left listening. All words are those that
     command.py puts together: ``path`` are folders joined by colons, ``topics`` those of events joined by commas,
-    ``filters_hex`` policy.py's system call filters."""
+    ``policy`` is a descriptor of policy.py's system call filters."""
     clone.set_name("wherry-shim")
     child.prepare()
     search = path.split(":")
@@ -26,6 +29,12 @@ def main(
     from wherry.shim.server import Config, Server  # here, see above
 
     wanted = frozenset(topics.split(",") if topics else ())
-    filters = tuple(bytes.fromhex(one) for one in filters_hex.split(":"))
-    config = Config(search, namespace, publish, wanted, cache, group, filters)
+    config = Config(search, namespace, publish, wanted, cache, group, _filters(int(policy)))
     Server(config, int(listening), present, start_zygote).run()
+
+
+def _filters(fd: int) -> tuple[bytes, ...]:
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)  # where command.py, which shares the place in it, left off is its end
+        found: tuple[bytes, ...] = marshal.load(file)
+    return found
