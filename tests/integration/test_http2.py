@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.integration.shim_box import Box
 from tests.integration.tls_box import HELLO, TLS, curl, new_authority, open_tls_box, proxy_guest, run, until, url
 from tests.integration.wagi_box import Handler, descriptors, serve, workers
+from wherry.wire.http2 import PREFACE
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +107,37 @@ async def test_who_asks_to_upgrade_is_answered_by_what_he_spoke(box: Box, author
 
 async def test_who_agreed_on_one_version_does_not_speak_the_other(box: Box, authority: Path) -> None:
     handler, _ = await served(box, authority, SECURE)
-    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9)
     told = await run(
-        "openssl", "s_client", "-quiet", "-alpn", "http/1.1", "-connect", f"127.0.0.1:{handler.port}", data=preface
+        "openssl",
+        "s_client",
+        "-quiet",
+        "-alpn",
+        "http/1.1",
+        "-connect",
+        f"127.0.0.1:{handler.port}",
+        data=PREFACE + bytes(9),
     )
     assert told.startswith(b"HTTP/1.1 505")
+
+
+async def test_without_its_modules_it_is_not_spoken_and_all_else_is(
+    guest: Path, compiled: Path, authority: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "compiled"
+    shutil.copytree(compiled, own)
+    own.chmod(0o700)
+    for path in own.glob("http2-*.modules"):
+        path.write_bytes(b"\0" * 100)
+    async with open_tls_box(guest, own, authority, tmp_path) as made:
+        handler, _ = await served(made, authority, PLAIN)
+        try:
+            said = await handler.raw(PREFACE)
+        except AssertionError:  # by which `raw` says that it was reset
+            said = b""
+        assert said == b""
+        await handler.logged("what speaks HTTP/2 has died", "err")
+        assert await curl(url(handler, "/", PLAIN)) == HELLO
+        assert len(workers(handler.task.pid)) == 1
 
 
 async def test_nobody_pays_for_http2_who_does_not_speak_it(box: Box, authority: Path) -> None:

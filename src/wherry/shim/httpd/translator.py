@@ -134,11 +134,9 @@ class Bridge:
 
     def _ask(self, inner: _socket.socket) -> None:
         """What the client says. What is deciphered already is told by no event: it is read until there is no more.
-        OSError."""
+        OSError: the client is gone."""
         while True:
-            with suppress(*_WAITS):
-                while self._up:
-                    del self._up[: inner.send(self._up)]
+            self._pass_up(inner)
             if self._asked_all and not self._up and not self._told:
                 self._told = True
                 inner.shutdown(_socket.SHUT_WR)
@@ -150,6 +148,16 @@ class Bridge:
                 return
             self._up += data
             self._asked_all = not data
+
+    def _pass_up(self, inner: _socket.socket) -> None:
+        try:
+            while self._up:
+                del self._up[: inner.send(self._up)]
+        except BlockingIOError:
+            return
+        except OSError:  # the server wants no more of it, but may have answered already
+            self._up.clear()
+            self._asked_all = self._told = True
 
     def _answer(self, inner: _socket.socket) -> None:
         """What the server says. OSError."""
