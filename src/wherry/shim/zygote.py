@@ -169,13 +169,15 @@ class _Zygote:
 
     def _serving(self, orders: Instructions) -> tuple[Program, Front | None]:
         """In a container that serves HTTP."""
-        from wherry.shim import handlers  # few containers do, the others shall not pay for it
-
         sandbox, command = unpack(orders.place)
         cache = os.path.dirname(orders.module)
-        if orders.serves and sandbox.http and sandbox.http[1] == "wagi":
-            front = handlers.wagi(sandbox, self._library, self._area.page, cache)
-            return front.program, front
+        if orders.serves:
+            # Few containers do, the others shall not pay for it; and who joins one can't: the package is out of reach.
+            from wherry.shim import handlers
+
+            if sandbox.http and sandbox.http[1] == "wagi":
+                front = handlers.wagi(sandbox, self._library, self._area.page, cache)
+                return front.program, front
         program = self._program(orders)
         if sandbox.http and program.component is not None:
             program.component.state.hosts = sandbox.http[0][-1]
