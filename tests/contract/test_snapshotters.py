@@ -3,13 +3,14 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from wherry.core.metadata.database import Database
+from wherry.core.snapshots import folders
 from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
@@ -385,3 +386,47 @@ def test_what_is_forgotten_is_gone_and_its_files_go_later(
     snapshots.forget("box")  # and nobody calls what it returns: the engine was killed
     type(snapshots)(database, str(tmp_path / "snapshots"))
     assert len(os.listdir(tmp_path / "snapshots")) == 1
+
+
+def test_only_a_folder_that_nothing_is_left_in_is_used_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_REST", -1.0)
+    snapshots = OverlaySnapshotter(database, str(tmp_path / "snapshots"))
+    layer(snapshots, "base", "", {"file": "below"}, tmp_path)
+
+    def cycle(touch: Callable[[Path], object] = lambda _: None) -> int:
+        snapshots.prepare("box", "base")
+        with mounted(snapshots, "box", tmp_path) as root:
+            assert (os.listdir(root), (root / "file").read_text()) == (["file"], "below")
+            assert (root.stat().st_mode, root.stat().st_uid) == (0o40755, os.geteuid())
+            touch(root)
+        own = snapshots.layers("box")[0]
+        inode = os.stat(own).st_ino
+        snapshots.forget("box")()
+        return inode
+
+    first = cycle()
+    assert cycle(lambda root: root.chmod(0o700)) == first
+    assert cycle(lambda root: os.chown(root, 7, 7)) == first
+    assert cycle(lambda root: ((root / "new").write_text("x"), (root / "new").unlink())) == first
+    assert cycle(lambda root: (root / "file").unlink()) == first  # leaves a whiteout: it is removed
+    assert len(os.listdir(tmp_path / "snapshots")) == 1
+    cycle(lambda root: (root / "new").write_text("x"))
+    assert len(os.listdir(tmp_path / "snapshots")) == 1
+    cycle(lambda root: os.setxattr(root, "user.mine", b"x"))
+    assert len(os.listdir(tmp_path / "snapshots")) == 1
+    cycle()
+    assert len(os.listdir(tmp_path / "snapshots")) == 2
+    OverlaySnapshotter(database, str(tmp_path / "snapshots"))  # the engine was killed
+    assert len(os.listdir(tmp_path / "snapshots")) == 1
+    cycle()  # what was kept is gone: it is made
+
+
+def test_what_was_in_use_a_moment_ago_is_not_used_again_yet(database: Database, tmp_path: Path) -> None:
+    snapshots = OverlaySnapshotter(database, str(tmp_path / "snapshots"))
+    snapshots.prepare("a")
+    before = os.stat(snapshots.layers("a")[0]).st_ino
+    snapshots.forget("a")()
+    snapshots.prepare("b")
+    assert os.stat(snapshots.layers("b")[0]).st_ino != before

@@ -60,7 +60,7 @@ class ShimHarness:
         return None
 
     def bundles(self, state: Path) -> list[str]:
-        return [name for name in os.listdir(state / "tasks") if not name.startswith(".old-")]  # swept in a moment
+        return os.listdir(state / "tasks")
 
 
 @dataclass

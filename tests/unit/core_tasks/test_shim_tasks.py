@@ -16,6 +16,7 @@ import pytest
 
 from tests.nonblocking import nothing_blocks
 from wherry import errors
+from wherry.core.tasks.bundle import Bundles, Record
 from wherry.core.tasks.shim_tasks import RuntimeTable, ShimTasks, TasksConfig
 from wherry.core.tasks.tasks import NewTask, TaskEvent, TaskIO
 from wherry.wire import events, task, ttrpc, wellknown
@@ -133,8 +134,7 @@ class Bench:
         return await ShimTasks.open(TasksConfig(str(self.folder / "state"), table, environ, "test", "/bin/true"))
 
     def left(self) -> list[str]:
-        """Bundles, but for those that are only to be swept away."""
-        return [name for name in os.listdir(self.folder / "state" / "tasks") if not name.startswith(".old-")]
+        return os.listdir(self.folder / "state" / "tasks")
 
     async def forward(self, event: Message, namespace: str = "test") -> int:
         """Send an event as a shim does; the status it was answered with."""
@@ -225,14 +225,46 @@ async def test_an_empty_group_is_told_to_end_when_the_engine_goes(bench: Bench) 
     assert bench.shim.calls[-1] == "Shutdown"
 
 
-async def test_a_bundle_that_is_let_go_is_swept_and_in_nobodys_way(bench: Bench, tasks: ShimTasks) -> None:
-    folder = bench.folder / "state" / "tasks"
+async def test_a_bundle_that_is_let_go_is_in_nobodys_way_and_used_again(bench: Bench, tasks: ShimTasks) -> None:
+    retired = bench.folder / "state" / "retired"
     for _ in range(3):  # the same id again, before the one before is swept
         await (await tasks.create(new("one"))).delete()
     assert bench.left() == []
-    assert any(name.startswith(".old-one-") for name in os.listdir(folder))
+    assert any(name.startswith("one-") for name in os.listdir(retired))
     await tasks.close()
-    assert os.listdir(folder) == []
+    assert os.listdir(retired) == []
+
+
+def test_only_a_bundle_that_nobody_touched_is_used_again(tmp_path: Path) -> None:
+    bundles = Bundles(str(tmp_path / "tasks"))
+    bundles.open()
+    record = Record("r", "/shim", TaskIO())
+
+    def cycle(spec: dict[str, Any], touch: Callable[[Path], object] = lambda _: None) -> int:
+        path = Path(bundles.create("one", spec, record))
+        assert sorted(os.listdir(path)) == ["config.json", "rootfs", "task.json"]
+        assert json.loads((path / "config.json").read_bytes()) == spec
+        assert bundles.record("one") == record
+        touch(path)
+        inode = path.stat().st_ino
+        bundles.retire("one")()
+        return inode
+
+    first = cycle({"long": "x" * 9000})
+    assert cycle({"short": 1}) == first
+    assert cycle({}, lambda path: (path / "address").write_text("a")) == first
+    assert os.listdir(tmp_path / "retired") == []  # it was removed
+    cycle({}, lambda path: (path / "rootfs" / "left").mkdir())
+    assert os.listdir(tmp_path / "retired") == []
+    cycle({"again": True})
+    shutil.rmtree(tmp_path / "retired")  # somebody else's doing: one is made
+    cycle({"made": True}, lambda _: (tmp_path / "retired").mkdir())
+    cycle({})
+    bundles.close()
+    assert os.listdir(tmp_path / "retired") == []
+    cycle({"left": "by a killed engine"})
+    Bundles(str(tmp_path / "tasks")).open()
+    assert os.listdir(tmp_path / "retired") == []
 
 
 async def test_other_shims_are_started_each_and_shut_down(bench: Bench, tasks: ShimTasks) -> None:

@@ -33,6 +33,12 @@ class CopyArrangement:
             os.mkdir(f"{folder}/fs")
             os.chmod(f"{folder}/fs", 0o755)
 
+    def renew(self, folder: str) -> bool:
+        return False  # every one holds a copy of its parent
+
+    def fit(self, folder: str, parents: Sequence[str]) -> None:
+        raise AssertionError("nothing is renewed")
+
     def layers(self, chain: Sequence[str], kind: Kind) -> Sequence[str]:
         return [f"{chain[1] if kind == 'view' else chain[0]}/fs"]
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from wherry.core.faults import translating
 from wherry.core.metadata.database import Database
@@ -41,6 +41,11 @@ SCHEMA = (
 )
 
 
+_SPARES: Final = 256
+_REST: Final = 1.0
+"""Seconds in which the kernel has surely taken down the mounts of a process that has ended."""
+
+
 class Arrangement(Protocol):
     """How one driver uses the folders; a ``chain`` is the snapshot's own folder, then its ancestors', nearest first."""
 
@@ -49,6 +54,13 @@ class Arrangement(Protocol):
 
     def make(self, folder: str, parents: Sequence[str], kind: Kind) -> None:
         """Fill the new, empty ``folder``."""
+
+    def renew(self, folder: str) -> bool:
+        """Whether an active snapshot's folder, which nobody needs any more, is as one whose `make` comes to `fit`:
+        nothing was ever written to it, or nothing is left of that."""
+
+    def fit(self, folder: str, parents: Sequence[str]) -> None:
+        """What remains to be done of `make` with a folder that was renewed."""
 
     def mounts(self, chain: Sequence[str], kind: Kind) -> Sequence[Mount]: ...
 
@@ -88,6 +100,7 @@ class FolderSnapshotter:
         self._arrangement = arrangement
         self._clock = clock
         self._gone: deque[str] = deque()
+        self._spares: deque[tuple[float, str]] = deque()
         self._committed: dict[str, tuple[int, list[str]]] = {}  # every container asks for its image's chain
         self._removals = 0
         self._guard = threading.Lock()
@@ -140,11 +153,16 @@ class FolderSnapshotter:
         parent_id, parents = self._ancestors(parent)
         number = next(self._numbers)
         folder = self.folder(number)
+        spare = kind == "active" and self._take_spare(folder)
         with translating(f"make snapshot {key}"):
-            os.mkdir(folder, 0o700 if kind == "view" else 0o711)
+            if not spare:
+                os.mkdir(folder, 0o700 if kind == "view" else 0o711)
         try:
             with translating(f"make snapshot {key}"):
-                self._arrangement.make(folder, parents, kind)
+                if spare:
+                    self._arrangement.fit(folder, parents)
+                else:
+                    self._arrangement.make(folder, parents, kind)
         except BaseException:  # a full disk, an interrupt: the folder has no owner
             trees.remove_tree(folder)
             raise
@@ -283,11 +301,28 @@ class FolderSnapshotter:
             if kind == "committed":
                 raise FailedPrecondition(f"snapshot {key} is committed: others may need it")
             connection.execute("DELETE FROM snapshots WHERE id = ?", (number,))
-        return lambda: self._remove_folder(key, self.folder(number))
+        return lambda: self._recycle(key, self.folder(number))
 
-    def _remove_folder(self, key: str, folder: str) -> None:
+    def _recycle(self, key: str, folder: str) -> None:
+        """Most containers write nothing. A folder that can be used again is kept for a snapshot to come, which gives it
+        a number of its own: where many files came and went, a filesystem takes long to make one."""
         with translating(f"remove snapshot {key}"):
-            trees.remove_tree(folder)
+            if len(self._spares) < _SPARES and self._arrangement.renew(folder):
+                self._spares.append((time.monotonic(), folder))
+            else:
+                trees.remove_tree(folder)
+
+    def _take_spare(self, folder: str) -> bool:
+        """Whether ``folder`` is there now. One that was in use a moment ago may be mounted still."""
+        with self._guard:
+            if not self._spares or self._spares[0][0] + _REST > time.monotonic():
+                return False
+            spare = self._spares.popleft()[1]
+        try:
+            os.rename(spare, folder)
+        except OSError:
+            return False
+        return True
 
     def _let_go(self, key: str, place: str, gone: str) -> None:
         """Only the name changes while the database is locked; the files go afterwards."""

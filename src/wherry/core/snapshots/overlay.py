@@ -7,12 +7,15 @@ Source: https://docs.kernel.org/filesystems/overlayfs.html
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots.folders import FolderSnapshotter
 from wherry.core.snapshots.snapshotter import Kind
 from wherry.errors import FailedPrecondition
 from wherry.oci.mount import Mount
+
+_MARKS: Final = ("trusted.overlay.", "user.overlay.")
 
 
 class OverlayArrangement:
@@ -33,6 +36,9 @@ class OverlayArrangement:
             return
         os.mkdir(f"{folder}/fs", 0o755)
         os.mkdir(f"{folder}/work", 0o711)
+        self._take_after(folder, parents)
+
+    def _take_after(self, folder: str, parents: Sequence[str]) -> None:
         mode = 0o755
         if parents:  # the merged root shows the top folder's owner and mode
             below = os.stat(f"{parents[0]}/fs")
@@ -40,6 +46,26 @@ class OverlayArrangement:
             if os.geteuid() == 0:
                 os.chown(f"{folder}/fs", below.st_uid, below.st_gid)
         os.chmod(f"{folder}/fs", mode)
+
+    def renew(self, folder: str) -> bool:
+        try:
+            if set(os.listdir(folder)) != {"fs", "work"} or os.listdir(f"{folder}/fs"):
+                return False
+            for name in os.listdir(f"{folder}/work"):
+                os.rmdir(f"{folder}/work/{name}")
+            for attribute in os.listxattr(f"{folder}/fs", follow_symlinks=False):
+                if not attribute.startswith(_MARKS):
+                    return False
+                os.removexattr(f"{folder}/fs", attribute, follow_symlinks=False)
+        except OSError:  # something is in there, or it is not ours any more
+            return False
+        return True
+
+    def fit(self, folder: str, parents: Sequence[str]) -> None:
+        if not parents and os.geteuid() == 0:
+            os.chown(f"{folder}/fs", 0, os.getegid())
+        self._take_after(folder, parents)
+        os.utime(f"{folder}/fs")
 
     def layers(self, chain: Sequence[str], kind: Kind) -> Sequence[str]:
         return [f"{folder}/fs" for folder in (chain[1:] if kind == "view" else chain)]

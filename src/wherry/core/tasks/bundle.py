@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -20,6 +21,8 @@ from wherry.linux import mounts
 # containerd pkg/identifiers: what it takes for a container's id, for an exec's too.
 _ID = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _RECORD = "task.json"
+_CONFIG = "config.json"
+_SPARES = 32
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _NEW, _OLD = ".new-", ".old-"  # no id begins with a dot
 _RECORD_LIMIT = 1 << 20
@@ -57,14 +60,22 @@ class Bundles:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._retired = os.path.join(os.path.dirname(root), "retired")
+        self._spares: deque[str] = deque()
 
     def open(self) -> None:
         """Make the folder and clear away what a killed engine left half made or half removed."""
         os.makedirs(self._root, 0o711, exist_ok=True)
-        for name in os.listdir(self._root):
-            if name.startswith((_NEW, _OLD)):
-                with contextlib.suppress(OSError):  # what is still busy now is tried again next time
-                    _clear(os.path.join(self._root, name))
+        os.makedirs(self._retired, 0o711, exist_ok=True)
+        left = [os.path.join(self._root, name) for name in os.listdir(self._root) if name.startswith((_NEW, _OLD))]
+        for path in (*left, *(os.path.join(self._retired, name) for name in os.listdir(self._retired))):
+            with contextlib.suppress(OSError):  # what is still busy now is tried again next time
+                _clear(path)
+
+    def close(self) -> None:
+        """Remove what is kept for the next bundles."""
+        while self._spares:
+            _remove_retired(self._spares.popleft())
 
     def path(self, container_id: str) -> str:
         return os.path.join(self._root, check_id(container_id))
@@ -78,7 +89,9 @@ class Bundles:
         path = self.path(container_id)
         making = os.path.join(self._root, _NEW + container_id)
         try:
-            _make(making, spec, record)
+            if not self._renewed(making):
+                _make(making)
+            _fill(making, spec, record)
             os.rename(making, path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -133,11 +146,26 @@ class Bundles:
         the files, and blocks. A killed engine's next start does, too."""
         path = self.path(container_id)
         try:
-            removing = os.path.join(self._root, f"{_OLD}{container_id}-{os.stat(path).st_ino}")
-            os.rename(path, removing)
+            retired = os.path.join(self._retired, f"{container_id}-{os.stat(path).st_ino}")
+            os.rename(path, retired)
         except OSError:  # there is none, or it cannot be: then that is to be said
             return lambda: self.remove(container_id)
-        return lambda: _remove_retired(removing)
+        return lambda: self._recycle(retired)
+
+    def _recycle(self, path: str) -> None:
+        """Keep a retired bundle for one to come: where many files came and went, a filesystem takes longer to make one
+        than all else of a bundle takes."""
+        if len(self._spares) < _SPARES and _is_as_made(path):
+            self._spares.append(path)
+        else:
+            _remove_retired(path)
+
+    def _renewed(self, making: str) -> bool:
+        """Whether ``making`` is there now, and was another bundle."""
+        with contextlib.suppress(OSError, IndexError):
+            os.rename(self._spares.popleft(), making)
+            return True
+        return False
 
     def remove(self, container_id: str) -> None:
         """Unmount its rootfs if it is mounted, and remove it. FailedPrecondition: it cannot be; none is no error."""
@@ -162,16 +190,34 @@ def _remove_retired(path: str) -> None:
         raise FailedPrecondition(f"cannot remove the bundle {path}: {error.strerror}") from None
 
 
-def _make(path: str, spec: Mapping[str, Any], record: Record) -> None:
+def _is_as_made(path: str) -> bool:
+    """Whether nobody has put anything into a bundle, or mounted anything in it."""
+    try:
+        rootfs = os.path.join(path, "rootfs")
+        same = os.stat(rootfs, follow_symlinks=False).st_dev == os.stat(path).st_dev
+        return same and set(os.listdir(path)) == {"rootfs", _CONFIG, _RECORD} and not os.listdir(rootfs)
+    except OSError:
+        return False
+
+
+def _make(path: str) -> None:
     try:
         os.mkdir(path, 0o711)
     except FileExistsError:  # a killed engine's
         _clear(path)
         os.mkdir(path, 0o711)
     os.mkdir(os.path.join(path, "rootfs"), 0o711)
-    for name, data in (("config.json", json.dumps(spec, separators=(",", ":")).encode()), (_RECORD, _encode(record))):
-        with open(os.path.join(path, name), "wb") as file:
-            file.write(data)
+
+
+def _fill(path: str, spec: Mapping[str, Any], record: Record) -> None:
+    for name, data in ((_CONFIG, json.dumps(spec, separators=(",", ":")).encode()), (_RECORD, _encode(record))):
+        # Written over what was there, not emptied first: its blocks are used again.
+        handle = os.open(os.path.join(path, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with open(handle, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            file.truncate()
 
 
 def _encode(record: Record) -> bytes:

@@ -158,6 +158,7 @@ class ShimTasks:
         error."""
         await self._jobs.close(_CLOSE_TIMEOUT)
         await self._sweeper.close()
+        await asyncio.to_thread(self._bundles.close)
         for shim in list(self._shims.values()):
             if not shim.container_ids:
                 await self._shutdown(shim)
