@@ -136,3 +136,21 @@ def test_what_lies_in_a_fifo_stays_while_somebody_has_its_reading_end(io: TaskIO
     os.close(reader)
     with reading_ends(TaskIO(stdout="/nowhere/stdout")) as ends:
         assert ends == []
+
+
+async def test_nothing_is_kept_of_what_never_said_anything(tmp_path: Path) -> None:
+    io = make_fifos(str(tmp_path / "io"))
+    reader = FifoReader(io.stderr, 0)
+    writer = os.open(io.stderr, os.O_WRONLY)
+    reader.expire()
+    assert await reader.read() == b""  # somebody holds it open still
+    os.close(writer)
+    assert await reader.read() == b""
+    assert not os.path.exists(io.stderr + SUFFIX)
+    writer = os.open(io.stderr, os.O_WRONLY)
+    os.write(writer, b"late")
+    os.close(writer)
+    assert await reader.read() == b"late"
+    assert os.path.exists(io.stderr + SUFFIX)
+    assert await reader.read() == b""
+    reader.close()

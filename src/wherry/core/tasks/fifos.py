@@ -9,6 +9,7 @@ import fcntl
 import os
 import select
 import shutil
+import termios
 from collections.abc import Callable, Iterable, Iterator
 
 from wherry.core.tasks.spool import SUFFIX, Spool
@@ -123,7 +124,7 @@ class FifoReader:
         self._start = start
         self._spool: Spool | None = None
         # Most never say anything: the file is made when there is something for it.
-        self._lazy = start == 0 and not os.path.exists(self._kept)
+        self._fresh = self._lazy = start == 0 and not os.path.exists(self._kept)
         self._poll = select.poll()
         self._poll.register(self._fd, 0)  # POLLHUP comes whether asked for or not
         self._expired = False
@@ -183,12 +184,21 @@ class FifoReader:
             return None
 
     def _some(self, size: int) -> bytes:
+        if self._fresh and not self._waits():
+            if self._poll.poll(0):
+                return b""
+            raise BlockingIOError
+        self._fresh = False
         if self._spool is None and self._start is not None:
             try:
                 self._spool = Spool(self._kept, self._start)
             except OSError:  # no room, no descriptor: it is read all the same
                 self._start = None
         return os.read(self._fd, size) if self._spool is None else self._spool.take(self._fd, size)
+
+    def _waits(self) -> bool:
+        """Whether there is anything in the FIFO. Source: pipe(7), FIONREAD."""
+        return any(fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
