@@ -418,6 +418,11 @@ def test_only_a_folder_that_nothing_is_left_in_is_used_again(
     assert len(os.listdir(tmp_path / "snapshots")) == 1
     cycle()
     assert len(os.listdir(tmp_path / "snapshots")) == 2
+    assert snapshots.trim(60)
+    assert len(os.listdir(tmp_path / "snapshots")) == 2
+    assert not snapshots.trim(-1)
+    assert len(os.listdir(tmp_path / "snapshots")) == 1
+    cycle()
     OverlaySnapshotter(database, str(tmp_path / "snapshots"))  # the engine was killed
     assert len(os.listdir(tmp_path / "snapshots")) == 1
     cycle()  # what was kept is gone: it is made

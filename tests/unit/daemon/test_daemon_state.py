@@ -73,6 +73,14 @@ def test_what_the_dead_left_is_swept(run, left):
     state.sweep(str(run / "nowhere"), LATER)
 
 
+def test_bundles_of_tasks_that_are_no_more_keep_nothing(run, left):
+    (left / "retired" / "one-7").mkdir(parents=True)
+    (left / "retired" / "one-7" / "task.json").write_text("{}")
+    (left / "retired" / "one-7" / "config.json").write_text("{}")
+    state.sweep(str(run), LATER)
+    assert not left.exists()
+
+
 def test_one_that_starts_or_answers_is_left(run, left):
     state.sweep(str(run), time.time())
     assert left.exists()

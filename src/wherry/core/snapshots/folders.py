@@ -308,9 +308,22 @@ class FolderSnapshotter:
         a number of its own: where many files came and went, a filesystem takes long to make one."""
         with translating(f"remove snapshot {key}"):
             if len(self._spares) < _SPARES and self._arrangement.renew(folder):
-                self._spares.append((time.monotonic(), folder))
+                with self._guard:
+                    self._spares.append((time.monotonic(), folder))
             else:
                 trees.remove_tree(folder)
+
+    def trim(self, seconds: float) -> bool:
+        """See `Snapshotter.trim`."""
+        until = time.monotonic() - seconds
+        with self._guard:
+            old = [folder for kept, folder in self._spares if kept < until]
+            for _ in old:
+                self._spares.popleft()  # they lie in the order in which they came
+        for folder in old:
+            with translating(f"remove {folder}"):
+                trees.remove_tree(folder)
+        return bool(self._spares)
 
     def _take_spare(self, folder: str) -> bool:
         """Whether ``folder`` is there now. One that was in use a moment ago may be mounted still."""

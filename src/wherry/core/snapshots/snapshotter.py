@@ -88,6 +88,10 @@ class Snapshotter(Protocol):
         database and nothing else; what is returned removes the files, blocks, and is called once, whenever, from any
         thread. NotFound; FailedPrecondition: it is committed."""
 
+    def trim(self, seconds: float) -> bool:
+        """Remove what is kept of forgotten snapshots for others to come, if it was for longer than ``seconds``; whether
+        anything is kept still."""
+
     def stat(self, key: str) -> SnapshotInfo:
         """NotFound."""
 

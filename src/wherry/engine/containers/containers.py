@@ -96,7 +96,9 @@ class Containers:
         self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
         self._sweeper = Sweeper()
         launcher = Launcher(services, sandboxes)
-        removal = Removal(services, self.registry, self.volumes, self.tell, self._logbook.close, self._sweeper)
+        removal = Removal(
+            services, self.registry, self.volumes, self.tell, self._logbook.close, self._sweeper, background
+        )
         self.supervisor = Supervisor(
             services.tasks,
             services.clock,
