@@ -19,6 +19,7 @@ import wherry
 from wherry.core.metadata.lock import RootLock
 from wherry.daemon import folders, state, wiring
 from wherry.daemon.config import DaemonConfig, parse
+from wherry.daemon.journal import ERROR, JournalFormatter, is_journal
 from wherry.daemon.loop import Loop
 from wherry.daemon.passed import notify, passed
 from wherry.daemon.reload import Reloader
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 1 if "--validate" in told else 2)
     if config.validate:
         return _validate(config)
-    _log_to_stderr(config.log_level)
+    _log_to_stderr(config.log_level, to_journal=is_journal(os.environ))
     _raise_file_limit()
     try:
         folders.private_folder(config.root, config.uid)
@@ -131,17 +132,17 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _log_to_stderr(level: str) -> None:
+def _log_to_stderr(level: str, *, to_journal: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(JournalFormatter() if to_journal else formatter)
     logging.basicConfig(handlers=[handler], level=level.upper())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 def _complain(error: BaseException, code: int) -> int:
-    sys.stderr.write(f"wherryd: {error}\n")
+    sys.stderr.write(f"{ERROR if is_journal(os.environ) else ''}wherryd: {error}\n")
     return code
 
 
