@@ -61,6 +61,19 @@ def test_it_goes_with_the_last_file_that_it_was_made_of(folder: Folder) -> None:
     assert list(folder.kept.check()) == []
 
 
+def test_a_components_files_go_together(folder: Folder) -> None:
+    path = folder.compiled("aa-env")
+    for number, data in ((1, b"one"), (2, b"twice")):
+        Path(f"{path}.{number}").write_bytes(data)
+    assert folder.kept.record(path, folder.source("one.wasm"), fuel=False)
+    assert list(folder.kept.check()) == []
+    Path(f"{path}.2").write_bytes(b"other")
+    assert [damaged.file for damaged in folder.kept.check()] == ["aa-env.cwasm"]
+    assert (folder.kept.count(), folder.kept.size()) == (1, len(b"infonative codeoneother"))
+    folder.kept.drop("aa-env.cwasm")
+    assert folder.names() == []
+
+
 def test_a_file_that_changed_is_another_one(folder: Folder) -> None:
     source = folder.source("m.wasm")
     assert folder.kept.record(folder.compiled("aa-env"), source, fuel=False)

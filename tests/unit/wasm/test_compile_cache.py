@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.guests import SRC, TIMEOUT, Guests
 from wherry.errors import FailedPrecondition, NotFound, PermissionDenied, ResourceExhausted
-from wherry.wasm.cache import Cache, info_path, open_trusted
+from wherry.wasm.cache import Cache, files, info_path, open_trusted
 from wherry.wasm.environment import host_features
 from wherry.wasm.library import library_path, library_version
 
@@ -33,6 +33,13 @@ def test_what_is_stored_is_found(cache: Cache) -> None:
     assert Path(info_path(path)).read_bytes() == b"{}"
     assert Cache(cache.folder, "other").find("ab") is None
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_a_component_has_a_file_for_each_core(cache: Cache) -> None:
+    path = cache.store("ab", b"code", b"{}", (b"one", b"two"))
+    assert files(path) == [path, f"{path}.1", f"{path}.2", info_path(path)]
+    assert [Path(file).read_bytes() for file in files(path)] == [b"code", b"one", b"two", b"{}"]
+    assert cache.find("ab") == path
 
 
 def test_a_compiled_module_without_its_info_is_not_there(cache: Cache) -> None:

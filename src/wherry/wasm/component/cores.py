@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from wherry.errors import DataLoss, Internal
+from wherry.errors import DataLoss, Internal, NotFound
 from wherry.wasm.binding import Extern, Library
 from wherry.wasm.binding import Instance as CoreInstance
 from wherry.wasm.cache import open_trusted, part_path
@@ -23,8 +23,12 @@ _INSTANCE_SIZE = ctypes.sizeof(CoreInstance)
 
 
 def load(library: Library, engine: int, compiled_path: str, count: int) -> list[int]:
-    """The ``count`` modules of the component that was compiled to that path. DataLoss, NotFound, PermissionDenied."""
-    return [_load(library, engine, part_path(compiled_path, number)) for number in range(count)]
+    """The ``count`` modules of the component that was compiled to that path. DataLoss: one is not there, or not for
+    this engine; PermissionDenied."""
+    try:
+        return [_load(library, engine, part_path(compiled_path, number)) for number in range(count)]
+    except NotFound as error:
+        raise DataLoss(f"compiled module {compiled_path} is not whole: {error}; compile it again") from None
 
 
 def _load(library: Library, engine: int, path: str) -> int:
