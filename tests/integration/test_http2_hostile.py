@@ -145,10 +145,9 @@ async def test_what_is_too_much_is_answered_with_why(box: Box) -> None:
         while not any(
             isinstance(event, events.ResponseReceived) and event.stream_id == number for event in made.events
         ):
-            room = min(made.h2.local_flow_control_window(number), 16000)
-            if room:
+            while room := min(made.h2.local_flow_control_window(number), 16000):
                 made.h2.send_data(number, b"x" * room)
-                made.write()
+            made.write()
             await made.hear()
     assert made.status(number) == 413
     assert (await made.until(events.StreamReset, number)).error_code == 0
@@ -157,13 +156,13 @@ async def test_what_is_too_much_is_answered_with_why(box: Box) -> None:
 
 
 def resets(made: Client) -> None:
-    for _ in range(400):
+    for _ in range(800):
         made.h2.reset_stream(made.ask(head("/sleep")))
 
 
 def empty(made: Client) -> None:
     number = made.ask(head("/count", "POST"), b"", end=False)
-    made.frames(*(DataFrame(number) for _ in range(4000)))
+    made.frames(*(DataFrame(number) for _ in range(20_000)))
 
 
 def bomb(made: Client) -> None:
@@ -171,7 +170,7 @@ def bomb(made: Client) -> None:
     made.frames(HeadersFrame(1, block + b"\xbe" * 8000, flags=["END_STREAM", "END_HEADERS"]))
 
 
-def flood(frame: Callable[[int], Frame], count: int = 4000) -> Callable[[Client], None]:
+def flood(frame: Callable[[int], Frame], count: int = 20_000) -> Callable[[Client], None]:
     return lambda made: made.frames(*(frame(number) for number in range(count)))
 
 
