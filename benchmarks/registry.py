@@ -25,6 +25,8 @@ from wherry.errors import FailedPrecondition
 _PART = "registry"
 _NO_SLOWER = Bound(1.0)
 _MODULE = 100_000
+_TURNS = 2
+"""Times that what is short is done in a round."""
 _RUN = {"Image": "", "AttachStdout": True, "AttachStderr": True, "HostConfig": {"NetworkMode": "none"}}
 _CONFIG = """version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -98,13 +100,15 @@ class RegistryPart:
         """Each once."""
         if self._missing:
             return
+        for turn in range(_TURNS):  # before anything is removed
+            self._unpack(_TURNS * number + turn)
         for name in turns([*self._environs, "skopeo"], number):
             if name == "skopeo":
                 self._copy()
             else:
                 self._trade(name, number)
-        self._pull_and_run()
-        self._unpack(number)
+        for _ in range(_TURNS):
+            self._pull_and_run()
 
     def _trade(self, name: str, number: int) -> None:
         """Pull, push and forget, by one engine."""

@@ -6,13 +6,14 @@ A pull that fails or is cancelled leaves no name, and what it fetched goes with 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from wherry.core.content.store import Ingest
 from wherry.core.diff.unpack import Step, steps, unpack_step
 from wherry.core.leases.store import Lease, ResourceKind
 from wherry.core.remotes import transfer
@@ -224,9 +225,24 @@ class _Pull:
             chosen = self._choose(parsed, wanted)
             documents.append(await self._document(chosen))
             parsed = parse_manifest(documents[-1].data, chosen.media_type)
-        await self._manifest(parsed, wanted)
-        for document in reversed(documents):
-            await transfer.keep(document, self._services.content)
+        with contextlib.ExitStack() as stack:
+            staged: list[Ingest] = []
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._stage(documents, staged, stack))
+                    await self._manifest(parsed, wanted)
+            except BaseExceptionGroup as several:  # the other was cancelled for the first
+                raise innermost(several) from None
+            for ingest in reversed(staged):
+                await blocking(ingest.commit)
+
+    async def _stage(self, documents: Sequence[Document], staged: list[Ingest], stack: contextlib.ExitStack) -> None:
+        """Have the documents durable by the time that the blobs are."""
+        for document in documents:
+            staged.append(await blocking(self._staged, document, stack))
+
+    def _staged(self, document: Document, stack: contextlib.ExitStack) -> Ingest:
+        return stack.enter_context(transfer.staged(document, self._services.content))
 
     async def _document(self, descriptor: Descriptor, fetched: Document | None = None) -> Document:
         """The manifest or index, from the store if it is there."""

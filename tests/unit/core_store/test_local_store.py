@@ -1,5 +1,6 @@
 """The content store as others see it: a real OCI layout, whole after kills, consistent on a full disk."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.core_store.oci_images import hello, store_image
+from wherry.core.content import local
 from wherry.core.content.files import replace_file
 from wherry.core.content.layout_index import stage_index
 from wherry.core.content.local import LocalContentStore
@@ -217,3 +219,45 @@ def test_a_blob_stored_again_is_young_again(tmp_path: Path) -> None:
     assert write_blob(store, b"x").created == 250.0
     assert store.info(digest).created == 250.0
     assert Digest.of(b"x") == digest
+
+
+def test_folders_are_synced_once_for_all_that_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is followed by another blob leaves the folder to it; whoever lasts makes all names last, and not twice."""
+    synced: list[str] = []
+    monkeypatch.setattr(local, "sync_folder", lambda path: synced.append(os.path.basename(path)))
+    store = LocalContentStore(str(tmp_path))
+    for data, expected in (
+        (b"one", Digest.of(b"one")),
+        (b"two", Digest(f"sha512:{hashlib.sha512(b'two').hexdigest()}")),
+    ):
+        with store.ingest(expected=expected) as ingest:
+            ingest.write(data)
+            assert store.read(ingest.commit(lasting=False).digest) == data
+    assert synced == []
+    with store.ingest() as ingest:  # there already: its name may not last yet
+        ingest.write(b"one")
+        ingest.commit()
+    assert synced == ["sha256", "sha512"]
+    with store.ingest() as ingest:
+        ingest.write(b"one")
+        ingest.commit()
+    assert synced == ["sha256", "sha512"]
+
+
+def test_what_was_settled_is_not_to_be_seen_and_may_still_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    store = LocalContentStore(str(tmp_path))
+    monkeypatch.setattr(os, "fsync", times.append)
+    with store.ingest() as ingest:
+        ingest.write(b"one")
+        ingest.settle()
+        assert list(store.walk()) == []
+        assert len(times) == 1
+        ingest.write(b"two")
+        assert store.read(ingest.commit().digest) == b"onetwo"
+        assert len(times) == 3  # the rest, and the folder
+    with store.ingest() as ingest:
+        ingest.write(b"three")
+        ingest.settle()
+    assert [info.digest for info in store.walk()] == [Digest.of(b"onetwo")]
+    assert list((tmp_path / "ingest").iterdir()) == []

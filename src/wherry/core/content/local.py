@@ -36,6 +36,7 @@ class LocalContentStore:
         self._root = root
         self._clock = clock
         self._publishing = threading.Lock()
+        self._unsynced: set[str] = set()  # folders with names that a power cut may take
         self._ingest = os.path.join(root, "ingest")
         with translating(f"open the content store at {root}"):
             os.makedirs(self._ingest, exist_ok=True)
@@ -116,7 +117,7 @@ class LocalContentStore:
         with translating("take content in"):
             return tempfile.mkstemp(dir=self._ingest)
 
-    def _publish(self, temporary: str, digest: Digest, size: int, *, replace: bool) -> BlobInfo:
+    def _publish(self, temporary: str, digest: Digest, size: int, *, replace: bool, lasting: bool) -> BlobInfo:
         """Move the durable temporary file to its place, or let go of it if the blob is there already."""
         target = self.path(digest)
         with self._publishing, translating(f"store content {digest}"):
@@ -130,7 +131,10 @@ class LocalContentStore:
             os.utime(temporary or target, (now, now))
             if temporary:
                 os.rename(temporary, target)
-                sync_folder(os.path.dirname(target))
+                self._unsynced.add(os.path.dirname(target))
+            for folder in sorted(self._unsynced) if lasting else ():
+                sync_folder(folder)
+                self._unsynced.discard(folder)
         return BlobInfo(digest, size, now)
 
 
@@ -144,6 +148,7 @@ class LocalIngest:
         self._replace = replace
         self._expected = expected
         self._size = size
+        self._settled = -1  # the offset up to which it is durable
         self._digester = Digester(expected.algorithm if expected else "sha256")
         self._handle, self._path = store._create()  # noqa: SLF001 (the two halves of one driver)
 
@@ -169,7 +174,14 @@ class LocalIngest:
     def _name(self) -> str:
         return str(self._expected or "of unknown digest")
 
-    def commit(self) -> BlobInfo:
+    def settle(self) -> None:
+        """See `Ingest.settle`."""
+        with translating(f"store content {self._name}"):
+            os.fchmod(self._handle, 0o444)
+            os.fsync(self._handle)
+        self._settled = self.offset
+
+    def commit(self, *, lasting: bool = True) -> BlobInfo:
         """See `Ingest.commit`."""
         if self._handle < 0:
             raise Conflict("this ingest is over: begin another one")
@@ -178,11 +190,10 @@ class LocalIngest:
             raise DataLoss(f"content {self._name} ended after {self.offset} of {self._size} bytes")
         if self._expected is not None and found != self._expected:
             raise DataLoss(f"content {self._expected} arrived with digest {found}")
-        with translating(f"store content {found}"):
-            os.fchmod(self._handle, 0o444)
-            os.fsync(self._handle)
+        if self._settled != self.offset:
+            self.settle()
         info = self._store._publish(  # noqa: SLF001 (the two halves of one driver)
-            self._path, found, self.offset, replace=self._replace
+            self._path, found, self.offset, replace=self._replace, lasting=lasting
         )
         self._path = ""
         self._close()

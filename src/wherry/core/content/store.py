@@ -31,8 +31,12 @@ class Ingest(Protocol):
     def write(self, data: bytes) -> None:
         """Take the next bytes. ResourceExhausted when the disk is full or the expected size is exceeded."""
 
-    def commit(self) -> BlobInfo:
-        """Make the blob durable (fsync, rename, fsync of the folder) and visible.
+    def settle(self) -> None:
+        """Make durable what was written, ahead of `commit`, which then has less to wait for."""
+
+    def commit(self, *, lasting: bool = True) -> BlobInfo:
+        """Make the blob durable (fsync, rename, fsync of the folder) and visible. Not ``lasting``: a power cut may take
+        it, whole, until any other blob's commit returns that is; for those that another one follows.
 
         DataLoss if digest or size are not the expected ones. A blob that exists already is no error.
         """

@@ -25,8 +25,8 @@ def has(content: ContentStore, blob: Descriptor) -> bool:
 async def fetch(
     repository: Repository, blob: Descriptor, content: ContentStore, progress: Progress, *, replace: bool = False
 ) -> None:
-    """Fetch ``blob`` into the store, with ``replace`` in place of a damaged one. DataLoss: what comes is not it; then
-    nothing is stored."""
+    """Fetch ``blob`` into the store, with ``replace`` in place of a damaged one; else it lasts once a document was kept
+    after it. DataLoss: what comes is not it; then nothing is stored."""
     for attempt in range(1, _TRIES + 1):
         try:
             await _fetch(repository, blob, content, progress, replace)
@@ -59,7 +59,7 @@ async def _fetch(
                     await blocking(_write, ingest, waiting)
                     waiting, size = [], 0
                     progress(ingest.offset)
-        await blocking(_commit, ingest, waiting)
+        await blocking(_commit, ingest, waiting, replace)
         progress(blob.size)
     finally:
         for begun in ingests:
@@ -71,9 +71,9 @@ def _write(ingest: Ingest, pieces: list[bytes]) -> None:
         ingest.write(piece)
 
 
-def _commit(ingest: Ingest, pieces: list[bytes]) -> None:
+def _commit(ingest: Ingest, pieces: list[bytes], lasting: bool) -> None:
     _write(ingest, pieces)
-    ingest.commit()
+    ingest.commit(lasting=lasting)
 
 
 async def keep(document: Document, content: ContentStore, *, replace: bool = False) -> None:
@@ -82,10 +82,19 @@ async def keep(document: Document, content: ContentStore, *, replace: bool = Fal
 
 
 def _keep(document: Document, content: ContentStore, replace: bool) -> None:
-    blob = document.descriptor
-    with content.ingest(expected=blob.digest, size=blob.size, replace=replace) as ingest:
-        ingest.write(document.data)
+    with staged(document, content, replace=replace) as ingest:
         ingest.commit()
+
+
+def staged(document: Document, content: ContentStore, *, replace: bool = False) -> Ingest:
+    """A manifest or index that is durable, and not to be seen before it is committed. Blocks."""
+    blob = document.descriptor
+    with contextlib.ExitStack() as stack:
+        ingest = stack.enter_context(content.ingest(expected=blob.digest, size=blob.size, replace=replace))
+        ingest.write(document.data)
+        ingest.settle()
+        stack.pop_all()
+        return ingest
 
 
 def stored(content: ContentStore, blob: Descriptor) -> Source:
