@@ -69,14 +69,19 @@ def _seccomp() -> str:
 def can_clone(flags: int) -> OSError | None:
     """Try to clone a child with ``flags`` that ends at once; the error, if the kernel refused.
 
-    The child runs no Python of its own, so this is safe in a process with threads.
+    The child makes the interpreter's lock anew: a thread that waits for it is not there, and to wait for
+    that one in turn was to hang, and `docker info` with it.
     """
     zero = ctypes.c_ulong(0)
+    ctypes.pythonapi.PyOS_BeforeFork()
     try:
         pid = syscall_with_gil("clone", ctypes.c_ulong(flags | signal.SIGCHLD), zero, zero, zero, zero)
     except OSError as error:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
         return error
     if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
         os._exit(0)
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
     os.waitpid(pid, 0)
     return None
