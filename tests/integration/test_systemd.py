@@ -46,17 +46,16 @@ class Machine:
         return self("journalctl", "--no-pager", "--output=cat", "--unit=wherry.service")
 
 
-def outside(root: Path) -> list[str]:
-    """Folders that the machine needs, and which are no part of the root's file system."""
+def needed() -> list[str]:
+    """Folders that the machine needs: they may be on other file systems than its root's, or where it has its own."""
     wanted = {REPOSITORY, *map(Path, (sys.prefix, sys.base_prefix, *sys.path))}
-    there = {path.resolve() for path in wanted if path.is_dir()}
-    return sorted(str(path) for path in there if path.stat().st_dev != root.stat().st_dev)
+    return sorted({str(path.resolve()) for path in wanted if path.is_dir()} - {"/"})
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine")
-    command = [str(DATA / "systemd_machine.sh"), str(folder), str(UNITS), str(BIN), *outside(Path("/"))]
+    command = [str(DATA / "systemd_machine.sh"), str(folder), str(UNITS), str(BIN), *needed()]
     with open(folder.with_name("machine.log"), "w+b") as said:
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", *command]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
