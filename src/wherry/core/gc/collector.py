@@ -75,6 +75,7 @@ class Collector:
         chains.update(container.snapshot for container in self._stores.containers.walk())
         self._sync()
         removed = tuple(self._sweep_snapshots(snapshots, chains, young, actives=actives))
+        self._stores.snapshots.trim(0)  # what is kept for containers to come is of no image
         freed = sum(size for _, size in removed)
         unneeded = [blob for blob in blobs if blob.digest not in content and blob.created < young]
         deleted = tuple(self._sweep_content(unneeded, started))
