@@ -100,6 +100,17 @@ def test_an_index_keeps_the_manifests_that_are_there(engine: Engine) -> None:
     assert len(engine.blobs()) == 4
 
 
+def test_what_is_kept_for_containers_to_come_is_not_kept_from_a_collection(engine: Engine, tmp_path: Path) -> None:
+    folders = tmp_path / "snapshots"
+    chain = engine.load("one", hello())
+    engine.snapshots.prepare("box", chain)
+    engine.snapshots.forget("box")()
+    assert len(list(folders.iterdir())) == 2
+    engine.collector.collect()
+    assert len(list(folders.iterdir())) == 1
+    assert engine.keys() == {chain}
+
+
 def test_containers_keep_their_snapshots(engine: Engine) -> None:
     chain = engine.load("one", hello())
     engine.snapshots.prepare("box", chain)
