@@ -42,6 +42,11 @@ _TURNS: Final = 8
 log = logging.getLogger(__name__)
 
 
+async def _turns() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
 class Supervisor:
     """``sleep`` is what back-offs wait by; ``background`` owns everything that goes on in the background."""
 
@@ -249,9 +254,9 @@ class Supervisor:
             self._tell.fuel += int(ended.usage.get("fuel", 0))
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
+            await _turns()  # first those attached: clients take the answer to wait for the end of output, too
             live.waiters.exited(ended.code)
-            for _ in range(_TURNS):  # who waits is answered first, and who is attached
-                await asyncio.sleep(0)
+            await _turns()  # and who waits is answered before anything is written
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:
