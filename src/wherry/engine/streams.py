@@ -6,6 +6,7 @@ buffer is full is let go, so that it can hold the container up no longer than th
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,6 +49,8 @@ class Subscription:
         self._size = 0
         self._ended = False
         self.cut = False
+        self.over = asyncio.Event()
+        """The client has got all of it, or is gone."""
         self._filled = asyncio.Event()
         self._taken = asyncio.Event()
 
@@ -88,6 +91,7 @@ class Subscription:
                 self._taken.set()
                 yield stream, data
             if self._ended:
+                self.over.set()
                 return
             self._filled.clear()
             await self._filled.wait()
@@ -100,6 +104,7 @@ class Output:
         self._clock = clock
         self._stall = stall
         self._subscriptions: set[Subscription] = set()
+        self._leaving: list[Subscription] = []
         self._ended = False
         self._lossy = False
         # Chunks of both streams reach the log and the clients in one order.
@@ -118,6 +123,7 @@ class Output:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Let a client go; no error if it went already."""
         subscription.end()
+        subscription.over.set()
         self._subscriptions.discard(subscription)
 
     def say(self, stream: str, data: bytes) -> None:
@@ -151,7 +157,15 @@ class Output:
         self._ended = True
         for subscription in self._subscriptions:
             subscription.end()
+        self._leaving = [found for found in self._subscriptions if not found.cut]
         self._subscriptions.clear()
+
+    async def heard(self, longest: float) -> None:
+        """After the `end`: return when every client has got all of it, or after ``longest`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                for subscription in self._leaving:
+                    await subscription.over.wait()
 
 
 class Stdin:

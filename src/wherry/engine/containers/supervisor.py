@@ -36,6 +36,8 @@ _NS: Final = 1_000_000_000
 _KILLED: Final = 137
 _OOM_PATIENCE: Final = 0.2
 _SHORT_GRACE: Final = 0.25
+_HEARD: Final = 0.25
+"""Seconds that attached clients are given to take the last output before those who wait are told of the end."""
 _TURNS: Final = 8
 """Of the event loop, within which a session's end has become the end of a connection."""
 
@@ -247,6 +249,7 @@ class Supervisor:
         )
         await self._logbook.close(record.id)
         live.record = replace(saved, restarts=saved.restarts + (1 if again else 0))
+        run = live.run
         live.task = live.run = None
         live.ended.set()
         self._tell.volumes(record, "unmount")
@@ -254,7 +257,8 @@ class Supervisor:
             self._tell.fuel += int(ended.usage.get("fuel", 0))
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
-            await _turns()  # first those attached: clients take the answer to wait for the end of output, too
+            if run is not None:  # clients take the answer to wait for the end of output, too
+                await run.streams.output.heard(_HEARD)
             live.waiters.exited(ended.code)
             await _turns()  # and who waits is answered before anything is written
         if record.auto_remove and not again and not live.keep:
