@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 from benchmarks import components, fetched
+from tests.zig import compile_wasm
 
 DATA = Path(__file__).parent / "data"
+HELLO = b"Hello from a component!\n"
+"""What `proxy_guest` answers to ``GET /``."""
+_BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
 
 
 @functools.cache
@@ -25,6 +29,13 @@ def componentize(module: Path, target: Path) -> Path:
 def componentize_proxy(module: Path, target: Path) -> Path:
     """The component of a module that is made for the world in data/proxy_world.wit. FailedPrecondition."""
     return Path(components.componentize(str(module), str(target), os.environ))
+
+
+def proxy_guest(target: Path, *flags: str) -> Path:
+    """``target``, data/proxy_guest.c as a component of wasi:http that does as its path says; core.wasm is the
+    module that it is made of."""
+    core = compile_wasm(DATA / "proxy_guest.c", target.with_name("core.wasm"), *_BARE, *flags)
+    return componentize_proxy(core, target)
 
 
 def componentize_python(app: Path, folder: Path, world: str = "wasi:cli/command") -> Path:

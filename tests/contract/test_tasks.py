@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.fakes.tasks import FakeProcess, FakeTasks, sleep
+from tests.fifos import read_all
 from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
 from wherry.core.tasks.runtimes import RuntimeTable
@@ -283,17 +284,6 @@ class Bench:
                 await task.kill(signal.SIGKILL)
                 await task.wait()
             await task.delete()
-
-
-async def read_all(path: str) -> bytes:
-    reader = FifoReader(path)
-    try:
-        parts = []
-        while data := await reader.read():
-            parts.append(data)
-        return b"".join(parts)
-    finally:
-        reader.close()
 
 
 async def collect(events: AsyncIterator[TaskEvent], container_id: str, last: str) -> list[TaskEvent]:

@@ -15,6 +15,7 @@ import socket
 import sys
 from pathlib import Path
 
+from tests.fifos import read_to_end
 from wherry.core.tasks.fifos import FifoReader, make_fifos
 from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
@@ -115,20 +116,10 @@ async def ended(process, io) -> tuple[bytes, bytes, int]:
     # Before the start: of one that has ended by then no reader would ever see a writer.
     readers = [FifoReader(path) for path in (io.stdout, io.stderr)]
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
-        out, err = (group.create_task(read_all(reader)) for reader in readers)
+        out, err = (group.create_task(read_to_end(reader)) for reader in readers)
         await process.start()
         status = await process.wait()
     return out.result(), err.result(), status.code
-
-
-async def read_all(reader: FifoReader) -> bytes:
-    try:
-        parts = []
-        while data := await reader.read():
-            parts.append(data)
-        return b"".join(parts)
-    finally:
-        reader.close()
 
 
 def answers(out: bytes) -> dict:

@@ -2,14 +2,16 @@
 
 ``daemon`` (one for a module) and ``fresh_daemon`` (one for a test) are `Daemon`s; ``docker`` and ``fresh_docker`` run
 the stock docker CLI against them; ``guest_wasm`` is tests/data/cli_guest.c compiled, ``guest_image`` the name of an
-image of it on ``daemon``.
+image of it on ``daemon``. ``registry`` is a real registry, ``guarded`` one that asks who it is.
+
+Without an engine: ``box`` is the real shim by itself, whose containers run ``guest``: a component that answers HTTP,
+unless a file has a fixture of this name of its own.
 """
 
 import functools
 import gc
 import http.server
 import json
-import os
 import shutil
 import signal
 import socket
@@ -18,13 +20,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.components import proxy_guest
+from tests.fakes.docker_registry import DockerRegistry
 from tests.fakes.other_user import as_user
+from tests.integration.shim_box import Box, open_box
+from tests.integration.tls_box import make_certificate
+from tests.integration.wherry_cli import clean_environ
 from tests.zig import compile_wasm
 
 DATA = Path(__file__).parent.parent / "data"
@@ -114,8 +121,7 @@ class Daemon:
         return self
 
     def _environ(self) -> dict:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-        return {**kept, **self.environ}
+        return {**clean_environ(), **self.environ}
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, f"wherryd ended:\n{self.log}"
@@ -141,9 +147,9 @@ class Docker:
 
     @property
     def environ(self) -> dict:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
         config = self.daemon.folder / "docker-config"
-        return {**kept, "DOCKER_HOST": self.daemon.host, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": str(config)}
+        own = {"DOCKER_HOST": self.daemon.host, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": str(config)}
+        return {**clean_environ(), **own}
 
     def run(self, *arguments: object, input: str | bytes | None = None, **more) -> subprocess.CompletedProcess:  # noqa: A002 - as subprocess.run's
         """Run it to its end, whatever that is; text unless ``input`` is bytes."""
@@ -243,6 +249,35 @@ LEAKY = [pytest.mark.usefixtures("leaky"), pytest.mark.filterwarnings("ignore::R
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a shim keeps compiled modules, for `open_box`: whoever needs it first makes the folder."""
     return tmp_path_factory.mktemp("cache") / "compiled"
+
+
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return proxy_guest(tmp_path_factory.mktemp("proxy") / "component.wasm")
+
+
+@pytest.fixture
+async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
+    async with open_box(guest, compiled, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with cert.pem and key.pem, for 127.0.0.1."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[DockerRegistry]:
+    with DockerRegistry() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[DockerRegistry]:
+    with DockerRegistry(users={"me": "secret"}) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.fifos import read_to_end
 from wherry.core.tasks.fifos import FifoReader, make_fifos
 from wherry.core.tasks.runtimes import RuntimeTable
 from wherry.core.tasks.shim_tasks import ShimTasks, TasksConfig
@@ -76,21 +77,6 @@ class Box:
             await task.start()
             status = await task.wait()
         return Ended(out.result().decode(), err.result().decode(), status.code)
-
-
-async def read_all(path: str) -> bytes:
-    return await read_to_end(FifoReader(path))
-
-
-async def read_to_end(reader: FifoReader) -> bytes:
-    """To be opened before the task is started: a reader that comes when all writers are gone waits for one."""
-    try:
-        parts = []
-        while data := await reader.read():
-            parts.append(data)
-        return b"".join(parts)
-    finally:
-        reader.close()
 
 
 @asynccontextmanager

@@ -1,14 +1,12 @@
 """What a module is granted: bound by --cap-drop and --cap-add of both CLIs, and told by inspect."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import DATA, Docker
+from tests.integration.wherry_cli import Wherry
 from tests.zig import compile_with_names
 
 NOTCAPABLE = 76
@@ -31,16 +29,6 @@ def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def answers(out: str) -> dict[str, int]:
     return {name: int(number) for name, number in (line.split() for line in out.splitlines())}
-
-
-def wherry(docker: Docker, *words: str) -> str:
-    """What wherry's own CLI prints; it must succeed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-    command = [sys.executable, "-m", "wherry.cli", *words]
-    environ = {**kept, "WHERRY_HOST": docker.daemon.host}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize(
@@ -72,7 +60,7 @@ def test_a_dropped_words_functions_answer_notcapable(
 
 
 def test_wherrys_own_cli_takes_commas(docker: Docker, image: str) -> None:
-    found = answers(wherry(docker, "run", "--rm", "--cap-drop=network,random", image))
+    found = answers(Wherry(docker.daemon.host)("run", "--rm", "--cap-drop=network,random", image))
     assert (found["random"], found["clock"]) == (NOTCAPABLE, 0)
 
 
@@ -111,7 +99,8 @@ def test_inspect_tells_of_an_image_and_of_a_container_what_its_module_wants(dock
     module = json.loads(docker("inspect", "told"))[0]["Wasm"]["Module"]
     docker("rm", "told")
     assert module == told
-    assert wherry(docker, "image", "inspect", "--format", "{{.Wasm.Digest}}", image).strip() == told["Digest"]
+    wherry = Wherry(docker.daemon.host)
+    assert wherry("image", "inspect", "--format", "{{.Wasm.Digest}}", image).strip() == told["Digest"]
 
 
 def test_inspect_of_an_image_whose_module_is_none_says_why(docker: Docker, tmp_path: Path) -> None:

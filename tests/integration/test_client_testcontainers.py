@@ -1,6 +1,5 @@
 """Testcontainers for Python: generic containers, wait strategies, ports, exec; with its reaper off, and on."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -10,6 +9,7 @@ import pytest
 from tests.debian_images import build_postgres
 from tests.integration.conftest import Daemon, Docker
 from tests.integration.test_docker_cli_wasm_servers import HTTP, compile_quick
+from tests.integration.wherry_cli import clean_environ
 from tests.linux_images import busybox_context
 
 PATIENCE = 180
@@ -32,11 +32,10 @@ def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def run(daemon: Daemon, script: str, **environ: str) -> str:
     """A program of its own: the library reads its settings once, and leaves sockets to the collector."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
     settings = {"DOCKER_HOST": daemon.host, "TESTCONTAINERS_RYUK_DISABLED": "true", **environ}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
-        env={**kept, **settings},
+        env={**clean_environ(), **settings},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -2,26 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.fakes.docker_registry import DockerRegistry
 from tests.fakes.proxy import proxy
 from tests.integration.conftest import Docker
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[DockerRegistry]:
-    with DockerRegistry() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[DockerRegistry]:
-    with DockerRegistry(users={"me": "secret"}) as made:
-        yield made
 
 
 def manifest_digest(docker: Docker, name: str) -> str:

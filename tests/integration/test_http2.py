@@ -8,48 +8,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.components import HELLO
 from tests.integration.shim_box import Box
-from tests.integration.tls_box import HELLO, TLS, curl, new_authority, open_tls_box, proxy_guest, run, until, url
+from tests.integration.tls_box import TLS, curl, open_tls_box, run, until, url
 from tests.integration.wagi_box import Handler, descriptors, serve, workers
 from wherry.wire.http2 import PREFACE
 
 
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return proxy_guest(tmp_path_factory.mktemp("proxy"))
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return new_authority(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
-async def box(guest: Path, compiled: Path, authority: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_tls_box(guest, compiled, authority, tmp_path) as made:
+async def box(guest: Path, compiled: Path, certificate: Path, tmp_path: Path) -> AsyncIterator[Box]:
+    async with open_tls_box(guest, compiled, certificate, tmp_path) as made:
         yield made
 
 
 PLAIN, SECURE = "http", "https"
 
 
-async def served(box: Box, authority: Path, scheme: str) -> tuple[Handler, tuple[str, ...]]:
+async def served(box: Box, certificate: Path, scheme: str) -> tuple[Handler, tuple[str, ...]]:
     """A handler, and how curl asks it by HTTP/2."""
     if scheme == SECURE:
-        return await serve(box, kind="", labels=TLS), ("--cacert", f"{authority}/cert.pem", "--http2")
+        return await serve(box, kind="", labels=TLS), ("--cacert", f"{certificate}/cert.pem", "--http2")
     return await serve(box, kind=""), ("--http2-prior-knowledge",)
 
 
 @pytest.mark.parametrize("scheme", [PLAIN, SECURE])
-async def test_curl_is_answered_by_http2(box: Box, authority: Path, scheme: str) -> None:
-    handler, how = await served(box, authority, scheme)
+async def test_curl_is_answered_by_http2(box: Box, certificate: Path, scheme: str) -> None:
+    handler, how = await served(box, certificate, scheme)
     said = await curl(*how, "-w", "%{http_version} %{http_code}\n", url(handler, "/", scheme))
     assert said == HELLO + b"2 200\n"
     data = os.urandom(3_000_000)
@@ -71,15 +55,15 @@ async def test_curl_is_answered_by_http2(box: Box, authority: Path, scheme: str)
     assert " 499 " not in logged
 
 
-async def test_100_continue_is_said_before_a_body_is_taken(box: Box, authority: Path) -> None:
-    handler, how = await served(box, authority, PLAIN)
+async def test_100_continue_is_said_before_a_body_is_taken(box: Box, certificate: Path) -> None:
+    handler, how = await served(box, certificate, PLAIN)
     said = await curl(*how, "-i", "-H", "Expect: 100-continue", "-d", "words", url(handler, "/echo", PLAIN))
     assert said.startswith(b"HTTP/2 100")
     assert said.endswith(b"words")
 
 
-async def test_forty_requests_at_once_share_a_connection(box: Box, authority: Path) -> None:
-    handler, how = await served(box, authority, SECURE)
+async def test_forty_requests_at_once_share_a_connection(box: Box, certificate: Path) -> None:
+    handler, how = await served(box, certificate, SECURE)
     many = [word for number in range(40) for word in ("-o", "/dev/null", url(handler, f"/calls?{number}"))]
     told = await curl(*how, "-Z", "-w", "%{num_connects} %{http_version} %{http_code}\n", *many)
     lines = told.decode().split("\n")
@@ -88,8 +72,8 @@ async def test_forty_requests_at_once_share_a_connection(box: Box, authority: Pa
         await handler.logged(f'"GET /calls?{number} HTTP/2.0" 200 1 ')
 
 
-async def test_nghttp2s_clients_are_answered(box: Box, authority: Path) -> None:
-    handler, _ = await served(box, authority, PLAIN)
+async def test_nghttp2s_clients_are_answered(box: Box, certificate: Path) -> None:
+    handler, _ = await served(box, certificate, PLAIN)
     told = (await run("h2load", "-n", "300", "-c", "3", "-m", "40", url(handler, "/", PLAIN))).decode()
     assert "300 succeeded, 0 failed" in told
     told = (await run("nghttp", "-nv", "-m", "5", url(handler, "/trailers", PLAIN))).decode()
@@ -99,14 +83,14 @@ async def test_nghttp2s_clients_are_answered(box: Box, authority: Path) -> None:
     await until(lambda: descriptors(handler.task.pid) < 60 and len(workers(handler.task.pid)) <= 17)
 
 
-async def test_who_asks_to_upgrade_is_answered_by_what_he_spoke(box: Box, authority: Path) -> None:
-    handler, _ = await served(box, authority, PLAIN)
+async def test_who_asks_to_upgrade_is_answered_by_what_he_spoke(box: Box, certificate: Path) -> None:
+    handler, _ = await served(box, certificate, PLAIN)
     said = await curl("--http2", "-w", "%{http_version}", url(handler, "/", PLAIN))
     assert said == HELLO + b"1.1"
 
 
-async def test_who_agreed_on_one_version_does_not_speak_the_other(box: Box, authority: Path) -> None:
-    handler, _ = await served(box, authority, SECURE)
+async def test_who_agreed_on_one_version_does_not_speak_the_other(box: Box, certificate: Path) -> None:
+    handler, _ = await served(box, certificate, SECURE)
     told = await run(
         "openssl",
         "s_client",
@@ -121,15 +105,15 @@ async def test_who_agreed_on_one_version_does_not_speak_the_other(box: Box, auth
 
 
 async def test_without_its_modules_it_is_not_spoken_and_all_else_is(
-    guest: Path, compiled: Path, authority: Path, tmp_path: Path
+    guest: Path, compiled: Path, certificate: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "compiled"
     shutil.copytree(compiled, own)
     own.chmod(0o700)
     for path in own.glob("http2-*.modules"):
         path.write_bytes(b"\0" * 100)
-    async with open_tls_box(guest, own, authority, tmp_path) as made:
-        handler, _ = await served(made, authority, PLAIN)
+    async with open_tls_box(guest, own, certificate, tmp_path) as made:
+        handler, _ = await served(made, certificate, PLAIN)
         try:
             said = await handler.raw(PREFACE)
         except AssertionError:  # by which `raw` says that it was reset
@@ -140,8 +124,8 @@ async def test_without_its_modules_it_is_not_spoken_and_all_else_is(
         assert len(workers(handler.task.pid)) == 1
 
 
-async def test_nobody_pays_for_http2_who_does_not_speak_it(box: Box, authority: Path) -> None:
-    handler, how = await served(box, authority, PLAIN)
+async def test_nobody_pays_for_http2_who_does_not_speak_it(box: Box, certificate: Path) -> None:
+    handler, how = await served(box, certificate, PLAIN)
     assert await curl(url(handler, "/", PLAIN)) == HELLO
     assert len(workers(handler.task.pid)) == 1
     maps = Path(f"/proc/{handler.task.pid}/status").read_text()

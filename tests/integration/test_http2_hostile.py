@@ -4,10 +4,8 @@ by the real shim."""
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
 from h2 import events
 from hyperframe.frame import (
     ContinuationFrame,
@@ -22,30 +20,13 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from tests.components import HELLO
 from tests.integration.http2_client import Client, Fields, head
-from tests.integration.shim_box import Box, open_box
-from tests.integration.tls_box import HELLO, proxy_guest, until
+from tests.integration.shim_box import Box
+from tests.integration.tls_box import until
 from tests.integration.wagi_box import DEADLINE, Handler, descriptors, serve, workers
 
 PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CALM = 1, 2, 7, 11
-
-
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return proxy_guest(tmp_path_factory.mktemp("proxy"))
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
-@pytest.fixture
-async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_box(guest, compiled, tmp_path) as made:
-        yield made
 
 
 def relay(handler: Handler) -> int:

@@ -9,40 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.components import DATA
+from tests.components import DATA, HELLO
 from tests.integration.shim_box import Box
-from tests.integration.tls_box import HELLO, TLS, curl, new_authority, open_tls_box, proxy_guest, until, url
+from tests.integration.tls_box import TLS, curl, open_tls_box, until, url
 from tests.integration.wagi_box import DEADLINE, Handler, descriptors, serve
 from tests.zig import compile_wasm
 from wherry.errors import WherryError
 
 
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return proxy_guest(tmp_path_factory.mktemp("proxy"))
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compiled")
-    folder.chmod(0o700)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return new_authority(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
-async def box(guest: Path, compiled: Path, authority: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_tls_box(guest, compiled, authority, tmp_path) as made:
+async def box(guest: Path, compiled: Path, certificate: Path, tmp_path: Path) -> AsyncIterator[Box]:
+    async with open_tls_box(guest, compiled, certificate, tmp_path) as made:
         yield made
 
 
-async def test_a_certificate_has_clients_speak_tls(box: Box, authority: Path) -> None:
+async def test_a_certificate_has_clients_speak_tls(box: Box, certificate: Path) -> None:
     handler = await serve(box, kind="", labels=TLS)
-    trust = ("--cacert", f"{authority}/cert.pem", "--http1.1")
+    trust = ("--cacert", f"{certificate}/cert.pem", "--http1.1")
     assert await curl(*trust, url(handler, "/"), url(handler, "/?again")) == HELLO * 2
     data = os.urandom(3_000_000)
     assert await curl(*trust, "--data-binary", "@-", url(handler, "/echo"), data=data) == data
@@ -52,17 +35,17 @@ async def test_a_certificate_has_clients_speak_tls(box: Box, authority: Path) ->
     assert f"authority 127.0.0.1:{handler.port}" in told
 
 
-async def test_who_speaks_no_tls_is_told_of_in_the_log(box: Box, authority: Path) -> None:
+async def test_who_speaks_no_tls_is_told_of_in_the_log(box: Box, certificate: Path) -> None:
     handler = await serve(box, kind="", labels=TLS)
     assert b"HTTP" not in await handler.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     await handler.logged("127.0.0.1 does not speak TLS: HTTP_REQUEST", "err")
     assert await handler.raw(b"\x16\x03\x01\xff\xff" + b"\x00" * 70_000) is not None
-    assert await curl("--cacert", f"{authority}/cert.pem", url(handler, "/")) == HELLO
+    assert await curl("--cacert", f"{certificate}/cert.pem", url(handler, "/")) == HELLO
 
 
-async def test_drain_lets_end_what_was_begun_by_tls(box: Box, authority: Path) -> None:
+async def test_drain_lets_end_what_was_begun_by_tls(box: Box, certificate: Path) -> None:
     handler = await serve(box, kind="", labels=TLS)
-    context = ssl.create_default_context(cafile=f"{authority}/cert.pem")
+    context = ssl.create_default_context(cafile=f"{certificate}/cert.pem")
     async with asyncio.timeout(DEADLINE):
         idle = await asyncio.open_connection("127.0.0.1", handler.port, ssl=context)
         reader, writer = await asyncio.open_connection("127.0.0.1", handler.port, ssl=context)
@@ -134,10 +117,10 @@ def wagi_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_modules_by_cgi_are_asked_by_tls_too(
-    wagi_guest: Path, compiled: Path, authority: Path, tmp_path: Path
+    wagi_guest: Path, compiled: Path, certificate: Path, tmp_path: Path
 ) -> None:
-    trust = ("--cacert", f"{authority}/cert.pem")
-    async with open_tls_box(wagi_guest, compiled, authority, tmp_path) as box:
+    trust = ("--cacert", f"{certificate}/cert.pem")
+    async with open_tls_box(wagi_guest, compiled, certificate, tmp_path) as box:
         handler = await serve(box, labels=TLS)
         told = (await curl(*trust, "--http1.1", url(handler, "/env?a"))).decode().splitlines()
         assert {f"X_FULL_URL=https://127.0.0.1:{handler.port}/env?a", "SERVER_PROTOCOL=HTTP/1.1"} <= set(told)

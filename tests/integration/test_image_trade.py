@@ -29,12 +29,6 @@ def run(*command: object, environ: dict[str, str] | None = None) -> str:
 
 
 @pytest.fixture(scope="module")
-def registry() -> Iterator[DockerRegistry]:
-    with DockerRegistry() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def box(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A Linux image of two layers."""
     context = busybox_context(tmp_path_factory.mktemp("box"))

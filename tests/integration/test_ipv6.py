@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Daemon, Docker, until
-from tests.integration.networked import check_tools, inspect, serve
-from tests.integration.test_networks_wasm import BODY, EXAMPLE, GUEST, build, start
-from tests.linux_images import busybox_context
+from tests.integration.networked import BODY, build_servers, inspect, serve, serve_echo, start, until_echoed
 
 SUBNET = "fd00:77:5::/64"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
@@ -21,14 +19,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to
 
 @pytest.fixture(scope="module")
 def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """``box`` of busybox; the example's server as ``edge`` and ``plain``, as in test_networks_wasm.py; ``guest``."""
-    check_tools()
-    folder = tmp_path_factory.mktemp("ipv6")
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
-    server = (EXAMPLE / "Dockerfile").read_text()
-    build(docker, folder / "edge", "edge", EXAMPLE / "server.c", server)
-    build(docker, folder / "plain", "plain", EXAMPLE / "server.c", server, "-DPREVIEW1")
-    build(docker, folder / "guest", "guest", GUEST)
+    build_servers(docker, tmp_path_factory)
     yield
     docker.run("rm", "-f", *docker("ps", "-aq").split())
     docker("network", "prune", "-f")
@@ -93,22 +84,8 @@ def answers(host: str, port: int) -> bool:
 
 
 def test_udp(docker: Docker, images: None, tmp_path: Path) -> None:
-    source = Path(__file__).parent.parent / "data/udp_echo.c"
-    subprocess.run(["gcc", "-static", "-O1", "-o", tmp_path / "echo", source], check=True)
-    options = ("-p", "5353/udp", "-v", f"{tmp_path}:/bin/echo-folder:ro")
-    docker("run", "-d", "--name", "echo", *options, "box", "/bin/echo-folder/echo", "5353")
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.2)
-        client.connect(("::1", port_of(docker, "echo", "[::]")))
-
-        def echoed() -> bool:
-            try:
-                client.send(b"ping")
-                return client.recv(10) == b"ping"
-            except OSError:
-                return False
-
-        until(echoed, "the datagram comes back")
+    serve_echo(docker, tmp_path, "-p", "5353/udp")
+    until_echoed(socket.AF_INET6, "::1", port_of(docker, "echo", "[::]"))
     docker("rm", "-f", "echo")
 
 

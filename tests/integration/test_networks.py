@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Daemon, Docker, until
-from tests.integration.networked import address_of, answers, check_tools, fetch, inspect, left_on_host, own_marks, serve
+from tests.integration.networked import (
+    address_of,
+    answers,
+    check_tools,
+    fetch,
+    inspect,
+    left_on_host,
+    own_marks,
+    serve,
+    serve_echo,
+    until_echoed,
+)
 from tests.linux_images import busybox_context
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
@@ -116,24 +126,10 @@ def test_a_published_port_is_reachable_and_told(docker: Docker, net: str) -> Non
 
 
 def test_udp_at_a_port_that_was_chosen(docker: Docker, net: str, tmp_path: Path) -> None:
-    source = Path(__file__).parent.parent / "data/udp_echo.c"
-    subprocess.run(["gcc", "-static", "-O1", "-o", tmp_path / "echo", source], check=True)
-    options = ("--network", net, "-p", "127.0.0.1::5353/udp", "-v", f"{tmp_path}:/bin/echo-folder:ro")
-    docker("run", "-d", "--name", "echo", *options, "box", "/bin/echo-folder/echo", "5353")
+    serve_echo(docker, tmp_path, "--network", net, "-p", "127.0.0.1::5353/udp")
     address, _, port = docker("port", "echo", "5353/udp").rpartition(":")
     assert address == "127.0.0.1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.2)
-        client.connect((address, int(port)))
-
-        def echoed() -> bool:
-            try:
-                client.send(b"ahoy")
-                return client.recv(100) == b"ahoy"
-            except OSError:
-                return False
-
-        until(echoed, "the datagram comes back")
+    until_echoed(socket.AF_INET, address, int(port))
 
 
 def test_all_exposed_ports_at_once(docker: Docker, net: str) -> None:

@@ -3,42 +3,19 @@
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.nameserver import Nameserver
 from tests.integration.conftest import Daemon, Docker, until
-from tests.integration.networked import address_of, answers, check_tools, fetch, inspect, serve
-from tests.linux_images import busybox_context
-from tests.zig import compile_wasm
+from tests.integration.networked import BODY, address_of, answers, build_servers, fetch, inspect, serve, start
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridges are root's to make")
-
-EXAMPLE = Path(__file__).parents[2] / "examples/http"
-GUEST = Path(__file__).parent.parent / "data/wasmedge_guest.c"
-BODY = "Hello from WebAssembly!"
-
-
-def build(docker: Docker, folder: Path, name: str, program: Path, dockerfile: str = "", *options: str) -> None:
-    folder.mkdir()
-    compile_wasm(program, folder / "server.wasm", *options)
-    text = dockerfile or 'FROM scratch\nCOPY server.wasm /server.wasm\nENTRYPOINT ["/server.wasm"]\n'
-    (folder / "Dockerfile").write_text(text)
-    docker("build", "-q", "--platform", "wasi/wasm32", "-t", name, folder)
 
 
 @pytest.fixture(scope="module")
 def images(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """``box`` of busybox; the example's server as ``edge`` (WasmEdge's sockets) and ``plain`` (preview 1 alone); and
-    ``guest``, a client."""
-    check_tools()
-    folder = tmp_path_factory.mktemp("wasm-networks")
-    docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
-    server = (EXAMPLE / "Dockerfile").read_text()
-    build(docker, folder / "edge", "edge", EXAMPLE / "server.c", server)
-    build(docker, folder / "plain", "plain", EXAMPLE / "server.c", server, "-DPREVIEW1")
-    build(docker, folder / "guest", "guest", GUEST)
+    build_servers(docker, tmp_path_factory)
     yield
     docker.run("rm", "-f", *docker("ps", "-aq").split())
     docker("network", "prune", "-f")
@@ -52,12 +29,6 @@ def net(docker: Docker, images: None) -> Iterator[str]:
     if left:
         docker("rm", "-f", *left)
     docker("network", "rm", "shore")
-
-
-def start(docker: Docker, name: str, *options: str) -> None:
-    """Start a server and wait until it listens; the last of ``options`` is its image."""
-    docker("run", "-d", "--name", name, *options)
-    until(lambda: "listening" in docker("logs", name), f"{name} listens")
 
 
 def test_two_servers_on_one_port_and_a_linux_client(docker: Docker, net: str) -> None:

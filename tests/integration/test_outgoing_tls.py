@@ -11,26 +11,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.components import DATA, componentize_proxy
 from tests.fakes.authority import Authority
 from tests.integration.shim_box import Box, open_box
 from tests.integration.wagi_box import serve
-from tests.zig import compile_wasm
 
-BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
 NAME = "shop.example.org"
 TERMINATED, TIMEOUT, PROTOCOL, CERTIFICATE, ALERT, DENIED = 7, 8, 12, 13, 14, 15
 HEADER_SIZE, FIRST_TIMEOUT, CONFIGURATION = 26, 33, 37
 """Error-codes by their places."""
 Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("proxy")
-    return componentize_proxy(
-        compile_wasm(DATA / "proxy_guest.c", folder / "core.wasm", *BARE), folder / "component.wasm"
-    )
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.components import DATA, componentize_proxy
+from tests.components import HELLO
 from tests.integration.http_manners import (
     an_answer_is_cut_short,
     answers_are,
@@ -19,27 +19,9 @@ from tests.integration.http_manners import (
     requests_may_follow_at_once,
     what_was_begun_is_finished,
 )
-from tests.integration.shim_box import Box, open_box
+from tests.integration.shim_box import Box
 from tests.integration.wagi_box import DEADLINE, parse, serve
-from tests.zig import compile_wasm
 from wherry.errors import WherryError
-
-HELLO = b"Hello from a component!\n"
-BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
-
-
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("proxy")
-    return componentize_proxy(
-        compile_wasm(DATA / "proxy_guest.c", folder / "core.wasm", *BARE), folder / "component.wasm"
-    )
-
-
-@pytest.fixture
-async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_box(guest, compiled, tmp_path) as made:
-        yield made
 
 
 async def test_a_component_answers_of_its_own_accord_and_each_request_has_an_instance(box: Box) -> None:

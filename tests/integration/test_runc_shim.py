@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_tasks import DEADLINE, Bench, RuncHarness, collect, read_all
+from tests.contract.test_tasks import DEADLINE, Bench, RuncHarness, collect
+from tests.fifos import read_all
 from wherry.core.tasks.fifos import FifoReader
 from wherry.core.tasks.shim_tasks import ShimTasks
 from wherry.core.tasks.tasks import NewTask, TaskIO

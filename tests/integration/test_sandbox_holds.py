@@ -44,7 +44,14 @@ def found(request: pytest.FixtureRequest, answers: dict[str, Answers]) -> tuple[
 
 def drive(variant: str, *, as_root: bool) -> Answers:
     folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/hostile-XXXXXX"], text=True).strip())
-    command = [sys.executable, str(HOSTILE / "drive.py"), variant, str(folder)]
+    command = [
+        "env",
+        f"PYTHONPATH={HOSTILE.parents[1]}",
+        sys.executable,
+        str(HOSTILE / "drive.py"),
+        variant,
+        str(folder),
+    ]
     if not as_root:
         subprocess.run(["chown", str(USER), folder], check=True)
         command = as_user(USER, command)

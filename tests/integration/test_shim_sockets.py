@@ -11,7 +11,8 @@ import pytest
 
 from tests.fakes.nameserver import Nameserver
 from tests.fakes.netns import NetworkNamespace, network_namespace
-from tests.integration.shim_box import DEADLINE, Box, open_box, read_all
+from tests.fifos import read_all
+from tests.integration.shim_box import DEADLINE, Box, open_box
 from tests.zig import compile_wasm
 from wherry.core.tasks.fifos import FifoReader, make_fifos
 from wherry.core.tasks.tasks import Task

@@ -3,7 +3,6 @@
 import base64
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.fakes.docker_registry import DockerRegistry
 from tests.integration.conftest import Daemon, Docker
-from tests.integration.test_wherry_cli_registries import Wherry
+from tests.integration.wherry_cli import Wherry
 from wherry.oci import mediatypes
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER = ec.generate_private_key(ec.SECP256R1())
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[DockerRegistry]:
-    with DockerRegistry() as made:
-        yield made
 
 
 def public(key: ec.EllipticCurvePrivateKey, path: Path) -> Path:
@@ -68,21 +61,21 @@ def sign(registry: DockerRegistry, repository: str, digest: str, key: ec.Ellipti
 def test_by_policy_and_by_key(
     fresh_daemon: Daemon, fresh_docker: Docker, registry: DockerRegistry, guest_wasm: Path, tmp_path: Path
 ) -> None:
-    wherry, docker = Wherry(fresh_daemon, tmp_path), fresh_docker
+    wherry, docker = Wherry(fresh_daemon.host, tmp_path), fresh_docker
     own, other = public(KEY, tmp_path / "own.pub"), public(OTHER, tmp_path / "other.pub")
     name = f"{registry.address}/signed"
-    pushed = wherry("push", "-q", guest_wasm, name)
+    pushed = wherry("push", "-q", guest_wasm, name).strip()
     digest = pushed.rpartition("@")[2]
-    assert "has no signature" in wherry.fails("pull", "--verify", "--key", own, name)
+    assert "has no signature" in wherry.fails(1, "pull", "--verify", "--key", own, name)
     sign(registry, "signed", digest, KEY)
-    assert "by no key that is trusted" in wherry.fails("pull", "--verify", "--key", other, name)
+    assert "by no key that is trusted" in wherry.fails(1, "pull", "--verify", "--key", other, name)
     said = wherry.run("pull", "--verify", "--key", own, name)
     assert said.returncode == 0
     assert f"Verified: {digest} is signed by key" in said.stderr.decode()
-    assert "no key to verify" in wherry.fails("pull", "--verify", name)
-    assert "needs --verify" in wherry.fails("pull", "--key", own, name)
-    assert "cannot read key" in wherry.fails("pull", "--verify", "--key", tmp_path / "none.pub", name)
-    assert "no public key" in wherry.fails("pull", "--verify", "--key", guest_wasm, name)
+    assert "no key to verify" in wherry.fails(1, "pull", "--verify", name)
+    assert "needs --verify" in wherry.fails(1, "pull", "--key", own, name)
+    assert "cannot read key" in wherry.fails(1, "pull", "--verify", "--key", tmp_path / "none.pub", name)
+    assert "no public key" in wherry.fails(1, "pull", "--verify", "--key", guest_wasm, name)
 
     policy = tmp_path / "trust.json"
     rules = {registry.address: {"mode": "require", "keys": [str(own)]}}

@@ -5,7 +5,6 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.integration.http_manners import (
     requests_may_follow_at_once,
     what_was_begun_is_finished,
 )
-from tests.integration.shim_box import Box, open_box
+from tests.integration.shim_box import Box
 from tests.integration.wagi_box import (
     DEADLINE,
     descriptors,
@@ -39,12 +38,6 @@ HELLO = b"Hello from WAGI!\n"
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("wagi") / "guest.wasm"
     return compile_wasm(DATA / "wagi_guest.c", target, "-DROUTES")
-
-
-@pytest.fixture
-async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_box(guest, compiled, tmp_path) as made:
-        yield made
 
 
 async def test_a_handler_gets_the_request_and_each_a_new_instance(box: Box) -> None:

@@ -16,10 +16,8 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from tests.components import DATA, componentize_proxy
+from tests.components import proxy_guest
 from tests.integration.conftest import DEADLINE, Docker, until
-from tests.integration.test_proxy import BARE
-from tests.zig import compile_wasm
 
 # It answers N once it was able to read a byte of the request's body, or to find there is none.
 PAGE = """(module
@@ -143,8 +141,7 @@ def test_a_change_is_served_while_what_was_begun_ends_on_the_old(docker: Docker,
 
 
 def test_a_component_is_served_too(docker: Docker, tmp_path: Path) -> None:
-    module = compile_wasm(DATA / "proxy_guest.c", tmp_path / "core.wasm", *BARE, "-DHELLO")
-    file = componentize_proxy(module, tmp_path / f"{tmp_path.name}.wasm")
+    file = proxy_guest(tmp_path / f"{tmp_path.name}.wasm", "-DHELLO")
     with running(docker, "serve", "--port", 0, file) as serving:
         port = port_of(serving)
         hello = get(port)

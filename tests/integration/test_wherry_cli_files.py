@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from tests.integration.both_kinds import build_both
-from tests.integration.test_wherry_cli_runs import Wherry
+from tests.integration.wherry_cli import Wherry
 
 
 @pytest.fixture(scope="module")

@@ -2,65 +2,20 @@
 
 import hashlib
 import json
-import os
 import stat
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wasmtime
 
 from tests.fakes.docker_registry import DockerRegistry
-from tests.integration.conftest import BIN, DEADLINE, Daemon
-
-
-class Wherry:
-    """The program with a home of its own."""
-
-    def __init__(self, daemon: Daemon, home: Path) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-        self.home = home
-        self.environ = {**kept, "WHERRY_HOST": daemon.host, "HOME": str(home), "PATH": f"{home}:{kept['PATH']}"}
-
-    def run(self, *words: object, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:  # noqa: A002
-        command = [str(BIN / "wherry"), *map(str, words)]
-        return subprocess.run(
-            command, env=self.environ, capture_output=True, check=False, timeout=DEADLINE, input=input
-        )
-
-    def __call__(self, *words: object, input: bytes = b"") -> str:  # noqa: A002
-        done = self.run(*words, input=input)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode().strip()
-
-    def fails(self, *words: object, code: int = 1) -> str:
-        done = self.run(*words)
-        assert done.returncode == code, done.stderr.decode()
-        said = [line for line in done.stderr.decode().splitlines() if line.startswith("wherry: ")]
-        assert len(said) == 1
-        return said[0]
-
-    @property
-    def config(self) -> dict:
-        return json.loads((self.home / ".docker" / "config.json").read_text())
+from tests.integration.conftest import Daemon
+from tests.integration.wherry_cli import Wherry
 
 
 @pytest.fixture
 def wherry(daemon: Daemon, tmp_path: Path) -> Wherry:
-    return Wherry(daemon, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[DockerRegistry]:
-    with DockerRegistry() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[DockerRegistry]:
-    with DockerRegistry(users={"me": "secret"}) as made:
-        yield made
+    return Wherry(daemon.host, tmp_path)
 
 
 @pytest.mark.parametrize("form", ["image", "artifact"])
@@ -71,12 +26,12 @@ def test_a_module_goes_there_and_comes_back(
     pushed = wherry("push", "--as", form, guest_wasm, name)
     assert pushed.startswith(f"{name}@sha256:")
     wherry("rmi", name)
-    assert wherry("pull", name) == name
+    assert wherry("pull", name) == f"{name}\n"
     raw = wherry.run("image", "inspect", "--raw", name).stdout
     manifest = json.loads(raw)
     artifact = manifest["config"]["mediaType"] == "application/vnd.wasm.config.v0+json"
     assert artifact == (form == "artifact")
-    assert wherry("run", "--rm", name) == "hello"
+    assert wherry("run", "--rm", name) == "hello\n"
     shown = json.loads(wherry("image", "inspect", name))[0]
     assert (shown["Os"], shown["Architecture"]) == ("wasip1" if artifact else "wasi", "wasm")
     assert shown["Config"]["Entrypoint"] == ["/guest.wasm"]
@@ -87,7 +42,7 @@ def test_a_module_goes_there_and_comes_back(
     other = "image" if artifact else "artifact"
     wherry("push", "-q", "--as", other, name)
     wherry("push", "-q", name)
-    assert wherry("manifest", "inspect", "--raw", name).encode() == raw.strip()
+    assert wherry("manifest", "inspect", "--raw", name).encode() == raw
     assert json.loads(wherry("manifest", "inspect", name)) == manifest
     wherry("rmi", name)
 
@@ -111,7 +66,7 @@ def test_a_module_in_text(wherry: Wherry, registry: DockerRegistry, tmp_path: Pa
     wherry("push", "-q", "--as", form, source, name)
     wherry("rmi", name)
     wherry("pull", "-q", name)
-    assert wherry("run", "--rm", name) == "text"
+    assert wherry("run", "--rm", name) == "text\n"
     entry = json.loads(wherry("image", "inspect", name))[0]["Config"]["Entrypoint"]
     assert entry == ["/said.wasm" if form == "artifact" else "/said.wat"]
     if form == "artifact":
@@ -161,8 +116,8 @@ def test_a_build_for_several_platforms_is_an_index(
 ) -> None:
     name = f"{registry.address}/several"
     wherry("build", "--platform", "wasi/wasm,linux/amd64", "-t", name, guest_context)
-    assert wherry("run", "--rm", name) == "hello"
-    assert wherry("run", "--rm", "--platform", "linux/amd64", name) == "hello"
+    assert wherry("run", "--rm", name) == "hello\n"
+    assert wherry("run", "--rm", "--platform", "linux/amd64", name) == "hello\n"
     wherry("push", "-q", name)
     listed = json.loads(wherry("manifest", "inspect", name))
     assert listed["mediaType"] == "application/vnd.oci.image.index.v1+json"
@@ -182,21 +137,21 @@ def test_a_build_for_several_platforms_is_an_index(
 
 def test_login_and_logout(wherry: Wherry, guarded: DockerRegistry, guest_wasm: Path) -> None:
     name = f"{guarded.address}/private"
-    assert "unauthorized" in wherry.fails("push", guest_wasm, name)
-    assert "unauthorized" in wherry.fails("login", "-u", "me", "-p", "wrong", guarded.address)
-    assert wherry("login", "-u", "me", "--password-stdin", guarded.address, input=b"secret\n") == "Login Succeeded"
+    assert "unauthorized" in wherry.fails(1, "push", guest_wasm, name)
+    assert "unauthorized" in wherry.fails(1, "login", "-u", "me", "-p", "wrong", guarded.address)
+    assert wherry("login", "-u", "me", "--password-stdin", guarded.address, stdin=b"secret\n") == "Login Succeeded\n"
     path = wherry.home / ".docker" / "config.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert wherry.config["auths"] == {guarded.address: {"auth": "bWU6c2VjcmV0"}}
-    assert wherry("login", guarded.address) == "Login Succeeded"
+    assert wherry("login", guarded.address) == "Login Succeeded\n"
     wherry("push", "-q", guest_wasm, name)
     wherry("rmi", name)
     assert wherry.run("run", "--rm", name).stdout == b"hello\n"
     wherry("rmi", name)
-    assert "hello" not in wherry("build", "-q", "-t", "on-private", "-", input=f"FROM {name}\nENV A=1\n".encode())
+    assert "hello" not in wherry("build", "-q", "-t", "on-private", "-", stdin=f"FROM {name}\nENV A=1\n".encode())
     assert "Removing login credentials" in wherry("logout", guarded.address)
     assert wherry.config["auths"] == {}
-    assert "pull access denied" in wherry.fails("pull", name)
+    assert "pull access denied" in wherry.fails(1, "pull", name)
     assert "Not logged in" in wherry("logout", guarded.address)
 
 
@@ -219,7 +174,7 @@ def test_a_credential_helper(wherry: Wherry, guarded: DockerRegistry, guest_wasm
     config = wherry.home / ".docker" / "config.json"
     config.write_text(json.dumps({"credHelpers": {guarded.address: "fake"}, "other": {"kept": [1]}}))
     name = f"{guarded.address}/helped"
-    assert "unauthorized" in wherry.fails("push", guest_wasm, name)
+    assert "unauthorized" in wherry.fails(1, "push", guest_wasm, name)
     wherry("login", "-u", "me", "-p", "secret", guarded.address)
     assert json.loads((wherry.home / "kept").read_text())["Secret"] == "secret"
     assert wherry.config["other"] == {"kept": [1]}
@@ -228,14 +183,14 @@ def test_a_credential_helper(wherry: Wherry, guarded: DockerRegistry, guest_wasm
     wherry("logout", guarded.address)
     assert not (wherry.home / "kept").exists()
     helper.unlink()
-    assert "docker-credential-fake is not installed" in wherry.fails("pull", name)
+    assert "docker-credential-fake is not installed" in wherry.fails(1, "pull", name)
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"auths": 5}', '{"auths": {"127.0.0.1:1": {"auth": "%%%"}}}'])
 def test_a_damaged_configuration(wherry: Wherry, text: str) -> None:
     (wherry.home / ".docker").mkdir()
     (wherry.home / ".docker" / "config.json").write_text(text)
-    said = wherry.fails("pull", "127.0.0.1:1/x")
+    said = wherry.fails(1, "pull", "127.0.0.1:1/x")
     assert "connection refused" in said or f"cannot read {wherry.home}/.docker/config.json" in said
 
 
@@ -258,4 +213,4 @@ def test_a_damaged_configuration(wherry: Wherry, text: str) -> None:
     ],
 )
 def test_what_is_wrong_is_said(wherry: Wherry, words: list[str], said: str) -> None:
-    assert said in wherry.fails(*words)
+    assert said in wherry.fails(1, *words)

@@ -1,4 +1,4 @@
-"""The wherry CLI as a user runs it: a process of its own against a real wherryd and real containers."""
+"""The wherry CLI as a user types it: against a real wherryd and real containers."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -14,40 +13,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = str(Path(__file__).parents[2] / "src")
+from tests.integration.wherry_cli import Wherry
+
 DEADLINE = 60.0
-
-
-class Wherry:
-    """Runs `wherry` against one engine."""
-
-    def __init__(self, host: str) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-        path = os.pathsep.join(filter(None, (SOURCE, kept.get("PYTHONPATH", ""))))
-        self.environ = {**kept, "WHERRY_HOST": host, "PYTHONPATH": path}
-
-    @staticmethod
-    def command(*words: object) -> list[str]:
-        return [sys.executable, "-m", "wherry.cli", *map(str, words)]
-
-    def run(self, *words: object, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            self.command(*words), env=self.environ, input=stdin, capture_output=True, timeout=DEADLINE, check=False
-        )
-
-    def __call__(self, *words: object, stdin: bytes = b"") -> str:
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 0, f"wherry {words}: {done.stderr.decode()}"
-        return done.stdout.decode()
-
-    def fails(self, code: int, *words: object) -> str:
-        """Its one line on stderr; nothing on stdout."""
-        done = self.run(*words)
-        error = done.stderr.decode()
-        assert done.returncode == code, f"exit code {done.returncode}: {error}"
-        assert error.startswith("wherry: ")
-        assert error.count("\n") == 1, error
-        return error
 
 
 @pytest.fixture(scope="module")

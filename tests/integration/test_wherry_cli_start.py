@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = str(Path(__file__).parents[2] / "src")
+from tests.integration.wherry_cli import Wherry, clean_environ
+
 DEADLINE = 60.0
 
 
@@ -44,19 +44,13 @@ def engines(folder: Path) -> list[int]:
     return found
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "wherry.cli", *words]
-
-
 def environ(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHERRY_", "DOCKER_"))}
-    path = os.pathsep.join(filter(None, (SOURCE, kept.get("PYTHONPATH", ""))))
-    return {**kept, "WHERRY_ROOT": str(folder / "root"), "WHERRY_HOST": f"unix://{folder}/w.sock", "PYTHONPATH": path}
+    return {**clean_environ(), "WHERRY_ROOT": str(folder / "root"), "WHERRY_HOST": f"unix://{folder}/w.sock"}
 
 
 def test_two_at_once_start_one_engine(home: Path) -> None:
     started = [
-        subprocess.Popen(command("ps"), env=environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(Wherry.command("ps"), env=environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
     for process in started:
@@ -70,7 +64,9 @@ def test_two_at_once_start_one_engine(home: Path) -> None:
 
 def test_it_is_found_again_and_survives_its_starter(home: Path) -> None:
     for _ in range(2):
-        done = subprocess.run(command("info"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
+        done = subprocess.run(
+            Wherry.command("info"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False
+        )
         assert done.returncode == 0, done.stderr
     [engine] = engines(home)
     # A session of its own: the terminal's Ctrl-C and hang-up do not reach it.
@@ -78,21 +74,21 @@ def test_it_is_found_again_and_survives_its_starter(home: Path) -> None:
 
 
 def test_a_dead_socket_is_no_hindrance(home: Path) -> None:
-    subprocess.run(command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=True)
+    subprocess.run(Wherry.command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=True)
     [first] = engines(home)
     os.kill(first, signal.SIGKILL)
     end = time.monotonic() + DEADLINE
     while engines(home):
         assert time.monotonic() < end
         time.sleep(0.01)
-    done = subprocess.run(command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
+    done = subprocess.run(Wherry.command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_an_engine_that_cannot_start_says_why(home: Path) -> None:
     (home / "root").mkdir()
     (home / "w.sock").mkdir()
-    done = subprocess.run(command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
+    done = subprocess.run(Wherry.command("ps"), env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
     error = done.stderr.decode()
     assert done.returncode == 1
     assert error.startswith("wherry: ")
@@ -101,7 +97,7 @@ def test_an_engine_that_cannot_start_says_why(home: Path) -> None:
 
 
 def test_a_named_engine_is_not_started(home: Path) -> None:
-    words = command("-H", f"unix://{home}/w.sock", "ps")
+    words = Wherry.command("-H", f"unix://{home}/w.sock", "ps")
     done = subprocess.run(words, env=environ(home), capture_output=True, timeout=DEADLINE, check=False)
     assert done.returncode == 1
     assert b"is wherryd running?" in done.stderr

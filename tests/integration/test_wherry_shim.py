@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.shim_box import DEADLINE, Box, open_box, read_all, read_to_end
+from tests.fifos import read_all, read_to_end
+from tests.integration.shim_box import DEADLINE, Box, open_box
 from tests.zig import compile_with_names
 from wherry.core.tasks.fifos import FifoReader, FifoWriter, make_fifos
 from wherry.errors import InvalidArgument, NotFound, WherryError
@@ -21,12 +21,6 @@ DATA = Path(__file__).parent.parent / "data"
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_with_names(DATA / "shim_guest.c", tmp_path_factory.mktemp("guest") / "guest.wasm")
-
-
-@pytest.fixture
-async def box(guest: Path, compiled: Path, tmp_path: Path) -> AsyncIterator[Box]:
-    async with open_box(guest, compiled, tmp_path) as made:
-        yield made
 
 
 def shim_of(pid: int) -> int:

@@ -6,25 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.components import DATA, componentize_proxy
 from tests.integration.shim_box import Box, open_box
 from tests.integration.wagi_box import DEADLINE, Handler
-from tests.zig import compile_wasm
 
-HELLO = b"Hello from a component!\n"
 TLS = {"dev.wherry.http.cert": "/tls/cert.pem", "dev.wherry.http.key": "/tls/key.pem"}
-_BARE = ("-Os", "-s", "-nostdlib", "-fno-builtin", "-Wl,--no-entry")
 
 
-def proxy_guest(folder: Path) -> Path:
-    """The component of wasi:http that does as its path says."""
-    return componentize_proxy(
-        compile_wasm(DATA / "proxy_guest.c", folder / "core.wasm", *_BARE), folder / "component.wasm"
-    )
-
-
-def new_authority(folder: Path) -> Path:
-    """``folder``, with a certificate of its own signing for 127.0.0.1, and its key."""
+def make_certificate(folder: Path) -> Path:
+    """``folder``, with cert.pem, which signs itself for 127.0.0.1, and its key.pem."""
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
     subprocess.run([*command.split(), *names], check=True, capture_output=True)
@@ -32,12 +21,12 @@ def new_authority(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_tls_box(guest: Path, compiled: Path, authority: Path, folder: Path) -> AsyncIterator[Box]:
+async def open_tls_box(guest: Path, compiled: Path, certificate: Path, folder: Path) -> AsyncIterator[Box]:
     """A box whose image has the certificate in /tls."""
     async with open_box(guest, compiled, folder) as made:
         (made.folder / "lower/tls").mkdir()
         for name in ("cert.pem", "key.pem"):
-            (made.folder / "lower/tls" / name).write_bytes((authority / name).read_bytes())
+            (made.folder / "lower/tls" / name).write_bytes((certificate / name).read_bytes())
         yield made
 
 

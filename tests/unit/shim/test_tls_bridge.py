@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.tls_box import new_authority
+from tests.integration.tls_box import make_certificate
 from wherry.shim.httpd import tls
 from wherry.shim.httpd.beside import Client
 from wherry.shim.httpd.loop import Loop
@@ -18,7 +18,7 @@ from wherry.shim.httpd.translator import Bridge
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return new_authority(tmp_path_factory.mktemp("tls"))
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 class Translator:
