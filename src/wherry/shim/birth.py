@@ -31,7 +31,7 @@ class Requested(Record):
     """What is asked of the zygote: ``kind`` and ``how`` are of the constants below; ``join`` CLONE_NEW* bits; the rest
     offsets in its area, or 0: of a path from and to, of clone3(2)'s structure, of a cgroup's descriptor for it, of the
     number that is told; of three lists from and to: telling it, letting go of what came with the request, and the
-    child's arrival."""
+    child's arrival; that is where a birth lies that is to be practised, if the zygote is to be warmed."""
 
     kind: int
     path: int

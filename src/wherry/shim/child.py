@@ -11,12 +11,13 @@ import resource
 import select
 from struct import Struct
 
+from wherry.errors import Internal
 from wherry.linux import capabilities, clone, signals
 from wherry.linux.steps import DESCRIPTORS, Area, Refused
 from wherry.record import Record
 from wherry.shim import report
 from wherry.shim.birth import KEPT_CAPABILITIES, Instructions
-from wherry.wasm.guest import GuestConfig, Preopen
+from wherry.wasm.guest import Guest, GuestConfig, Preopen
 from wherry.wasm.program import Program, new_guest, rehearse
 from wherry.wasm.wasi.host import SocketPolicy
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from wherry.shim.httpd.front import Front
+    from wherry.wasm.component.program import ComponentGuest
 
 _CANNOT_RUN = 126
 _NO_CORE = 1
@@ -116,8 +118,14 @@ def telling(report_fd: int, be: Callable[[Doing], None]) -> NoReturn:
 
 
 def _be_a_guest(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing) -> NoReturn:
-    """Shut the sandbox, then run what must not be trusted."""
     end = _ending(report_fd, alone=not birth.orders.spawns)
+    end(_live(area, report_fd, start, birth, doing, end).run())
+
+
+def _live(
+    area: Area, report_fd: int, start: int, birth: Birth, doing: Doing, end: Callable[[int], NoReturn]
+) -> Guest | ComponentGuest:
+    """Shut the sandbox, then make what must not be trusted, and wait until it is to be run."""
     doing.step = "listen"
     guest_config = _guest_config(area, birth.orders, _listeners(birth.orders))
     area.carry_out(*birth.shut)
@@ -130,7 +138,22 @@ def _be_a_guest(area: Area, report_fd: int, start: int, birth: Birth, doing: Doi
     doing.step = ""
     if birth.program.runs_at_instantiation:
         guest.instantiate()
-    end(guest.run())
+    return guest
+
+
+def practise(area: Area, birth: Birth) -> None:
+    """In a zygote: a child's way from its orders to its guest's end, which is one that can be trusted.
+
+    The interpreter keeps what it finds out on a way that is gone for the first times: where the attributes of a type
+    are, of which types a line's values have been. Each child would write all that down for itself.
+    """
+    start, report_fd = os.pipe2(os.O_CLOEXEC)  # that it is ready is what it is told to start by
+    area.carry_out(*birth.enter)
+    guest = _live(area, report_fd, start, birth, Doing(), _ending(report_fd, alone=True))
+    os.close(report_fd)
+    if guest.run():
+        raise Internal("the warm-up guest trapped")
+    guest.close()
 
 
 def _be_a_server(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing, front: Front) -> NoReturn:

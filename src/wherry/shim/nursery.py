@@ -108,7 +108,7 @@ class Nursery:
     def warm(self, module: str) -> None:
         """Have the zygote run the compiled warm-up guest."""
         self._warmup = module
-        self._tell_zygote(orders.warm(module), [])
+        self._tell_zygote(orders.warm(module, self._zygote.area.address), [])
 
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
@@ -228,7 +228,7 @@ class Nursery:
             self._zygote = self._start_zygote()
             self._modules = frozenset()
             if self._warmup:
-                zygote.send(self._zygote.line, orders.warm(self._warmup), [])
+                zygote.send(self._zygote.line, orders.warm(self._warmup, self._zygote.area.address), [])
             zygote.send(self._zygote.line, message, descriptors)
 
     def _process(self, lines: _Lines, new: Newborn, order: Order) -> Process:

@@ -10,7 +10,7 @@ import os
 
 from wherry.errors import Internal, InvalidArgument, WherryError
 from wherry.linux import assembly, clone
-from wherry.linux.assembly import Block, Call, Given, assemble
+from wherry.linux.assembly import AT_FDCWD, Assembled, Block, Call, Given, assemble
 from wherry.linux.steps import MESSAGE, MESSAGE_LIMIT
 from wherry.record import Record
 from wherry.shim import birth, passage
@@ -64,12 +64,38 @@ class Order(Record):
     calls: tuple[Call, ...]
 
 
-def warm(module: str) -> bytes:
-    """The message that has the compiled warm-up guest run: now, and in every child that rehearses."""
-    path = os.fsencode(module)
-    made = assemble(0, REQUEST.size, (), data=(path,))
-    start = made.data[0]
-    return REQUEST.pack(*Requested(WARM, start, start + len(path), *[0] * 11)) + made.body
+def warm(module: str, address: int) -> bytes:
+    """The message that has the compiled warm-up guest run: now, also as the guest of a child that the zygote plays,
+    and in every child that rehearses. ``address`` is the zygote's area's."""
+    path, doing, root = os.fsencode(module), "practise", Given(passage.folder_name(0))
+    enter = Call(doing, "openat", (AT_FDCWD, b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0), gives=root.name)
+    heads = REQUEST.size + BIRTH.size
+    made = assemble(address, heads, ((enter,), (Call(doing, "close", (root,)),)), data=(path,))
+    told = Instructions(
+        module=module,
+        spawns=False,
+        serves=False,
+        listen=(),
+        args=(b"warmup",),
+        env=(b"PATH=/",),
+        folders=(("/", made.homes[root.name], False),),
+        entry="practise",
+        memory=0,
+        cwd="/",
+        sockets=None,
+        fuel=0,
+        refused=(),
+        place=b"",
+    )
+    start, birth = made.data[0], MESSAGE + REQUEST.size
+    requested = REQUEST.pack(WARM, start, start + len(path), *[0] * 9, birth, 0)  # see `Requested`
+    return requested + _birth(made, told, heads)
+
+
+def _birth(made: Assembled, told: Instructions, heads: int) -> bytes:
+    """What a child is told, from its head on: the last of ``heads`` bytes that lie before the body."""
+    words, at = marshal.dumps(tuple(told)), MESSAGE + heads + len(made.body)
+    return BIRTH.pack(*made.spans[0], *made.spans[1], at, at + len(words)) + made.body + words
 
 
 def conceive(request: Conception, address: int, owner: Owner) -> Order:
@@ -128,10 +154,7 @@ def bear(
     )
     first = not beside and not serves
     told = _instructions(sandbox, command, module, traits, folders, serves=serves, first=first)
-    words = marshal.dumps(tuple(told))
-    at = MESSAGE + BIRTH.size + len(made.body)
-    head = BIRTH.pack(*made.spans[0], *made.spans[1], at, at + len(words))
-    message = head + made.body + words
+    message = _birth(made, told, BIRTH.size)
     if len(message) > MESSAGE_LIMIT:
         raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
     return Order(message, (*entry, *shutting))

@@ -14,7 +14,7 @@ import marshal
 import os
 
 from wherry.errors import FailedPrecondition, Internal, ResourceExhausted, WherryError
-from wherry.linux import clone, memory, signals
+from wherry.linux import clone, heaps, memory, signals
 from wherry.linux.steps import DESCRIPTORS, MESSAGE, MOST_DESCRIPTORS, VALUE, Area
 from wherry.record import Record
 from wherry.shim import child, report
@@ -26,7 +26,6 @@ from wherry.wasm.program import Program, Runtime
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from struct import Struct
     from typing import NoReturn
 
     from wherry.shim.httpd.front import Front
@@ -37,6 +36,8 @@ _CLONE_CGROUP = 80
 """The offset of the cgroup's descriptor in clone3(2)'s structure."""
 _LEADER = DESCRIPTORS + VALUE.size * 3
 """Where the descriptor lies that comes with a request for a further process: see orders.py."""
+_PRACTICE = 20
+"""Times: the interpreter looks closer at what was done eight times, or gone back to sixteen times."""
 
 
 class Zygote(Record):
@@ -97,7 +98,7 @@ class _Zygote:
                 fields
             )
             if kind == WARM:
-                self._warm(os.fsdecode(bytes(area[path:path_end])))
+                self._warm(os.fsdecode(bytes(area[path:path_end])), arrive)
                 continue
             try:
                 if path or into:
@@ -116,12 +117,17 @@ class _Zygote:
                 carry_out(release, release_end)
         os._exit(0)
 
-    def _warm(self, path: str) -> None:
+    def _warm(self, path: str, birth: int) -> None:
+        area = self._area
         try:
             self._warmup = self._runtime.warm(path)
-        except WherryError as error:  # starts are slower then, and nothing else
+            for _ in range(_PRACTICE):
+                child.practise(area, self._born(area, birth))
+            _settle()
+            heaps.fill_holes()
+            child.practise(area, self._born(area, birth))
+        except (WherryError, OSError) as error:  # starts are slower then, and nothing else
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
-        _settle()
 
     def _prepare(self, request: Requested) -> None:
         """What most children don't need, for there was one for the same module before, and they have no limits."""
@@ -155,9 +161,11 @@ class _Zygote:
         area = self._area
         size = area.receive(line)
         os.close(line)
-        if not size:
-            return None
-        enter, enter_end, shut, shut_end, told, told_end = _head(area, BIRTH)
+        return self._born(area, MESSAGE) if size else None
+
+    def _born(self, area: Area, at: int) -> Birth:
+        """What lies there, as a message to a child begins."""
+        enter, enter_end, shut, shut_end, told, told_end = BIRTH.unpack_from(area[:], at)
         orders = Instructions(*marshal.loads(area[told:told_end]))
         program, front = self._serving(orders) if orders.place else (self._program(orders), None)
         if (front is not None) != orders.serves:
@@ -196,10 +204,6 @@ class _Zygote:
 def _refusal(error: OSError) -> WherryError:
     kind = ResourceExhausted if error.errno in (errno.EAGAIN, errno.ENOMEM) else FailedPrecondition
     return kind(f"cannot clone the container's process: {os.strerror(error.errno or 0)}")
-
-
-def _head(area: Area, head: Struct) -> tuple[int, ...]:
-    return head.unpack_from(area[MESSAGE : MESSAGE + head.size])
 
 
 def _module(area: Area, request: Requested) -> str:

@@ -101,6 +101,11 @@ class Process:
         host.table = FdTable(opened)
         self._stderr = opened[2]
 
+    def close(self) -> None:
+        """Free the store. A process that ends need not."""
+        self._host.memory = Memory(_no_memory)
+        self._library.store_delete(self._store)
+
     def _told(self, failure: str) -> int:
         """The exit code of a guest that failed, once what happened is told."""
         tank = self._program.tank
@@ -223,11 +228,6 @@ class Guest(Process):
     def _count(self) -> None:
         self._program.meter.words[MEMORY] = self.linear_memory()
         super()._count()
-
-    def close(self) -> None:
-        """Free the store. A process that ends need not."""
-        self._host.memory = Memory(_no_memory)
-        self._library.store_delete(self._store)
 
     def _call(self, name: bytes, results: int) -> int:
         function = self._export(name, EXTERN_FUNC)
