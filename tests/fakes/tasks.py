@@ -174,8 +174,12 @@ class FakeTask(FakeProcess):
     async def exec(self, exec_id: str, process: Mapping[str, Any], io: TaskIO) -> FakeProcess:
         if exec_id in self.execs:
             raise AlreadyExists(exec_id)
-        self.execs[exec_id] = FakeProcess(self._owner, self._id, exec_id, process, io)
-        return self.execs[exec_id]
+        try:
+            made = FakeProcess(self._owner, self._id, exec_id, process, io)
+        except FileNotFoundError as error:  # its container was removed meanwhile, and its folder with it
+            raise NotFound(f"{error.filename} is not there") from None
+        self.execs[exec_id] = made
+        return made
 
     async def process(self, exec_id: str) -> FakeProcess:
         try:

@@ -1,17 +1,28 @@
 """From create to removal: what a container goes through, and what is told of it."""
 
 import asyncio
-from typing import Any
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeTasks
-from wherry.engine.attach import AttachOptions
+from wherry.engine.attach import AttachOptions, AttachSession
+from wherry.engine.containers import supervisor
 from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.errors import Conflict, InvalidArgument, NotFound, NotModified, ResourceExhausted, Unavailable
 
 ALL = AttachOptions(stdin=True, stdout=True, stderr=True)
+
+
+class Unread(NamedTuple):
+    """A client that has taken nothing yet, and the answer to wait, as it comes."""
+
+    session: AttachSession
+    waiter: asyncio.Future[dict[str, Any]]
 
 
 async def create(containers: Containers, *words: str, name: str | None = None, **more: Any) -> str:
@@ -64,6 +75,61 @@ async def test_an_attached_client_sees_all_output_and_its_end(world: World) -> N
         async with asyncio.timeout(5):
             assert sorted([chunk async for chunk in session.output()]) == [("stderr", b"err\n"), ("stdout", b"out\n")]
         await session.aclose()
+
+
+@contextlib.asynccontextmanager
+async def ended_unread(world: World, longest: float, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Unread]:
+    """A container that has ended, attached clients being given ``longest`` seconds to take their output."""
+    monkeypatch.setattr(supervisor, "_HEARD", longest)
+    async with world.engine() as containers:
+        container = await create(containers, "hello")
+        session = await containers.attach(container, ALL)
+        waiter = asyncio.ensure_future(await containers.wait(container, "next-exit"))
+        await containers.start(container)
+        await until(lambda: "die" in world.events.actions(container))
+        yield Unread(session, waiter)
+        await session.aclose()
+
+
+async def test_a_client_that_reads_late_has_its_output_before_wait_is_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asyncio.timeout(10), ended_unread(world, 60, monkeypatch) as (session, waiter):
+        chunks = session.output()
+        assert {await anext(chunks), await anext(chunks)} == {("stderr", b"err\n"), ("stdout", b"out\n")}
+        # The last is in its hands, and perhaps not on its way yet: it has it once it asks for more.
+        assert not waiter.done()
+        assert [chunk async for chunk in chunks] == []
+        assert (await waiter)["StatusCode"] == 7
+
+
+async def test_a_client_that_goes_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asyncio.timeout(10), ended_unread(world, 60, monkeypatch) as (session, waiter):
+        assert not waiter.done()
+        await session.aclose()
+        assert (await waiter)["StatusCode"] == 7
+
+
+async def test_a_client_that_never_reads_delays_the_answer_to_wait_by_the_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.monotonic()
+    async with asyncio.timeout(10), ended_unread(world, 0.2, monkeypatch) as (session, waiter):
+        assert (await waiter)["StatusCode"] == 7
+        assert time.monotonic() - begun >= 0.2
+        # It loses nothing by it.
+        assert sorted([chunk async for chunk in session.output()]) == [("stderr", b"err\n"), ("stdout", b"out\n")]
+
+
+async def test_without_clients_wait_is_answered_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_HEARD", 60)
+    async with asyncio.timeout(10), world.engine() as containers:
+        assert (await run(containers, "hello"))[1] == 7
+        container = await create(containers, "hello")
+        await (await containers.attach(container, ALL)).aclose()  # one that has gone before the end
+        waiter = await containers.wait(container, "next-exit")
+        await containers.start(container)
+        assert (await waiter)["StatusCode"] == 7
 
 
 async def test_stdin_reaches_the_container_and_its_end_too(world: World) -> None:

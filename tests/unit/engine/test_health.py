@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from tests.fakes.engine import World
+from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeProcess, FakeTasks
 from tests.unit.engine.test_container_request import record
 from wherry.engine.containers import health, views
 from wherry.engine.containers.health import Policy, Result
+from wherry.engine.containers.probes import Probes
 from wherry.engine.containers.request import merged, parse
 from wherry.errors import InvalidArgument
 from wherry.oci.image import Healthcheck, RunConfig
@@ -135,67 +137,95 @@ async def eventually(condition: Callable[[], Awaitable[Any]]) -> Any:
         return found
 
 
-async def ready_then(process: FakeProcess) -> int:
-    """Checks fail until somebody writes into the container's rootfs; here: until a flag is set."""
-    process.write("stdout", b"checked ")
-    process.write("stderr", b"x" * 5000)
-    return int(FLAGS.get("code", 1))
-
-
 async def endless(process: FakeProcess) -> int:
     await asyncio.get_running_loop().create_future()
     return 0
 
 
-FLAGS: dict[str, int] = {}
+class Checks:
+    """What checks end with, each in its turn: the next one waits until its code is given."""
+
+    def __init__(self) -> None:
+        self._codes: asyncio.Queue[int] = asyncio.Queue()
+
+    def end_with(self, *codes: int) -> None:
+        for code in codes:
+            self._codes.put_nowait(code)
+
+    async def __call__(self, process: FakeProcess) -> int:
+        process.write("stdout", b"checked ")
+        process.write("stderr", b"x" * 5000)
+        return await self._codes.get()
 
 
 @pytest.fixture
-def checked(tasks: FakeTasks) -> FakeTasks:
-    FLAGS.clear()
-    tasks.behaviours |= {"check": ready_then, "endless": endless}
-    return tasks
+def checks(tasks: FakeTasks) -> Checks:
+    made = Checks()
+    tasks.behaviours |= {"check": made, "endless": endless}
+    return made
+
+
+@pytest.fixture
+def over(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a run of a container is checked no more."""
+    made, watch = asyncio.Event(), Probes._watch
+
+    async def watched(self: Probes, *args: Any) -> None:
+        try:
+            await watch(self, *args)
+        finally:
+            made.set()
+
+    monkeypatch.setattr(Probes, "_watch", watched)
+    return made
 
 
 def config(check: str, **more: Any) -> dict[str, Any]:
-    every = {"Interval": 5_000_000, "Timeout": 100_000_000, "Retries": 2}
+    every = {"Interval": 5_000_000, "Timeout": 60 * SECOND, "Retries": 2}
     return {"Image": "hello", "Cmd": ["ready"], "Healthcheck": {"Test": ["CMD", "/hello.wasm", check], **every, **more}}
 
 
-async def test_a_container_becomes_unhealthy_and_well_again(checked: FakeTasks, world: World) -> None:
+async def test_a_container_becomes_unhealthy_and_well_again(checks: Checks, over: asyncio.Event, world: World) -> None:
     async with world.engine() as engine:
         made = (await engine.create("c", config("check"), None))["Id"]
-        assert "Health" not in (await engine.inspect("c"))["State"]
-        await engine.start("c")
 
         async def status(wanted: str) -> Any:
             found = (await engine.inspect("c"))["State"]["Health"]
             return found if found["Status"] == wanted else None
 
-        assert (await engine.inspect("c"))["State"]["Health"]["Status"] == "starting"
+        def begun() -> int:
+            return world.events.actions(made).count("exec_create: /hello.wasm check")
+
+        assert "Health" not in (await engine.inspect("c"))["State"]
+        await engine.start("c")
+        assert await status("starting")
+        checks.end_with(1, 1)
         sick = await eventually(lambda: status("unhealthy"))
-        assert sick["FailingStreak"] >= 2
+        assert sick["FailingStreak"] == 2
         assert sick["Log"][-1]["ExitCode"] == 1
-        assert sick["Log"][-1]["Output"].startswith("checked x") or sick["Log"][-1]["Output"].startswith("x")
+        assert sick["Log"][-1]["Output"].startswith(("checked x", "x"))
         assert sick["Log"][-1]["Output"].endswith("...")
         assert [row["Id"] for row in await engine.list(filters={"health": ["unhealthy"]})] == [made]
         assert await engine.list(filters={"health": ["healthy"]}) == []
-        FLAGS["code"] = 0
+        checks.end_with(0)
         await eventually(lambda: status("healthy"))
         assert {"health_status: unhealthy", "health_status: healthy"} <= set(world.events.actions(made))
-        assert "exec_create: /hello.wasm check" in world.events.actions(made)
+        await until(lambda: begun() == 4)
         await engine.kill("c")
-        assert (await engine.inspect("c"))["State"]["Health"]["Status"] == "unhealthy"
-        await asyncio.sleep(0.05)  # a check that was under way tells its end
-        before = len(world.events.actions(made))
-        await asyncio.sleep(0.05)
-        assert len(world.events.actions(made)) == before
+        assert await status("unhealthy")
+        checks.end_with(0)  # the one that is under way: nobody minds any more
+        await over.wait()
+        assert (await status("unhealthy"), begun()) == ({**sick, "FailingStreak": 0, "Log": ANY}, 4)
+        over.clear()
         await engine.start("c")
+        checks.end_with(0)
         await eventually(lambda: status("healthy"))
         await engine.remove("c", force=True)
+        checks.end_with(0)
+        await over.wait()
 
 
-async def test_a_check_that_takes_too_long_is_ended(checked: FakeTasks, world: World) -> None:
+async def test_a_check_that_takes_too_long_is_ended(checks: Checks, world: World) -> None:
     async with world.engine() as engine:
         await engine.create("c", config("endless", Timeout=2_000_000, Retries=1), None)
         await engine.start("c")
