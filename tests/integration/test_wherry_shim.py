@@ -206,6 +206,27 @@ async def test_its_end_is_told_though_another_process_was_about_to_be_born_in_it
     assert (await box.run("exit", "3")).code == 3
 
 
+async def test_an_idle_shim_gives_back_the_code_it_does_not_need(box: Box) -> None:
+    task = await box.create("spin")
+    await task.start()
+    shim = shim_of(task.pid)
+    pids = (shim, zygote_of(shim))
+    before = [mapped_of_files(pid) for pid in pids]
+    async with asyncio.timeout(DEADLINE):
+        while not all(mapped_of_files(pid) < most / 2 for pid, most in zip(pids, before, strict=True)):
+            await asyncio.sleep(0.1)
+    assert (await task.state()).status == "running"
+    assert (await box.run("exit", "3")).code == 3
+    io = make_fifos(str(box.state / "io" / "exec"), stdin=False, terminal=False)
+    with pytest.raises(NotFound, match="no such file"):
+        await task.exec("e", {"args": ["/nope"], "cwd": "/", "user": {"uid": 0, "gid": 0}}, io)
+
+
+def mapped_of_files(pid: int) -> int:
+    """KiB of files, code mostly, that a process has mapped."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("RssFile:")[2].split()[0])
+
+
 async def test_what_is_no_module_is_refused_in_one_line(box: Box) -> None:
     (box.folder / "lower/text.wasm").write_text("#include <stdio.h>\n")
     (box.folder / "lower/import.wat").write_text('(module (import "env" "magic" (func)) (func (export "_start")))')

@@ -49,7 +49,7 @@ class Requested(Record):
     arrive_end: int
 
 
-WARM, CONCEIVE = range(2)
+WARM, CONCEIVE, REST = range(3)
 REHEARSE, BESIDE, FUEL = 1, 2, 4
 """The child warms up; is cloned beside another; and counts fuel, so that it loads its module itself."""
 

@@ -110,6 +110,11 @@ class Nursery:
         self._warmup = module
         self._tell_zygote(orders.warm(module, self._zygote.area.address), [])
 
+    def rest(self) -> None:
+        """Have the zygote give back what it does not need while it waits."""
+        with suppress(OSError):  # it is dead, which the next container finds out
+            zygote.send(self._zygote.line, orders.rest(), [])
+
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
         joins = cgroup.join_files()

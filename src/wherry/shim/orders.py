@@ -21,6 +21,7 @@ from wherry.shim.birth import (
     FUEL,
     REHEARSE,
     REQUEST,
+    REST,
     WARM,
     Command,
     Instructions,
@@ -96,6 +97,11 @@ def _birth(made: Assembled, told: Instructions, heads: int) -> bytes:
     """What a child is told, from its head on: the last of ``heads`` bytes that lie before the body."""
     words, at = marshal.dumps(tuple(told)), MESSAGE + heads + len(made.body)
     return BIRTH.pack(*made.spans[0], *made.spans[1], at, at + len(words)) + made.body + words
+
+
+def rest() -> bytes:
+    """The message that has the zygote give back what it does not need while it waits."""
+    return REQUEST.pack(*Requested(REST, *[0] * 13))
 
 
 def conceive(request: Conception, address: int, owner: Owner) -> Order:

@@ -31,6 +31,9 @@ class Reactor:
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
         self._stopped = False
+        self._quiet: tuple[float, Callback] | None = None
+        self._heard = 0.0
+        self._watching = True
 
     def add(self, fd: int, callback: Callback, events: int = READ) -> None:
         """Call ``callback`` whenever ``fd`` has one of ``events``, until `remove`."""
@@ -51,6 +54,12 @@ class Reactor:
         """Call ``callback`` once, ``seconds`` from now."""
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), callback))
 
+    def when_quiet(self, seconds: float, callback: Callback) -> None:
+        """Call ``callback`` when no descriptor has been ready for ``seconds``: once, and again when one was and that
+        is so again. Timers are no noise."""
+        self._quiet = seconds, callback
+        self._watching = False
+
     def stop(self) -> None:
         """End `run` after the present callback."""
         self._stopped = True
@@ -60,6 +69,10 @@ class Reactor:
         while not self._stopped:
             ready = self._epoll.poll(self._timeout())
             self._added.clear()
+            if ready:
+                self._heard = time.monotonic()
+                if not self._watching:
+                    self._watch()
             for fd, _ in ready:
                 # An earlier callback of this round may have removed it, and another descriptor have got its number:
                 # that one is not ready, and whoever reads it would wait for ever. If it is, the next round says so.
@@ -67,6 +80,16 @@ class Reactor:
                 if callback is not None:
                     _call(callback)
             self._fire()
+
+    def _watch(self) -> None:
+        assert self._quiet is not None
+        seconds, callback = self._quiet
+        rest = self._heard + seconds - time.monotonic()
+        self._watching = rest > 0
+        if self._watching:
+            self.later(rest, self._watch)
+        else:
+            callback()
 
     def _timeout(self) -> float:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1

@@ -6,7 +6,7 @@ import _socket
 import os
 
 from wherry.errors import WherryError
-from wherry.linux import cgroups
+from wherry.linux import cgroups, memory
 from wherry.record import Record
 from wherry.shim.group import Group
 from wherry.shim.listener import Listener
@@ -16,6 +16,7 @@ from wherry.shim.publisher import Publisher
 from wherry.shim.reactor import Reactor
 from wherry.shim.service import TaskService
 from wherry.shim.zygote import Zygote
+from wherry.suppress import suppress
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _IDLE_CHECK = 60.0
 """Seconds: with no container and nobody connected for one to two of these, the server ends."""
+_REST_AFTER = 2.0
+"""Seconds: when nothing happened for as long, nobody minds that what comes next takes 0.1 ms more."""
 
 
 class Config(Record):
@@ -72,6 +75,7 @@ class Server:
     def run(self) -> None:
         """Serve until Shutdown finds nothing left, or nobody cares any more."""
         self._modules.find_warmup(self._warm)
+        self._reactor.when_quiet(_REST_AFTER, self._rest)
         self._reactor.run()
 
     def _warm(self, module: str, error: WherryError | None) -> None:
@@ -79,6 +83,12 @@ class Server:
             self._nursery.warm(module)
         else:  # starts are slower then, and nothing else
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
+
+    def _rest(self) -> None:
+        """Shrink to what is needed for waiting: see RATIONALE.md, "What does an idle shim give back?"."""
+        self._nursery.rest()
+        with suppress(OSError):  # it stays as large as it is
+            memory.give_back_files()
 
     def _shutdown(self) -> None:
         if not self._service.containers and not self._group.expecting() and self._group.remove(os.getpid()):

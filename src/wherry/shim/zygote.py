@@ -18,8 +18,9 @@ from wherry.linux import clone, heaps, memory, signals
 from wherry.linux.steps import DESCRIPTORS, MESSAGE, MOST_DESCRIPTORS, VALUE, Area
 from wherry.record import Record
 from wherry.shim import child, report
-from wherry.shim.birth import BESIDE, BIRTH, FUEL, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
+from wherry.shim.birth import BESIDE, BIRTH, CONCEIVE, FUEL, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
 from wherry.shim.child import Birth
+from wherry.suppress import suppress
 from wherry.wasm.library import LIBRARY_NAME, library_path
 from wherry.wasm.program import Program, Runtime
 
@@ -97,8 +98,8 @@ class _Zygote:
             kind, path, path_end, cloning, into, told, tell, tell_end, release, release_end, how, _, arrive, end = (
                 fields
             )
-            if kind == WARM:
-                self._warm(os.fsdecode(bytes(area[path:path_end])), arrive)
+            if kind != CONCEIVE:
+                self._warm(os.fsdecode(bytes(area[path:path_end])), arrive) if kind == WARM else _rest()
                 continue
             try:
                 if path or into:
@@ -215,6 +216,12 @@ def send(line: _socket.socket, message: bytes, descriptors: Sequence[int]) -> No
     assert len(descriptors) <= MOST_DESCRIPTORS
     packed = b"".join(map(VALUE.pack, descriptors))
     line.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if descriptors else [])
+
+
+def _rest() -> None:
+    """Give back what was needed once."""
+    with suppress(OSError):  # it stays as large as it is
+        memory.give_back_files()
 
 
 def _settle() -> None:

@@ -17,7 +17,7 @@ from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, Wher
 from wherry.linux import cgroups
 from wherry.linux.steps import Area
 from wherry.shim import nursery as nurseries
-from wherry.shim.birth import Command, Sandbox
+from wherry.shim.birth import REQUEST, REST, Command, Requested, Sandbox
 from wherry.shim.modules import Modules
 from wherry.shim.nursery import Newborn, Nursery
 from wherry.shim.reactor import Reactor
@@ -89,6 +89,16 @@ def test_a_kernel_that_refuses(monkeypatch: pytest.MonkeyPatch, what: str) -> No
             with pytest.raises(OSError, match="Too many open files"):
                 nursery.spawn(new, NO_CGROUP)
             let_go(new)
+
+
+def test_a_zygote_is_sent_to_rest_if_it_is_there() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        nursery = Nursery(Reactor(), Zygote(0, ours, AREA), refuse, FILTERS)
+        nursery.rest()
+        assert Requested(*REQUEST.unpack(theirs.recv(1 << 10))) == Requested(REST, *[0] * 13)
+        theirs.close()
+        nursery.rest()  # neither an error nor another zygote
 
 
 @pytest.mark.parametrize("refused", ["open", "pidfd_open"])

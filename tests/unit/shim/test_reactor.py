@@ -81,3 +81,47 @@ def test_a_number_that_is_used_again_within_a_round_is_not_taken_for_ready() -> 
     for fd in new:
         os.close(fd)
     assert called == []
+
+
+def test_quiet_is_told_once_and_again_after_noise() -> None:
+    reactor = Reactor()
+    reading, writing = os.pipe()
+    seen: list[str] = []
+
+    def quiet() -> None:
+        seen.append("quiet")
+        if seen.count("quiet") == 2:
+            reactor.later(0.02, reactor.stop)  # a timer is no noise: nobody is told a third time
+        else:
+            reactor.later(0.02, lambda: os.write(writing, b"noise") and None)
+
+    reactor.add(reading, lambda: seen.append(os.read(reading, 10).decode()))
+    reactor.when_quiet(0.001, quiet)
+    os.write(writing, b"first")
+    reactor.run()
+    os.close(reading)
+    os.close(writing)
+    assert seen == ["first", "quiet", "noise", "quiet"]
+
+
+def test_it_is_not_quiet_while_something_goes_on() -> None:
+    reactor = Reactor()
+    reading, writing = os.pipe()
+    seen: list[str] = []
+
+    def ready() -> None:
+        seen.append(os.read(reading, 10).decode())
+        if len(seen) < 8:
+            reactor.later(0.01, lambda: os.write(writing, b"x") and None)
+
+    def quiet() -> None:
+        seen.append("quiet")
+        reactor.stop()
+
+    reactor.add(reading, ready)
+    reactor.when_quiet(0.5, quiet)
+    os.write(writing, b"x")
+    reactor.run()
+    os.close(reading)
+    os.close(writing)
+    assert seen == ["x"] * 8 + ["quiet"]
