@@ -17,7 +17,7 @@ def main() -> None:
     runtime = Runtime(library, fuel=bool(fuel))
     program = runtime.load(compiled)
     runtime.complete(program)
-    preopens = (Preopen("/", os.open(root, os.O_RDONLY | os.O_DIRECTORY), writable=True),)
+    preopens = (Preopen(b"/", os.open(root, os.O_RDONLY | os.O_DIRECTORY), writable=True),)
     config = GuestConfig((b"guest", *map(os.fsencode, args)), (), preopens, fuel=1 << 62)
     gc.freeze()
     guest = Guest(program, config, os._exit)

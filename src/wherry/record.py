@@ -11,7 +11,10 @@ from _collections import _tuplegetter  # type: ignore[import-not-found]  # what 
 
 TYPE_CHECKING = False  # `import typing` is what this is to avoid; type checkers know the name alone
 if TYPE_CHECKING:
-    from typing import Any, ClassVar, Self, dataclass_transform
+    from collections.abc import Iterable
+    from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+    _Any = TypeVar("_Any", bound="Record")
 else:
 
     def dataclass_transform(**_):
@@ -48,3 +51,14 @@ class Record(tuple):  # type: ignore[type-arg]  # its items are of the fields' t
     def __repr__(self) -> str:
         named = zip(self.fields, self, strict=True)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in named)})"
+
+
+if TYPE_CHECKING:
+
+    def unchecked(kind: type[_Any], values: Iterable[Any]) -> _Any:
+        """A ``kind`` of all its values, in their order, without a look at them: a child that calls `Record.__new__`
+        makes a dozen pages its own."""
+        raise NotImplementedError
+
+else:
+    unchecked = tuple.__new__

@@ -43,7 +43,7 @@ def child(runtime: Runtime, program: Program, request, report: int):
     try:
         runtime.complete(program)
         preopens = tuple(
-            Preopen(name, os.open(path, os.O_RDONLY | os.O_DIRECTORY), writable)
+            Preopen(os.fsencode(name), os.open(path, os.O_RDONLY | os.O_DIRECTORY), writable)
             for name, path, writable in request["preopens"]
         )
         open_stdio(request)

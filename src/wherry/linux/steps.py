@@ -63,7 +63,7 @@ class Area:
     """The memory: what is received lies in it, and is carried out where it lies. Behind that is a page for whoever
     needs one at an address that is known beforehand."""
 
-    __slots__ = ("_heading", "_view", "address", "page", "size")
+    __slots__ = ("_heading", "address", "page", "size", "view")
 
     def __init__(self) -> None:
         """Reserve it; it takes no memory before something is received. OSError."""
@@ -73,14 +73,14 @@ class Area:
             raise OSError(ctypes.get_errno(), "cannot map an area")
         self.address = address
         self.page = address + self.size
-        self._view = memoryview((ctypes.c_ubyte * self.size).from_address(address)).cast("B")
+        self.view = memoryview((ctypes.c_ubyte * self.size).from_address(address)).cast("B")
         head = _HEADER.pack(0, 0, address + _HEADER.size, 1, address + _CONTROL, _CONTROL_SIZE, 0)
         self._heading = head + _IOVEC.pack(address + MESSAGE, self.size - MESSAGE)
 
     def receive(self, fd: int) -> int:
         """Wait for a message, of a sender who must be trusted; its size, 0 at the end. OSError; also when a part of it,
         or of its descriptors, did not fit."""
-        view = self._view
+        view = self.view
         view[:_CONTROL] = self._heading
         size = _call(_RECVMSG, fd, self.address, _MSG_CMSG_CLOEXEC, 0, 0, 0)
         if size < 0:
@@ -92,7 +92,7 @@ class Area:
     def carry_out(self, start: int, end: int) -> None:
         """Make the calls that lie from one offset to the other, in their order. Refused: one failed, and no further one
         was made."""
-        view, take, call, size = self._view, STEP.unpack_from, _call, STEP.size
+        view, take, call, size = self.view, STEP.unpack_from, _call, STEP.size
         while start < end:
             name, a, b, c, d, e, f, fine, source, target, number = take(view, start)
             if source:
@@ -106,20 +106,20 @@ class Area:
 
     def close(self) -> None:
         """Give it back: nothing of it may be used any more."""
-        self._view.release()
+        self.view.release()
         check(_munmap(self.address, self.size + _PAGE))
 
     def __getitem__(self, span: slice) -> memoryview:
         """A part of it, by offsets."""
-        return self._view[span]
+        return self.view[span]
 
     def __setitem__(self, span: slice, data: bytes) -> None:
-        self._view[span] = data
+        self.view[span] = data
 
     def value(self, offset: int) -> int:
         """The number that lies there."""
-        return VALUE.unpack_from(self._view, offset)[0]  # type: ignore[no-any-return]  # struct gives none
+        return VALUE.unpack_from(self.view, offset)[0]  # type: ignore[no-any-return]  # struct gives none
 
     def put(self, offset: int, value: int) -> None:
         """Have a number lie there."""
-        VALUE.pack_into(self._view, offset, value)
+        VALUE.pack_into(self.view, offset, value)

@@ -31,7 +31,7 @@ class Requested(Record):
     """What is asked of the zygote: ``kind`` and ``how`` are of the constants below; ``join`` CLONE_NEW* bits; the rest
     offsets in its area, or 0: of a path from and to, of clone3(2)'s structure, of a cgroup's descriptor for it, of the
     number that is told; of three lists from and to: telling it, letting go of what came with the request, and the
-    child's arrival; that is where a birth lies that is to be practised, if the zygote is to be warmed."""
+    child's arrival; if the zygote is to be warmed, where a birth lies for it to rehearse."""
 
     kind: int
     path: int
@@ -55,17 +55,20 @@ REHEARSE, BESIDE, FUEL = 1, 2, 4
 
 
 class Instructions(Record):
-    """What a child needs to know that is no system call. ``folders`` are those its guest finds open: path, offset of
-    the descriptor, whether it is writable. ``listen`` are the ports it listens at for its guest. ``place`` is what
-    `pack` makes, for one in a container that serves HTTP, and b"" for others; ``serves`` whether this is the server."""
+    """What a child needs to know that is no system call; it takes them apart by their position. ``module`` is the path
+    of a compiled one, ``edition`` what the zygote has it by, "" if it has not. ``folders`` are those its guest finds
+    open: path, offset of the descriptor, whether it is writable. ``listen`` are the ports it listens at for its guest.
+    ``place`` is what `pack` makes, for one in a container that serves HTTP, and b"" for others; ``serves`` whether this
+    is the server."""
 
     module: str
+    edition: str
     spawns: bool
     serves: bool
     listen: tuple[int, ...]
     args: tuple[bytes, ...]
     env: tuple[bytes, ...]
-    folders: tuple[tuple[str, int, bool], ...]
+    folders: tuple[tuple[bytes, int, bool], ...]
     entry: str
     memory: int
     cwd: str

@@ -13,21 +13,26 @@ from struct import Struct
 
 from wherry.errors import Internal
 from wherry.linux import capabilities, clone, signals
-from wherry.linux.steps import DESCRIPTORS, Area, Refused
-from wherry.record import Record
+from wherry.linux.steps import DESCRIPTORS, MESSAGE, Area, Refused
+from wherry.record import unchecked
 from wherry.shim import report
-from wherry.shim.birth import KEPT_CAPABILITIES, Instructions
-from wherry.wasm.guest import Guest, GuestConfig, Preopen
-from wherry.wasm.program import Program, new_guest, rehearse
+from wherry.shim.birth import KEPT_CAPABILITIES
+from wherry.wasm.guest import GuestConfig, Preopen
+from wherry.wasm.program import Program, new_guest
 from wherry.wasm.wasi.host import SocketPolicy
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from wherry.shim.httpd.front import Front
     from wherry.wasm.component.program import ComponentGuest
+    from wherry.wasm.guest import Guest
+
+    Birth = tuple[int, int, int, int, Program, Front | None, tuple[Any, ...]]
+    """What it becomes: where in the area the calls lie that bring it into its container and that shut it in; its
+    program; the server of HTTP that it is to be, if it is one; and what else it is told."""
 
 _CANNOT_RUN = 126
 _NO_CORE = 1
@@ -56,130 +61,137 @@ _ENDS = Struct("=3i")
 def ends(area: Area) -> tuple[int, int, int]:
     """A child's ends, as they came with the request for it: of the pipe it reports by, of the pipe it is started by, of
     the line its birth comes by."""
-    return _ENDS.unpack_from(area[:], DESCRIPTORS)
+    return _ENDS.unpack_from(area.view, DESCRIPTORS)
 
 
-class Birth(Record):
-    """What it becomes: its orders and its program; where in the area the calls lie that bring it into its container and
-    that shut it in; and the server of HTTP that it is to be, if it is one."""
-
-    orders: Instructions
-    program: Program
-    enter: tuple[int, int]
-    shut: tuple[int, int]
-    front: Front | None = None
-
-
-class Doing:
-    """What is being done, for the error message; "" once the guest is on its own."""
-
-    __slots__ = ("step",)
-
-    def __init__(self) -> None:
-        self.step = "start"
+# What is being done, for the error message. As numbers, and in a list: each text, and each object of a class, that a
+# child uses makes a page its own.
+STARTING, REHEARSING, LOADING, LISTENING, OPENING, SHUTTING, INSTANTIATING, JOINING, RUNNING = range(9)
+_DOING = (
+    "start",
+    "rehearse",
+    "load the module",
+    "listen",
+    "open the volumes",
+    "shut the sandbox",
+    "instantiate the module",
+    "join the container",
+    "",
+)
 
 
 def wait_to_live(
-    area: Area, arrive: int, arrive_end: int, warmup: Program | None, receive: Callable[[int], Birth | None]
+    area: Area, arrive: int, arrive_end: int, rehearsal: Birth | None, born: Callable[[int], Birth]
 ) -> NoReturn:
     """Do all that is alike for every container, wait to be told by the line whose this is to be, and be a process of
-    it: never returns."""
+    it: never returns. ``rehearsal`` is what it does once before, so that it has touched what it will use; ``born``
+    makes of a message, at its offset in the area, what the process is to be.
+
+    One function, since each one that a child calls is a page or two.
+    """
+    doing = [STARTING]
     report_fd, start, line = ends(area)
-
-    def be(doing: Doing) -> None:
-        area.carry_out(arrive, arrive_end)
-        if warmup is not None:
-            doing.step = "rehearse"
-            rehearse(warmup)
-        doing.step = "load the module"
-        birth = receive(line)
-        if birth is None:
-            os._exit(0)
-        area.carry_out(*birth.enter)
-        if birth.front is not None:
-            _be_a_server(area, report_fd, start, birth, doing, birth.front)
-        _be_a_guest(area, report_fd, start, birth, doing)
-
-    telling(report_fd, be)
-
-
-def telling(report_fd: int, be: Callable[[Doing], None]) -> NoReturn:
-    """Whatever happens in ``be``, the parent hears of it, and the process ends here."""
-    doing = Doing()
     try:
-        be(doing)
-    except Refused as refused:
-        report.refused(report_fd, refused.number, refused.errno or 0)
+        area.carry_out(arrive, arrive_end)
+        if rehearsal is not None:
+            doing[0] = REHEARSING
+            rehearse(area, rehearsal)
+        doing[0] = LOADING
+        told = area.receive(line)
+        os.close(line)
+        if not told:
+            os._exit(0)
+        guest = live(area, report_fd, start, born(MESSAGE), doing)
+        guest.exit(guest.run())
     # A fault of ours must not unwind into the zygote's own loop in this child.
     except BaseException as error:  # noqa: BLE001
-        _fail(report_fd, doing.step, error)
+        failed(report_fd, doing, error)
     finally:
         os._exit(1)
 
 
-def _be_a_guest(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing) -> NoReturn:
-    end = _ending(report_fd, alone=not birth.orders.spawns)
-    end(_live(area, report_fd, start, birth, doing, end).run())
-
-
-def _live(
-    area: Area, report_fd: int, start: int, birth: Birth, doing: Doing, end: Callable[[int], NoReturn]
-) -> Guest | ComponentGuest:
-    """Shut the sandbox, then make what must not be trusted, and wait until it is to be run."""
-    doing.step = "listen"
-    guest_config = _guest_config(area, birth.orders, _listeners(birth.orders))
-    area.carry_out(*birth.shut)
-    doing.step = "instantiate the module"
-    guest = new_guest(birth.program, guest_config, end)
-    if not birth.program.runs_at_instantiation:
+def live(area: Area, report_fd: int, start: int, birth: Birth, doing: list[int]) -> Guest | ComponentGuest:
+    """Enter the container, shut the sandbox, then make what must not be trusted, and wait until it is to be run."""
+    enter, enter_end, shut, shut_end, program, front, told = birth
+    # By position: see `Instructions`, which is not made of it, for what the others are.
+    _, _, spawns, serves, listen, args, environ, folders, entry, memory, cwd, sockets, fuel, refused, _ = told
+    area.carry_out(enter, enter_end)
+    end = _ending(report_fd, alone=not spawns)
+    doing[0] = LISTENING
+    listeners = () if serves or not listen else _listeners(listen)
+    preopens = []
+    for path, at, writable in folders:
+        preopens.append(unchecked(Preopen, (path, area.value(at), writable)))
+    policy = None if sockets is None else SocketPolicy(*sockets)
+    words = (args, environ, (*preopens,), entry, memory or None, cwd, listeners, policy, fuel, refused)
+    config = unchecked(GuestConfig, words)
+    if front is not None:
+        _be_a_server(area, report_fd, start, config, (shut, shut_end), doing, front)
+    area.carry_out(shut, shut_end)
+    doing[0] = INSTANTIATING
+    guest = new_guest(program, config, end)
+    if not program.runs_at_instantiation:
         guest.instantiate()
-    report.ready(report_fd)
-    _await_start(start)
-    doing.step = ""
-    if birth.program.runs_at_instantiation:
+    os.write(report_fd, report.READY)
+    if not os.read(start, 1):
+        os._exit(128 + signals.SIGKILL)
+    os.close(start)
+    doing[0] = RUNNING
+    if program.runs_at_instantiation:
         guest.instantiate()
     return guest
 
 
-def practise(area: Area, birth: Birth) -> None:
-    """In a zygote: a child's way from its orders to its guest's end, which is one that can be trusted.
+def rehearse(area: Area, birth: Birth) -> None:
+    """A child's way from its orders to its guest's end, which is one that can be trusted.
 
-    The interpreter keeps what it finds out on a way that is gone for the first times: where the attributes of a type
-    are, of which types a line's values have been. Each child would write all that down for itself.
+    In a zygote, since the interpreter keeps what it finds out on a way that is gone for the first times: where the
+    attributes of a type are, of which types a line's values have been. Each child would write all that down for itself.
+    In a child that waits anyway: the pages that it will write to are its own then.
     """
     start, report_fd = os.pipe2(os.O_CLOEXEC)  # that it is ready is what it is told to start by
-    area.carry_out(*birth.enter)
-    guest = _live(area, report_fd, start, birth, Doing(), _ending(report_fd, alone=True))
+    guest = live(area, report_fd, start, birth, [STARTING])
     os.close(report_fd)
     if guest.run():
         raise Internal("the warm-up guest trapped")
     guest.close()
 
 
-def _be_a_server(area: Area, report_fd: int, start: int, birth: Birth, doing: Doing, front: Front) -> NoReturn:
+def _be_a_server(
+    area: Area,
+    report_fd: int,
+    start: int,
+    config: GuestConfig,
+    shut: tuple[int, int],
+    doing: list[int],
+    front: Front,
+) -> NoReturn:
     """The same for a process whose guests come and go: see httpd/front.py."""
-    doing.step = "listen"
     front.listen()
-    end = _ending(report_fd, alone=True)
-    doing.step = "open the volumes"
-    front.open(_guest_config(area, birth.orders, ()))
-    area.carry_out(*birth.shut)
-    doing.step = "shut the sandbox"
+    doing[0] = OPENING
+    front.open(config)
+    area.carry_out(*shut)
+    doing[0] = SHUTTING
     front.shut()
-    report.ready(report_fd)
-    _await_start(start)
-    doing.step = ""
+    os.write(report_fd, report.READY)
+    if not os.read(start, 1):
+        os._exit(128 + signals.SIGKILL)
+    os.close(start)
+    doing[0] = RUNNING
     front.serve()
-    end(0)
+    _ending(report_fd, alone=True)(0)
 
 
-def _fail(report_fd: int, step: str, error: BaseException) -> NoReturn:
+def failed(report_fd: int, doing: list[int], error: BaseException) -> NoReturn:
     """Before Start the parent hears of it and refuses the task; after it, whoever reads stderr does."""
-    if step:
+    if isinstance(error, Refused):
+        report.refused(report_fd, error.number, error.errno or 0)
+    elif step := _DOING[doing[0]]:
         report.failure(report_fd, step, error)
-        os._exit(1)
-    os.write(2, f"wherry: {report.as_wherry_error('run the module', error)}\n".encode(errors="replace"))
-    _ending(report_fd, alone=False)(_CANNOT_RUN)
+    else:
+        os.write(2, f"wherry: {report.as_wherry_error('run the module', error)}\n".encode(errors="replace"))
+        _ending(report_fd, alone=False)(_CANNOT_RUN)
+    os._exit(1)
 
 
 def _ending(report_fd: int, *, alone: bool) -> Callable[[int], NoReturn]:
@@ -195,31 +207,8 @@ def _ending(report_fd: int, *, alone: bool) -> Callable[[int], NoReturn]:
     return end
 
 
-def _await_start(fd: int) -> None:
-    if not os.read(fd, 1):
-        os._exit(128 + signals.SIGKILL)
-    os.close(fd)
-
-
-def _listeners(orders: Instructions) -> tuple[int, ...]:
+def _listeners(ports: tuple[int, ...]) -> tuple[int, ...]:
     """For a program that can't make any: one for each TCP port it may be reached at, by number."""
-    if not orders.listen:
-        return ()
     from wherry.wasm.wasi.socket import listen_at  # loaded with the program
 
-    return tuple(listen_at(port) for port in orders.listen)
-
-
-def _guest_config(area: Area, orders: Instructions, listeners: tuple[int, ...]) -> GuestConfig:
-    return GuestConfig(  # by position and all of them: a value by name is made by more code
-        orders.args,
-        orders.env,
-        tuple([Preopen(path, area.value(at), writable) for path, at, writable in orders.folders]),
-        orders.entry,
-        orders.memory or None,
-        orders.cwd,
-        listeners,
-        None if orders.sockets is None else SocketPolicy(*orders.sockets),
-        orders.fuel,
-        orders.refused,
-    )
+    return tuple(listen_at(port) for port in ports)

@@ -23,6 +23,7 @@ from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
 from wherry.shim.zygote import Zygote
 from wherry.suppress import suppress
+from wherry.wasm.cache import find_edition
 from wherry.wasm.program import Traits, traits_of
 
 TYPE_CHECKING = False  # see record.py
@@ -163,7 +164,11 @@ class Nursery:
             joins,
             traits.imports_sockets,
         )
-        return orders.bear(new.sandbox, new.command, new.module, traits, facts, self._filters, beside=beside)
+        # One that has changed meanwhile, or can't be trusted, the child looks at itself, and tells why it won't do.
+        edition = find_edition(new.preloaded) if new.preloaded else ""
+        return orders.bear(
+            new.sandbox, new.command, new.module, traits, facts, self._filters, beside=beside, edition=edition
+        )
 
     def _traits_of(self, new: Newborn, *, beside: bool) -> Traits:
         """Those of its modules together. Of what can't be read they are the least: the child finds that out, too, and

@@ -31,6 +31,7 @@ from wherry.shim.birth import (
 from wherry.shim.passage import Facts, Owner
 from wherry.shim.report import FORKED
 from wherry.shim.zygote import LINE
+from wherry.wasm.cache import find_edition
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -68,19 +69,20 @@ class Order(Record):
 def warm(module: str, address: int) -> bytes:
     """The message that has the compiled warm-up guest run: now, also as the guest of a child that the zygote plays,
     and in every child that rehearses. ``address`` is the zygote's area's."""
-    path, doing, root = os.fsencode(module), "practise", Given(passage.folder_name(0))
+    path, doing, root = os.fsencode(module), "rehearse", Given(passage.folder_name(0))
     enter = Call(doing, "openat", (AT_FDCWD, b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0), gives=root.name)
     heads = REQUEST.size + BIRTH.size
     made = assemble(address, heads, ((enter,), (Call(doing, "close", (root,)),)), data=(path,))
     told = Instructions(
         module=module,
+        edition=find_edition(module),
         spawns=False,
         serves=False,
         listen=(),
         args=(b"warmup",),
         env=(b"PATH=/",),
-        folders=(("/", made.homes[root.name], False),),
-        entry="practise",
+        folders=((b"/", made.homes[root.name], False),),
+        entry="rehearse",
         memory=0,
         cwd="/",
         sockets=None,
@@ -145,9 +147,10 @@ def bear(
     filters: Sequence[bytes],
     *,
     beside: bool,
+    edition: str = "",
 ) -> Order:
     """The message that tells a child what it is to be. ``module`` is the path of a compiled one, ``filters`` are
-    policy.py's. InvalidArgument: it is too long."""
+    policy.py's, ``edition`` is what the zygote has the module by. InvalidArgument: it is too long."""
     serves = not beside and (bool(sandbox.http) or traits.answers_http)
     filter_ = None if serves else filters[facts.does_sockets(sandbox) + 2 * traits.spawns]
     entry = (passage.entry_beside if beside else passage.entry)(sandbox, command, facts)
@@ -155,11 +158,11 @@ def bear(
     names = passage.received(sandbox, facts, beside=beside)
     made = assemble(facts.address, BIRTH.size, (entry, shutting), received=names, first=FIRST)
     folders = tuple(
-        (path, made.homes[passage.folder_name(index)], writable)
+        (os.fsencode(path), made.homes[passage.folder_name(index)], writable)
         for index, (path, writable) in enumerate(passage.folders(sandbox, facts))
     )
     first = not beside and not serves
-    told = _instructions(sandbox, command, module, traits, folders, serves=serves, first=first)
+    told = _instructions(sandbox, command, (module, edition), traits, folders, serves=serves, first=first)
     message = _birth(made, told, BIRTH.size)
     if len(message) > MESSAGE_LIMIT:
         raise InvalidArgument("arguments, environment and mounts take over 256 KiB together")
@@ -169,9 +172,9 @@ def bear(
 def _instructions(
     sandbox: Sandbox,
     command: Command,
-    module: str,
+    module: tuple[str, str],
     traits: Traits,
-    folders: tuple[tuple[str, int, bool], ...],
+    folders: tuple[tuple[bytes, int, bool], ...],
     *,
     serves: bool,
     first: bool,
@@ -179,7 +182,8 @@ def _instructions(
     policy = sandbox.sockets
     listen = sorted(policy.listen or ()) if policy is not None and traits.wants_listeners and first else ()
     return Instructions(
-        module=module,
+        module=module[0],
+        edition=module[1],
         spawns=traits.spawns,
         serves=serves,
         listen=tuple(port for port, protocol in listen if protocol == "tcp"),

@@ -14,6 +14,8 @@ import struct
 from wherry import errors
 
 FORKED = b"P"
+READY = b"R"
+"""A child itself writes it: a function would be a page more."""
 PID = struct.Struct("<I")
 REFUSED = struct.Struct("<II")
 LENGTH = struct.Struct("<H")
@@ -31,11 +33,6 @@ def forked(fd: int, pid: int) -> None:
 def gone_between(fd: int, pid: int) -> None:
     """The process that is to clone it is there, under this number."""
     os.write(fd, b"G" + PID.pack(pid))
-
-
-def ready(fd: int) -> None:
-    """All is set up."""
-    os.write(fd, b"R")
 
 
 def ended(fd: int, code: int) -> None:

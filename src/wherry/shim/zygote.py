@@ -19,7 +19,6 @@ from wherry.linux.steps import DESCRIPTORS, MESSAGE, MOST_DESCRIPTORS, VALUE, Ar
 from wherry.record import Record
 from wherry.shim import child, report
 from wherry.shim.birth import BESIDE, BIRTH, CONCEIVE, FUEL, REHEARSE, REQUEST, WARM, Instructions, Requested, unpack
-from wherry.shim.child import Birth
 from wherry.suppress import suppress
 from wherry.wasm.library import LIBRARY_NAME, library_path
 from wherry.wasm.program import Program, Runtime
@@ -27,7 +26,7 @@ from wherry.wasm.program import Program, Runtime
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from wherry.shim.httpd.front import Front
 
@@ -37,7 +36,7 @@ _CLONE_CGROUP = 80
 """The offset of the cgroup's descriptor in clone3(2)'s structure."""
 _LEADER = DESCRIPTORS + VALUE.size * 3
 """Where the descriptor lies that comes with a request for a further process: see orders.py."""
-_PRACTICE = 20
+_REHEARSALS = 20
 """Times: the interpreter looks closer at what was done eight times, or gone back to sixteen times."""
 
 
@@ -83,7 +82,7 @@ class _Zygote:
         self._area = area
         self._library = library_path(search)
         self._runtime = Runtime(self._library, page=area.page)
-        self._warmup: Program | None = None
+        self._rehearsal: child.Birth | None = None
         self._mine: Program | None = None
         """A child's program, if it was loaded before the child went where the file can't be reached."""
         _settle()
@@ -91,7 +90,8 @@ class _Zygote:
     def run(self) -> None:
         """Serve until the server is gone."""
         area = self._area
-        receive, carry_out, put, view, head = area.receive, area.carry_out, area.put, area[:], REQUEST.unpack_from
+        receive, carry_out, put, view, head = area.receive, area.carry_out, area.put, area.view, REQUEST.unpack_from
+        born = self._born
         while receive(LINE):
             # By position, and in this one function: each further object that is used is a page that is shared no more.
             fields = head(view, MESSAGE)
@@ -107,7 +107,7 @@ class _Zygote:
                 if not (pid := clone.clone_with(area.address + cloning)):
                     if how & BESIDE:
                         self._go_between(Requested(*fields))
-                    child.wait_to_live(area, arrive, end, self._warmup if how & REHEARSE else None, self._receive)
+                    child.wait_to_live(area, arrive, end, self._rehearsal if how & REHEARSE else None, born)
                 put(told, pid)
                 carry_out(tell, tell_end)
             except OSError as error:
@@ -121,12 +121,14 @@ class _Zygote:
     def _warm(self, path: str, birth: int) -> None:
         area = self._area
         try:
-            self._warmup = self._runtime.warm(path)
-            for _ in range(_PRACTICE):
-                child.practise(area, self._born(area, birth))
+            self._runtime.warm(path)
+            for _ in range(_REHEARSALS):
+                child.rehearse(area, self._born(birth))
             _settle()
             heaps.fill_holes()
-            child.practise(area, self._born(area, birth))
+            born = self._born(birth)
+            child.rehearse(area, born)
+            self._rehearsal = (0, 0, 0, 0, *born[4:])  # without calls: a child has other ones where these lie
         except (WherryError, OSError) as error:  # starts are slower then, and nothing else
             os.write(2, f"cannot warm up: {error}\n".encode(errors="replace"))
 
@@ -140,41 +142,44 @@ class _Zygote:
 
     def _go_between(self, request: Requested) -> NoReturn:
         """It joins the leader's namespaces: only a child of somebody who has joined a pid namespace is in it."""
-        area = self._area
-        ends = child.ends(area)
-
-        def be(doing: child.Doing) -> None:
-            doing.step = "load the module"
+        area, doing = self._area, [child.LOADING]
+        report_fd = child.ends(area)[0]
+        try:
             self._mine = self._own(_module(area, request), fuel=bool(request.how & FUEL))
-            report.gone_between(ends[0], os.getpid())  # first: see process.py, which hears it no more later
-            doing.step = "join the container"
+            report.gone_between(report_fd, os.getpid())  # first: see process.py, which hears it no more later
+            doing[0] = child.JOINING
             clone.setns(area.value(_LEADER), request.join)
             pid = clone.clone(clone.CLONE_PARENT)
             if not pid:
-                child.wait_to_live(area, request.arrive, request.arrive_end, None, self._receive)
-            report.forked(ends[0], pid)
+                child.wait_to_live(area, request.arrive, request.arrive_end, None, self._born)
+            report.forked(report_fd, pid)
             os._exit(0)
+        # As in any child.
+        except BaseException as error:  # noqa: BLE001
+            child.failed(report_fd, doing, error)
+        finally:
+            os._exit(1)
 
-        child.telling(ends[0], be)
+    def _born(self, at: int) -> child.Birth:
+        """In a child: what it is to be, by the message that begins at an offset."""
+        view = self._area.view
+        enter, enter_end, shut, shut_end, told, told_end = BIRTH.unpack_from(view, at)
+        orders: tuple[Any, ...] = marshal.loads(view[told:told_end])
+        # By position: see `Instructions`, which is not made of it. Each function that is called is a page, too.
+        module, edition, _, serves, _, _, _, _, _, _, _, _, fuel, _, place = orders
+        front = None
+        if place:
+            program, front = self._serving(Instructions(*orders))
+            if (front is not None) != serves:
+                raise Internal("the orders and the module disagree on whether this is a server of HTTP")
+        else:
+            found = self._mine or self._runtime.programs.get(edition)
+            # What is not bound yet depends on the child, and one that the server can't vouch for is looked at anew.
+            program = found if found is not None and found.instance_pre else self._program(module, fuel)
+        return enter, enter_end, shut, shut_end, program, front, orders
 
-    def _receive(self, line: int) -> Birth | None:
-        """In a child: what it is to be; None when it is not needed any more."""
-        area = self._area
-        size = area.receive(line)
-        os.close(line)
-        return self._born(area, MESSAGE) if size else None
-
-    def _born(self, area: Area, at: int) -> Birth:
-        """What lies there, as a message to a child begins."""
-        enter, enter_end, shut, shut_end, told, told_end = BIRTH.unpack_from(area[:], at)
-        orders = Instructions(*marshal.loads(area[told:told_end]))
-        program, front = self._serving(orders) if orders.place else (self._program(orders), None)
-        if (front is not None) != orders.serves:
-            raise Internal("the orders and the module disagree on whether this is a server of HTTP")
-        return Birth(orders, program, (enter, enter_end), (shut, shut_end), front)
-
-    def _program(self, orders: Instructions) -> Program:
-        return self._mine or self._own(orders.module, fuel=bool(orders.fuel))
+    def _program(self, module: str, fuel: int) -> Program:
+        return self._mine or self._own(module, fuel=bool(fuel))
 
     def _serving(self, orders: Instructions) -> tuple[Program, Front | None]:
         """In a container that serves HTTP."""
@@ -187,7 +192,7 @@ class _Zygote:
             if sandbox.http and sandbox.http[1] == "wagi":
                 front = handlers.wagi(sandbox, self._library, self._area.page, cache)
                 return front.program, front
-        program = self._program(orders)
+        program = self._program(orders.module, orders.fuel)
         if sandbox.http and program.component is not None:
             program.component.state.hosts = sandbox.http[0][-1]
         return program, handlers.proxy(sandbox, program, command.args[0], cache) if orders.serves else None

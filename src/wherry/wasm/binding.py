@@ -55,13 +55,29 @@ class Instance(ctypes.Structure):
     _fields_ = (("store_id", ctypes.c_uint64), ("index", _SIZE))
 
 
+class Room:
+    """Memory for what the library tells of a guest, by addresses: one that lives as long as its program, since the
+    structures that a child makes for a call, and looks into, make pages its own. ``memory`` and ``function`` are of an
+    `Extern` each, and so the union's address is 8 more."""
+
+    __slots__ = ("_kept", "answer", "function", "instance", "memory", "trap")
+
+    def __init__(self) -> None:
+        self._kept = ctypes.create_string_buffer(_ROOM)
+        address = ctypes.addressof(self._kept)
+        self.instance, self.trap, self.memory, self.function, self.answer = range(address, address + _ROOM, 32)
+
+
+_ROOM = 5 * 32
+UNION = 8
+"""The offset of an `Extern`'s union."""
+POINTER = Struct("=Q")
 _VAL = Struct("=B7xi20x")  # wasmtime_val_t: kind, then a union of 24 bytes; read as an i32
-VAL_SIZE = _VAL.size
 
 
-def val_i32(data: bytes) -> int:
-    """The i32 in a ``wasmtime_val_t``."""
-    value: int = _VAL.unpack(data)[1]
+def val_i32(space: memoryview, address: int) -> int:
+    """The i32 in a ``wasmtime_val_t``; ``space`` is a view of all of the process's memory, by address."""
+    value: int = _VAL.unpack_from(space, address)[1]
     return value
 
 

@@ -109,11 +109,28 @@ def open_trusted(path: str) -> int:
         raise NotFound(f"no compiled module at {path}") from None
     except OSError as error:
         raise PermissionDenied(f"{path} can't be used: {error.strerror}") from None
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+    if _is_trusted(os.fstat(fd)):
         return fd
     os.close(fd)
     raise PermissionDenied(f"{path} is not this user's alone: remove it, it will be compiled again")
+
+
+def _is_trusted(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def edition(path: str, status: os.stat_result) -> str:
+    """What a loaded file of the cache is known by: whoever finds the same again finds what was loaded."""
+    return f"{path}\0{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def find_edition(path: str) -> str:
+    """The edition of the file at ``path``; "" if there is none that `open_trusted` would open."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return ""
+    return edition(path, status) if _is_trusted(status) else ""
 
 
 def write(target: str, data: bytes) -> None:

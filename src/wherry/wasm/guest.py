@@ -11,14 +11,13 @@ import os
 
 from wherry.errors import Internal, InvalidArgument, ResourceExhausted
 from wherry.record import Record
-from wherry.wasm.binding import EXTERN_FUNC, EXTERN_MEMORY, VAL_SIZE, Extern, Instance, val_i32
+from wherry.wasm.binding import EXTERN_FUNC, EXTERN_MEMORY, POINTER, UNION, Extern, val_i32
 from wherry.wasm.loaded import Program
 from wherry.wasm.meter import BASE, MEMORY
 from wherry.wasm.wasi import resolve
 from wherry.wasm.wasi.errno import WasiError
 from wherry.wasm.wasi.host import SocketPolicy
-from wherry.wasm.wasi.memory import Memory
-from wherry.wasm.wasi.table import Entry, FdTable, WorkingDirectory, folder, stdio
+from wherry.wasm.wasi.table import Entry, WorkingDirectory, folder, stdio
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -34,14 +33,13 @@ _NO_FUEL = "all fuel consumed"
 _WARM_RUNS = 20
 _UNLIMITED = -1
 _MEMORY = b"memory"
-_Answer = ctypes.c_char * VAL_SIZE
 
 
 class Preopen(Record):
     """A folder the guest finds open: ``fd`` is this process's descriptor of it (opened for reading), ``guest_path`` its
     name inside."""
 
-    guest_path: str
+    guest_path: bytes
     fd: int
     writable: bool
 
@@ -81,29 +79,33 @@ class Process:
         opened: Sequence[Entry],
     ) -> None:
         """``opened`` are the descriptors that it finds: see `open_descriptors`."""
+        # By position: a field that is asked for by its name is a page of a child's own.
+        args, environ, _, entry, memory_limit, cwd, listeners, sockets, fuel, _ = config
         self._program = program
-        self._config = config
+        self._args: tuple[bytes, ...] = args
+        self._entry: str = entry
+        self._memory_limit: int | None = memory_limit
         self._on_exit = on_exit
         self._library = library = program.library
         self._store: int = library.store_new(program.engine, None, None)
         self._context: int = library.store_context(self._store)
         self._failure = ""
-        if config.memory_limit is not None:
+        if memory_limit is not None:
             limits = [_UNLIMITED] * 4
-            library.store_limiter(self._store, config.memory_limit, *limits)
+            library.store_limiter(self._store, memory_limit, *limits)
         if program.tank is not None:
-            program.tank.fill(self._context, config.fuel)
+            program.tank.fill(self._context, fuel)
         self._host = host = program.host
-        host.args = config.args
-        host.environ = _environ(config)
-        host.exit = self._exit
-        host.sockets = config.sockets
-        host.table = FdTable(opened)
+        host.args = args
+        host.environ = environ if cwd == "/" and not listeners else _environ(config)
+        host.exit = self.exit
+        host.sockets = sockets
+        host.table.begin(opened)
         self._stderr = opened[2]
 
     def close(self) -> None:
         """Free the store. A process that ends need not."""
-        self._host.memory = Memory(_no_memory)
+        self._host.memory.begin(_no_memory)
         self._library.store_delete(self._store)
 
     def _told(self, failure: str) -> int:
@@ -115,7 +117,8 @@ class Process:
         self._report(trap_message(failure))
         return TRAP_EXIT_CODE
 
-    def _exit(self, code: int) -> NoReturn:
+    def exit(self, code: int) -> NoReturn:
+        """End the process with that code."""
         self._count()
         self._on_exit(code)
 
@@ -147,16 +150,17 @@ class Guest(Process):
     ) -> None:
         """Make the store. ``on_exit`` gets the code of ``proc_exit`` (0-255): it reports and ends the process.
         ``opened`` are its descriptors; by default this process's stdio and what ``config`` has."""
-        super().__init__(program, config, on_exit, open_descriptors(config) if opened is None else opened)
-        self._instance = Instance()
-        self._memory: Extern | None = None
+        # Not by super(), which takes an object more.
+        Process.__init__(self, program, config, on_exit, open_descriptors(config) if opened is None else opened)
+        self._memory = 0
         self._results = 0
         host = self._host
-        host.memory = Memory(self._locate)
+        host.memory.begin(self._locate)
         if program.shared is not None:
             host.spawn = program.shared.spawn
-        if config.refused:
-            host.refuse(config.refused)
+        refused = config[-1]
+        if refused:
+            host.refuse(refused)
 
     def instantiate(self) -> None:
         """Instantiate (runs the module's start section if it has one: see `Program.runs_at_instantiation`).
@@ -165,25 +169,22 @@ class Guest(Process):
         trap in the start section is kept, and `run` reports it.
         """
         program = self._program
-        name = os.fsdecode(self._config.args[0]) if self._config.args else "the module"
-        self._results = program.check_entry(name, self._config.entry)
+        entry = self._entry
+        self._results = program.entries[entry] if entry in program.entries else program.check_entry(self.name, entry)
         if program.shared is not None:
-            program.shared.prepare(self._context, self._config.memory_limit, name, self._fail)
-        trap = ctypes.c_void_p()
-        error = self._library.instance_pre_instantiate(
-            program.instance_pre, self._context, ctypes.byref(self._instance), ctypes.byref(trap)
-        )
-        failure = self._library.take_failure(error, trap)
+            program.shared.prepare(self._context, self._memory_limit, self.name, self._fail)
+        room = program.room
+        error = self._library.instance_pre_instantiate(program.instance_pre, self._context, room.instance, room.trap)
+        self._failure = failure = self._failed(error)
         if failure and not program.runs_at_instantiation:
             message = " ".join(failure.split())
             if "memory" in message:
-                raise ResourceExhausted(f"{name} does not fit into its memory limit: {message}")
-            raise Internal(f"{name} can't be instantiated: {message}")
-        self._failure = failure
-        if not failure and self._memory is None:
-            self._memory = self._export(_MEMORY, EXTERN_MEMORY)
+                raise ResourceExhausted(f"{self.name} does not fit into its memory limit: {message}")
+            raise Internal(f"{self.name} can't be instantiated: {message}")
+        if not failure and not self._memory:
+            self._memory = self._export(_MEMORY, room.memory, EXTERN_MEMORY)
             if program.shared is not None:
-                program.shared.adopt(self._exported(_MEMORY))
+                program.shared.adopt(Extern.from_address(room.memory))
         program.meter.words[BASE] = self._base()
 
     def run(self) -> int:
@@ -194,16 +195,21 @@ class Guest(Process):
         return code
 
     def _run(self) -> int:
-        if not self._failure and self._config.entry not in ("_start", "_initialize"):
+        if not self._failure and self._entry not in ("_start", "_initialize"):
             # A library's constructors: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
             self._call(b"_initialize", 0)
         code = 0
         if not self._failure:
-            code = self._call(self._config.entry.encode(), self._results)
+            code = self._call(self._entry.encode(), self._results)
         return self._told(self._failure) if self._failure else code
 
     def _fail(self, failure: str) -> NoReturn:
-        self._exit(self._told(failure))
+        self.exit(self._told(failure))
+
+    @property
+    def name(self) -> str:
+        """The module's, for messages."""
+        return os.fsdecode(self._args[0]) if self._args else "the module"
 
     @property
     def entries(self) -> dict[int, Entry]:
@@ -214,63 +220,67 @@ class Guest(Process):
         """Bytes of linear memory: now, and at most so far, for it never shrinks."""
         if self._program.shared is not None:
             return self._program.shared.size()
-        if self._memory is None:
+        if not self._memory:
             return 0
-        size: int = self._library.memory_data_size(self._context, self._memory.item())
+        size: int = self._library.memory_data_size(self._context, self._memory)
         return size
 
     def _base(self) -> int:
         """Where linear memory begins in this process, 0 without one."""
         if self._program.shared is not None:
             return self._program.shared.base()
-        return self._library.memory_data(self._context, self._memory.item()) or 0 if self._memory is not None else 0
+        return self._library.memory_data(self._context, self._memory) or 0 if self._memory else 0
 
     def _count(self) -> None:
         self._program.meter.words[MEMORY] = self.linear_memory()
         super()._count()
 
     def _call(self, name: bytes, results: int) -> int:
-        function = self._export(name, EXTERN_FUNC)
-        if function is None:
+        room = self._program.room
+        function = self._export(name, room.function, EXTERN_FUNC)
+        if not function:
             return 0
-        answer = _Answer()
-        trap = ctypes.c_void_p()
-        error = self._library.func_call(self._context, function.item(), None, 0, answer, results, ctypes.byref(trap))
-        self._failure = self._library.take_failure(error, trap)
-        return val_i32(answer.raw) & 0xFF if results and not self._failure else 0
+        error = self._library.func_call(self._context, function, None, 0, room.answer, results, room.trap)
+        self._failure = self._failed(error)
+        return val_i32(self._program.space, room.answer) & 0xFF if results and not self._failure else 0
 
-    def _export(self, name: bytes, kind: int) -> Extern | None:
-        item = self._exported(name)
-        return item if item is not None and item.kind == kind else None
+    def _failed(self, error: int | None) -> str:
+        """How a call of the library failed, "" if it did not."""
+        space, at = self._program.space, self._program.room.trap
+        trap = POINTER.unpack_from(space, at)[0]
+        if not trap:
+            return self._library.take_error(error) if error else ""
+        POINTER.pack_into(space, at, 0)
+        return self._library.take_trap(trap)
 
-    def _exported(self, name: bytes) -> Extern | None:
-        item = Extern()
-        found = self._library.instance_export_get(
-            self._context, ctypes.byref(self._instance), name, len(name), ctypes.byref(item)
-        )
-        return item if found else None
+    def _export(self, name: bytes, at: int, kind: int) -> int:
+        """The address of what is exported, once that is put into the `Extern` at an address; 0: there is none, or of
+        another kind."""
+        program = self._program
+        found = self._library.instance_export_get(self._context, program.room.instance, name, len(name), at)
+        return at + UNION if found and program.space[at] == kind else 0
 
     def _locate(self) -> memoryview:
         """The linear memory as it is now; nothing if the guest has none."""
         if self._program.shared is not None:
             return self._shared_memory(self._program.shared)
-        if self._memory is None:
+        if not self._memory:
             self._memory = self._callers_memory()
-            if self._memory is None:
+            if not self._memory:
                 return memoryview(bytearray())
-        item = self._memory.item()
+        item = self._memory
         base: int = self._library.memory_data(self._context, item) or 0
         size: int = self._library.memory_data_size(self._context, item)
         self._program.meter.words[MEMORY] = size
         return self._program.space[base : base + size]
 
-    def _callers_memory(self) -> Extern | None:
+    def _callers_memory(self) -> int:
         """A start section runs before the instance is known: then only the caller can be asked."""
         item = self._callers()
-        return item if item is not None and item.kind == EXTERN_MEMORY else None
+        return ctypes.addressof(item) + UNION if item is not None and item.kind == EXTERN_MEMORY else 0
 
     def _callers(self) -> Extern | None:
-        item = Extern()
+        item = Extern.from_address(self._program.room.memory)
         found = self._library.caller_export_get(self._host.caller, _MEMORY, len(_MEMORY), ctypes.byref(item))
         return item if found else None
 
@@ -321,19 +331,22 @@ def _environ(config: GuestConfig) -> tuple[bytes, ...]:
 
 def open_descriptors(config: GuestConfig, stdio_fds: tuple[int, int, int] = (0, 1, 2)) -> list[Entry]:
     """What a guest finds open, by number. InvalidArgument: there is no such working directory."""
-    opened = [stdio(fd) for fd in stdio_fds]
-    if config.listeners:
+    _, _, preopens, _, _, cwd, listeners, *_ = config  # and no comprehensions: see `Process`
+    stdin, stdout, stderr = stdio_fds
+    opened = [stdio(stdin), stdio(stdout), stdio(stderr)]
+    if listeners:
         from wherry.wasm.wasi.socket import listener  # a guest without sockets shall not pay for them
 
-        opened += [listener(fd) for fd in config.listeners]
-    opened += [folder(item.fd, os.fsencode(item.guest_path), writable=item.writable) for item in config.preopens]
-    if config.cwd.strip("/"):
+        opened += [listener(fd) for fd in listeners]
+    for path, fd, writable in preopens:
+        opened.append(folder(fd, path, writable=writable))
+    if cwd != "/" and cwd.strip("/"):
         opened.append(_working_directory(config))
     return opened
 
 
 def _working_directory(config: GuestConfig) -> Entry:
-    root = next((preopen.fd for preopen in config.preopens if preopen.guest_path == "/"), None)
+    root = next((preopen.fd for preopen in config.preopens if preopen.guest_path == b"/"), None)
     path = os.fsencode(config.cwd.strip("/"))
     if root is None:
         raise InvalidArgument(f"the working directory {config.cwd} needs a preopened /")
@@ -348,24 +361,18 @@ def _working_directory(config: GuestConfig) -> Entry:
 
 
 def warm(program: Program) -> None:
-    """Run the warm-up guest in this process a few times, all of it."""
-    for _ in range(_WARM_RUNS):
-        rehearse(program, "_start")
-
-
-def rehearse(program: Program, entry: str = "rehearse") -> None:
-    """Run one export of the warm-up guest in this process; its stdio is /dev/null, its root the process's own. In a
-    forked child: what a guest writes to is the child's own already, then."""
+    """Run the warm-up guest in this process a few times, all of it; its stdio is /dev/null, its root the process's
+    own."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    preopens = (Preopen("/", root, False),)
-    config = GuestConfig((b"warmup",), (b"PATH=/",), preopens, entry, None, "/", (), None, 0, ())
+    config = GuestConfig((b"warmup",), (b"PATH=/",), (Preopen(b"/", root, False),))
     try:
-        guest = Guest(program, config, _refuse_exit, opened=open_descriptors(config, (null, null, null)))
-        guest.instantiate()
-        if guest.run():
-            raise Internal("the warm-up guest trapped")
-        guest.close()
+        for _ in range(_WARM_RUNS):
+            guest = Guest(program, config, _refuse_exit, opened=open_descriptors(config, (null, null, null)))
+            guest.instantiate()
+            if guest.run():
+                raise Internal("the warm-up guest trapped")
+            guest.close()
     finally:
         os.close(null)
         os.close(root)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from wherry.wasm.binding import Library
+from wherry.errors import InvalidArgument
+from wherry.suppress import suppress
+from wherry.wasm.binding import Library, Room
 from wherry.wasm.entry import check_entry
 from wherry.wasm.imports import has_shared_memory, imports_sockets, is_component, spawns
 from wherry.wasm.meter import Meter
@@ -50,18 +52,19 @@ class Program:
         self.instance_pre = instance_pre
         self.info = info
         self.module = module
+        self.room = Room()
+        self.runs_at_instantiation = bool(info["start"])
+        """The module has a start section: instantiate it only once the task is started."""
         self.imports_sockets = imports_sockets(info)
         self.spawns = spawns(info)
         self.shared: Shared | None = None
         self.component: Any = None
         self.path = path
         self.tank = tank
-        self._checked: dict[str, int] = {}
-
-    @property
-    def runs_at_instantiation(self) -> bool:
-        """The module has a start section: instantiate it only once the task is started."""
-        return bool(self.info["start"])
+        self.entries: dict[str, int] = {}
+        """Exports that were found fit to be run, and how many results they have: see `check_entry`."""
+        with suppress(InvalidArgument):  # whoever runs it is told
+            self.check_entry("", "_start")
 
     @property
     def is_whole(self) -> bool:
@@ -72,9 +75,9 @@ class Program:
     def check_entry(self, name: str, entry: str) -> int:
         """How many results the export ``entry`` of the module called ``name`` has, 0 or 1. InvalidArgument: it can't
         be run, the message names those that can."""
-        results = self._checked.get(entry)
+        results = self.entries.get(entry)
         if results is None:
-            results = self._checked[entry] = check_entry(self.info, name, entry)
+            results = self.entries[entry] = check_entry(self.info, name, entry)
         return results
 
     def __del__(self) -> None:

@@ -13,10 +13,10 @@ from wherry.errors import DataLoss, InvalidArgument
 from wherry.record import Record
 from wherry.wasm import imports
 from wherry.wasm.binding import Library
-from wherry.wasm.cache import info_path, open_trusted
+from wherry.wasm.cache import edition, info_path, open_trusted
 from wherry.wasm.callbacks import address_space, define, new_linker
 from wherry.wasm.engine import new_engine
-from wherry.wasm.guest import Guest, GuestConfig, rehearse, warm
+from wherry.wasm.guest import Guest, GuestConfig, warm
 from wherry.wasm.loaded import Program
 from wherry.wasm.meter import FUNCTIONS, Meter
 from wherry.wasm.wasi import preview1
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     _Adapt = Callable[[HostFunction], HostFunction]
 
-__all__ = ["Program", "Runtime", "Traits", "new_guest", "rehearse", "traits_of"]
+__all__ = ["Program", "Runtime", "Traits", "new_guest", "traits_of"]
 
 _MOST_PROGRAMS = 64
 
@@ -69,7 +69,8 @@ class Runtime:
             self._meter.words,
             self._adapt,
         )
-        self._programs: dict[tuple[str, int, int, int, int], Program] = {}
+        self.programs: dict[str, Program] = {}
+        """Those that are loaded, by their files' `edition`."""
 
     def load(self, compiled_path: str) -> Program:
         """Map a compiled module and bind its imports, if all are such as every child shares; the last 64 stay loaded,
@@ -80,14 +81,13 @@ class Runtime:
         """
         fd = open_trusted(compiled_path)
         try:
-            status = os.fstat(fd)
-            key = (compiled_path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            program = self._programs.pop(key, None) or self._load(fd, compiled_path)
+            key = edition(compiled_path, os.fstat(fd))
+            program = self.programs.pop(key, None) or self._load(fd, compiled_path)
         finally:
             os.close(fd)
-        self._programs[key] = program
-        if len(self._programs) > _MOST_PROGRAMS:
-            del self._programs[next(iter(self._programs))]
+        self.programs[key] = program
+        if len(self.programs) > _MOST_PROGRAMS:
+            del self.programs[next(iter(self.programs))]
         return program
 
     def _load(self, fd: int, compiled_path: str) -> Program:
@@ -153,12 +153,10 @@ class Runtime:
         program.instance_pre = instance_pre.value
         return instance_pre.value
 
-    def warm(self, compiled_path: str) -> Program:
+    def warm(self, compiled_path: str) -> None:
         """Run the built-in warm-up guest a few times against /dev/null, so that forked children find all paths warm
-        and share the memory they live in. Freeze the garbage collector after it. Returned is what to `rehearse`."""
-        program = self.load(compiled_path)
-        warm(program)
-        return program
+        and share the memory they live in. Freeze the garbage collector after it."""
+        warm(self.load(compiled_path))
 
 
 def _both(first: _Adapt | None, then: _Adapt | None) -> _Adapt | None:

@@ -22,7 +22,7 @@ def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int
     pid = os.fork()
     if pid == 0:
         report.forked(writing, os.getpid())
-        report.ready(writing)
+        os.write(writing, report.READY)
         while says:
             says = says[os.write(writing, says) :]
         signal.pause()

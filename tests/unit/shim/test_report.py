@@ -22,7 +22,7 @@ def test_a_whole_life() -> None:
     words = told(
         lambda fd: report.gone_between(fd, 9),
         lambda fd: report.forked(fd, 4711),
-        report.ready,
+        lambda fd: os.write(fd, report.READY),
         lambda fd: report.ended(fd, 42),
     )
     assert words == heard.Words(pid=4711, go_between=9, ready=True, exit_code=42)

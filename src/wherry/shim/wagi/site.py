@@ -61,7 +61,9 @@ class Site:
         for number, route in enumerate(self._routes):
             named = (("/", route.files),) if route.files else route.volumes
             if named:
-                volumes[number] = tuple(Preopen(inside, _folder(route, at), writable=True) for inside, at in named)
+                volumes[number] = tuple(
+                    Preopen(os.fsencode(inside), _folder(route, at), writable=True) for inside, at in named
+                )
         self._handlers = Handlers(self._routes, self._programs, base, volumes, self._streams, self._null)
         self._handlers.check()
 

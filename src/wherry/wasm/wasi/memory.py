@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 IOV_MAX = 1024
 PATH_MAX = 4096
 
+_NOTHING = memoryview(bytearray())
 _pack_u32 = U32.pack_into
 _pack_u64 = U64.pack_into
 _unpack_iovec = IOVEC.unpack_from
@@ -31,8 +32,12 @@ class Memory:
     __slots__ = ("_locate", "view")
 
     def __init__(self, locate: Callable[[], memoryview]) -> None:
+        self.begin(locate)
+
+    def begin(self, locate: Callable[[], memoryview]) -> None:
+        """Be another guest's."""
         self._locate = locate
-        self.view = memoryview(bytearray())
+        self.view = _NOTHING
 
     def reach(self, pointer: int, size: int) -> memoryview:
         """Look at the memory again and return it; Trap if it still does not hold that range."""

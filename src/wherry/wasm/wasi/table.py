@@ -93,8 +93,14 @@ class FdTable:
     __slots__ = ("_free", "_fresh", "entries")
 
     def __init__(self, first: Sequence[Entry] = ()) -> None:
-        self.entries: dict[int, Entry] = dict(enumerate(first))
+        self.begin(first)
+
+    def begin(self, first: Sequence[Entry]) -> None:
+        """Be another guest's, who finds ``first`` open."""
+        self.entries: dict[int, Entry] = {}
         self._free: list[int] = []
+        for entry in first:
+            self.entries[len(self.entries)] = entry
         self._fresh = count(len(first))
 
     def get(self, fd: int) -> Entry:
