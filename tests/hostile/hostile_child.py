@@ -21,8 +21,9 @@ class Hostile:
 
     runs_at_instantiation = False
 
-    def __init__(self, _program, config, _end):
+    def __init__(self, _program, config, end):
         self._words = [os.fsdecode(word) for word in config.args[1:]]
+        self.exit = end
 
     def instantiate(self):
         pass
