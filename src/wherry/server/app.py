@@ -1,7 +1,4 @@
-"""The HTTP application: a request finds its route, errors become answers, listening sockets become connections.
-
-aiohttp's low-level server is used without its router, middlewares and signals: none is on the way of a request.
-"""
+"""The HTTP application: a request finds its route, errors become answers, listening sockets become connections."""
 
 import asyncio
 import itertools
@@ -12,17 +9,17 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self, cast
-
-from aiohttp import web
+from typing import Self
 
 from wherry.errors import InvalidArgument, WherryError
 from wherry.server.call import ApiRoute, Call, Course, answer, done
-from wherry.server.connection import IDLE_TIMEOUT, LINGER, LONGEST_LINE, Connection, ConnectionManager
+from wherry.server.connection import Connections
 from wherry.server.door import Door
 from wherry.server.errors import one_line, status_of
 from wherry.server.metrics import Metrics
 from wherry.server.query import Query
+from wherry.server.request import Request
+from wherry.server.response import Broken, Response
 from wherry.server.router import Kind, Router
 from wherry.server.tls import TlsFront
 from wherry.server.versions import check_version, split_version
@@ -42,7 +39,7 @@ class App:
         self._metrics = metrics or Metrics()
         self._numbers = itertools.count(1)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Response:
         """Answer one request. Never raises, but for the cancellation of a streaming answer nobody reads any more."""
         number, course = next(self._numbers), Course()
         began = time.monotonic()
@@ -57,7 +54,7 @@ class App:
         except Exception:  # the edge: whatever went wrong, the client gets one line and the log the traceback
             log.exception("request %d: %s %s failed", number, request.method, request.path)
             response = _fault(request, number)
-        if cast("Connection", request.protocol).splitter.upgrading:
+        if request.upgrades:
             # An upgrade that no stream came of (HTTP/2's, say): what follows is not to be taken for requests.
             response.force_close()
         took = self._count(request, course, response.status, began)
@@ -66,14 +63,14 @@ class App:
             log.debug("request %d: %s %s -> %d in %.2f ms", number, request.method, path, status, took * 1000)
         return response
 
-    def _count(self, request: web.BaseRequest, course: Course, status: int, began: float) -> float:
+    def _count(self, request: Request, course: Course, status: int, began: float) -> float:
         """The seconds that it took."""
         took = time.monotonic() - began
-        self._metrics.answered(course.route, request.raw_path, status, took, failed=course.failed)
+        self._metrics.answered(course.route, request.target, status, took, failed=course.failed)
         return took
 
-    async def _route(self, request: web.BaseRequest, number: int, course: Course) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
+    async def _route(self, request: Request, number: int, course: Course) -> Response:
+        path, _, query = request.target.partition("?")
         if "%00" in path:
             raise InvalidArgument("invalid path: it has a NUL character")
         asked, path = split_version(path)
@@ -83,7 +80,7 @@ class App:
         call = Call(number, version, parameters, Query(query), request, course)
         if route.kind is not Kind.STREAM:
             return await route.handler(call)
-        connection = cast("Connection", request.protocol)
+        connection = request.connection
         task = asyncio.current_task()
         connection.on_lost = task.cancel if task is not None else None
         try:
@@ -92,23 +89,20 @@ class App:
             connection.on_lost = None
 
 
-def _refuse(request: web.BaseRequest, error: WherryError) -> web.StreamResponse:
+def _refuse(request: Request, error: WherryError) -> Response:
     status = status_of(error)
     response = done(status) if status == 304 else answer({"message": one_line(str(error))}, status)
     return _closing(request, response)
 
 
-def _fault(request: web.BaseRequest, number: int) -> web.StreamResponse:
+def _fault(request: Request, number: int) -> Response:
     message = f"internal error: this is a fault of wherry; its log tells more under request {number}"
     return _closing(request, answer({"message": message}, 500))
 
 
-def _closing(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+def _closing(request: Request, response: Response) -> Response:
     """A fault in the middle of an answer leaves nothing that the connection could go on with."""
-    if request.writer.output_size > 0:
-        response.force_close()
-        cast("Connection", request.protocol).force_close()
-    return response
+    return Broken(response.status) if request.begun else response
 
 
 class Server:
@@ -122,39 +116,27 @@ class Server:
         self._sockets = sockets
         self._tls = tls
         self._fronts = AsyncExitStack()
-        self._manager: ConnectionManager | None = None
+        self._connections: Connections | None = None
         self._servers: list[asyncio.Server | Door] = []
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._manager = ConnectionManager(
-            self._app.handle,
-            access_log=None,
-            keepalive_timeout=IDLE_TIMEOUT,
-            lingering_time=LINGER,
-            auto_decompress=False,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_LINE,
-        )
+        self._connections = Connections(self._app.handle)
         for sock in self._sockets:
             if self._tls is not None and sock.family != socket.AF_UNIX:
-                await self._fronts.enter_async_context(TlsFront(sock, self._tls, self._manager))
+                await self._fronts.enter_async_context(TlsFront(sock, self._tls, self._connections))
                 continue
             if sock.family == socket.AF_UNIX:
-                self._servers.append(Door(sock, self._manager, _BACKLOG))
+                self._servers.append(Door(sock, self._connections, _BACKLOG))
             else:
-                self._servers.append(await loop.create_server(self._manager, sock=sock, backlog=_BACKLOG))
+                self._servers.append(await loop.create_server(self._connections, sock=sock, backlog=_BACKLOG))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._manager is not None, "entered before"
+        assert self._connections is not None, "entered before"
         for server in self._servers:
             server.close()
-        self._manager.pre_shutdown()
-        for connection in self._manager.connections:
-            if isinstance(connection, Connection):
-                connection.wind_up()
-        await self._manager.shutdown(STOP_TIMEOUT)
+        await self._connections.stop(STOP_TIMEOUT)
         await self._fronts.aclose()

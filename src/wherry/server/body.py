@@ -5,10 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
-from aiohttp import web
-
 from wherry.errors import InvalidArgument
 from wherry.server.errors import TooLarge, TooSlow
+from wherry.server.request import Incoming
 
 JSON_LIMIT = 4 << 20
 """Bytes. The largest honest bodies are container configurations: some tens of kilobytes."""
@@ -18,18 +17,15 @@ STREAM_STALL_TIMEOUT = 600.0
 """Seconds without a byte of a streamed one: somebody may be typing the tar."""
 
 
-async def read_body(request: web.BaseRequest, limit: int = JSON_LIMIT) -> bytes:
+async def read_body(body: Incoming, limit: int = JSON_LIMIT) -> bytes:
     """The whole body. TooLarge before anything is kept, if its length says so; TooSlow; InvalidArgument: cut short."""
-    if not request.body_exists:
-        return b""
-    if (request.content_length or 0) > limit:
+    if (body.length or 0) > limit:
         raise _too_large(limit)
-    content = request.content
-    if content.is_eof() and not content.exception() and (request.content_length or limit + 1) <= limit:
-        return content.read_nowait()  # it came with the head, as a short one does
-    parts: list[bytes] = []
-    size = 0
-    async for part in chunks(request, STALL_TIMEOUT):
+    parts = [body.take()]
+    if body.done:
+        return parts[0]  # it came with the head, as a short one does
+    size = len(parts[0])
+    async for part in chunks(body, STALL_TIMEOUT):
         size += len(part)
         if size > limit:
             raise _too_large(limit)
@@ -41,9 +37,9 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"request body too large: at most {limit >> 20} MiB of JSON are taken")
 
 
-async def read_json(request: web.BaseRequest) -> dict[str, Any]:
+async def read_json(incoming: Incoming) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object. InvalidArgument, TooLarge, TooSlow."""
-    body = await read_body(request)
+    body = await read_body(incoming)
     return parse_json(body) if body.strip() else {}
 
 
@@ -81,16 +77,14 @@ def _without_lone_surrogates(document: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-async def chunks(request: web.BaseRequest, stall: float = STREAM_STALL_TIMEOUT) -> AsyncIterator[bytes]:
+async def chunks(body: Incoming, stall: float = STREAM_STALL_TIMEOUT) -> AsyncIterator[bytes]:
     """The body as it comes; ``stall`` in seconds. TooSlow; InvalidArgument: the client stopped before its end."""
     while True:
         try:
             async with asyncio.timeout(stall):
-                part = await request.content.readany()
+                part = await body.read()
         except TimeoutError:
             raise TooSlow(f"the request's body stopped coming: nothing for {stall:g} seconds") from None
-        except (web.RequestPayloadError, ConnectionError) as error:
-            raise InvalidArgument(f"the request's body was cut short: {error}") from None
         if not part:
             return
         yield part

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from aiohttp import web
-
 import wherry
 from wherry.server.body import parse_json, read_body, read_json
-from wherry.server.plain import PlainResponse
 from wherry.server.query import Query
+from wherry.server.request import Request
+from wherry.server.response import PlainResponse, Response, Stream
 from wherry.server.router import Route
 from wherry.server.versions import NEWEST, ApiVersion
 
@@ -45,7 +44,7 @@ class Call:
     version: ApiVersion
     parameters: Mapping[str, str]
     query: Query
-    request: web.BaseRequest
+    request: Request
     course: Course = field(default_factory=Course)
 
     def __getitem__(self, parameter: str) -> str:
@@ -53,24 +52,20 @@ class Call:
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object. InvalidArgument."""
-        return await read_json(self.request)
+        return await read_json(self.request.body)
 
     async def optional_json(self) -> dict[str, Any]:
         """The same, but ``null`` is an empty object: Go's clients send that for a document they have none of."""
-        body = (await read_body(self.request)).strip()
+        body = (await read_body(self.request.body)).strip()
         return {} if body in (b"", b"null") else parse_json(body)
 
-    async def stream(
-        self, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> web.StreamResponse:
+    async def stream(self, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Stream:
         """Send the head of an answer whose body comes bit by bit; the client sees it at once."""
-        own = {**HEADERS, "Content-Type": content_type, **(headers or {})}
-        response = web.StreamResponse(status=status, headers=own)
-        response.enable_chunked_encoding() if self.request.version >= (1, 1) else response.force_close()
-        await response.prepare(self.request)
+        response = Stream(self.request, status, {**HEADERS, "Content-Type": content_type, **(headers or {})})
+        await response.begin()
         return response
 
-    async def lines(self, documents: AsyncIterable[Any]) -> web.StreamResponse:
+    async def lines(self, documents: AsyncIterable[Any]) -> Stream:
         """Answer with one JSON document a line, each sent as it comes."""
         async with closing(documents):
             response = await self.stream(JSON_TYPE)
@@ -108,7 +103,7 @@ async def _with_first(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any
             yield document
 
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Handler = Callable[[Call], Awaitable[Response]]
 ApiRoute = Route[Handler]
 
 

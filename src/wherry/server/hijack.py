@@ -12,14 +12,14 @@ import socket
 import struct
 import termios
 from collections import deque
-from typing import Any, cast
-
-from aiohttp import web
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from wherry.engine.attach import AttachSession
 from wherry.errors import Unavailable, WherryError
 from wherry.server.call import HEADERS, Call
-from wherry.server.connection import Connection
+from wherry.server.request import Origin
+from wherry.server.response import Hijacked
 from wherry.server.versions import ApiVersion
 from wherry.wire import stdcopy
 
@@ -42,10 +42,9 @@ def stream_type(version: ApiVersion, *, tty: bool) -> str:
 class Duplex(asyncio.Protocol):
     """The hijacked socket: bytes both ways with flow control, either direction may end before the other."""
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def __init__(self, connection: Origin, early: bytes) -> None:
         self._connection = connection
-        self._transport = transport
-        early = bytes(connection.splitter.early)
+        self._transport = transport = connection.transport
         self._incoming: deque[bytes] = deque([early] if early else [])
         self._held = len(early)
         self._ended = connection.ended
@@ -53,6 +52,7 @@ class Duplex(asyncio.Protocol):
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
+        transport.set_protocol(self)
         transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -131,48 +131,42 @@ def _unread(sock: socket.socket) -> int:
     return int(count)
 
 
-class _Hijacked(web.StreamResponse):
-    """What the handler returns when the socket is no longer aiohttp's: there is nothing to be sent."""
-
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
-async def take_over(call: Call, session: AttachSession) -> web.StreamResponse:
-    """Answer 101 (or 200) and join the client with ``session`` until either ends; closes both."""
-    connection = cast("Connection", call.request.protocol)
-    transport = call.request.transport
-    response = _Hijacked()
-    response.force_close()
-    if transport is None:
-        await session.aclose()
-        return response
-    transport.write(_head(call, stream_type(call.version, tty=session.tty)))
-    duplex = Duplex(connection, transport)
-    transport.set_protocol(duplex)
+@asynccontextmanager
+async def hijacked(call: Call, head: Sequence[str]) -> AsyncIterator[Duplex]:
+    """Answer with these lines and those of every answer; inside, the socket is the caller's, who is cancelled when the
+    client goes. Closed in the end. ConnectionError: the client is gone already; InvalidArgument: its body broke off."""
+    connection, body = call.request.connection, call.request.body
+    while await body.read():
+        continue
+    lines = [*head, *(f"{name}: {value}" for name, value in HEADERS.items())]
+    connection.transport.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    call.request.begun = True
+    duplex = Duplex(connection, body.rest())
     task = asyncio.current_task()
     assert task is not None, "a handler runs in a task"
     connection.on_lost = task.cancel
     try:
-        await _join(duplex, session)
-    except WherryError as error:
-        log.debug("a hijacked stream ended: %s", error)  # no answer can tell it any more
+        yield duplex
     finally:
         connection.on_lost = None
         duplex.close()
-    return response
 
 
-def _head(call: Call, content_type: str) -> bytes:
-    upgrade = call.request.headers.get("Upgrade")
-    lines = ["HTTP/1.1 101 UPGRADED" if upgrade else "HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
-    if upgrade:
-        lines += ["Connection: Upgrade", "Upgrade: tcp"]
-    lines += [f"{name}: {value}" for name, value in HEADERS.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+async def take_over(call: Call, session: AttachSession) -> Hijacked:
+    """Answer 101 (or 200) and join the client with ``session`` until either ends; closes both."""
+    upgrades = call.request.upgrades
+    head = ["HTTP/1.1 101 UPGRADED" if upgrades else "HTTP/1.1 200 OK"]
+    head.append(f"Content-Type: {stream_type(call.version, tty=session.tty)}")
+    if upgrades:
+        head += ["Connection: Upgrade", "Upgrade: tcp"]
+    try:
+        async with hijacked(call, head) as duplex:
+            await _join(duplex, session)
+    except WherryError as error:
+        log.debug("a hijacked stream ended: %s", error)  # no answer can tell it any more
+    finally:
+        await session.aclose()
+    return Hijacked(101 if upgrades else 200)
 
 
 async def _join(duplex: Duplex, session: AttachSession) -> None:
@@ -185,7 +179,6 @@ async def _join(duplex: Duplex, session: AttachSession) -> None:
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
-        await session.aclose()
 
 
 async def _feed(duplex: Duplex, session: AttachSession) -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 CHUNKED = -1
 """A request's `length` when its body comes in chunks."""
 MOST_TARGET = 8 << 10
-"""Bytes of a request's target."""
+"""Bytes of a request's target, if nobody says otherwise."""
 MOST_HEAD = 32 << 10
-"""Bytes of a request's head beside its first line."""
+"""The same, of a request's head beside its first line."""
 MOST_FIELDS = 100
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -100,16 +100,16 @@ class AnswerHead(Record):
         return self.status not in (204, 304)
 
 
-def find_end(data: bytes | bytearray) -> int:
+def find_end(data: bytes | bytearray, most_target: int = MOST_TARGET, most_head: int = MOST_HEAD) -> int:
     """Where the head at the beginning of ``data`` ends, or 0 while it is not whole. BadRequest: it never will be."""
     end = data.find(b"\r\n\r\n")
     if end >= 0:
         end += 4
     first = data.find(b"\r\n", 0, end if end > 0 else len(data))
-    if (first if first >= 0 else len(data)) > MOST_TARGET + 64:
-        raise BadRequest(414, f"the request line has over {MOST_TARGET} bytes")
-    if (end if end > 0 else len(data)) - max(first, 0) > MOST_HEAD:
-        raise BadRequest(431, f"the header has over {MOST_HEAD} bytes")
+    if (first if first >= 0 else len(data)) > most_target + 64:
+        raise BadRequest(414, f"the request line has over {most_target} bytes")
+    if (end if end > 0 else len(data)) - max(first, 0) > most_head:
+        raise BadRequest(431, f"the header has over {most_head} bytes")
     if end < 0 and data.count(b"\n") != data.count(b"\r\n"):
         raise BadRequest(400, "a line ends without a carriage return")
     return max(end, 0)
@@ -118,8 +118,8 @@ def find_end(data: bytes | bytearray) -> int:
 class HeadReader:
     """Reads heads, and remembers their lines: from one request to the next most are the same."""
 
-    def __init__(self) -> None:
-        self._line = remembering(_request_line)
+    def __init__(self, most_target: int = MOST_TARGET) -> None:
+        self._line = remembering(lambda line: _request_line(line, most_target))
         self._field = remembering(parse_field)
 
     def read(self, data: bytes) -> RequestHead:
@@ -149,7 +149,7 @@ def parse_head(data: bytes) -> RequestHead:
     return HeadReader().read(data)
 
 
-def _request_line(line: bytes) -> tuple[str, str, int]:
+def _request_line(line: bytes, most_target: int) -> tuple[str, str, int]:
     words = line.split(b" ")
     if len(words) != 3 or not words[0] or not _TOKEN.issuperset(words[0]):
         raise BadRequest(400, "the first line is no request")
@@ -158,8 +158,8 @@ def _request_line(line: bytes) -> tuple[str, str, int]:
         raise BadRequest(400, "the first line names no version of HTTP")
     if version[5:7] != b"1." or version[7] not in _DIGITS:
         raise BadRequest(505, "only versions 1.0 and 1.1 are spoken here")
-    if len(target) > MOST_TARGET:
-        raise BadRequest(414, f"the target has over {MOST_TARGET} bytes")
+    if len(target) > most_target:
+        raise BadRequest(414, f"the target has over {most_target} bytes")
     if not target or min(target) < 0x21 or max(target) > 0x7E:
         raise BadRequest(400, "the target has bytes that must be encoded")
     return method.decode("ascii"), target.decode("ascii"), min(int(version[7:]), 1)
@@ -249,6 +249,11 @@ class Body:
     def done(self) -> bool:
         """All of it was taken."""
         return self._state == _DONE
+
+    @property
+    def held(self) -> int:
+        """Bytes that were fed and not taken."""
+        return len(self._buffer)
 
     @property
     def rest(self) -> bytes:

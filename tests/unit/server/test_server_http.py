@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 
 import pytest
-from aiohttp import web
 
 from wherry.errors import Conflict, DataLoss, NotFound, NotModified
-from wherry.server import app, body, connection
+from wherry.server import body, connection
 from wherry.server.call import answer, done
+from wherry.server.response import PlainResponse
 from wherry.server.router import Kind, Route
 
 
@@ -140,9 +140,9 @@ async def test_headers_without_end_are_refused(serving):
     await client.send(b"GET /missing HTTP/1.1\r\nHost: d\r\n")
     with contextlib.suppress(ConnectionError):
         for number in range(300):
-            await client.send(b"X-Header-%d: %s\r\n" % (number, b"y" * 100))
+            await client.send(b"X-Header-%d: %s\r\n" % (number, b"y" * 2000))
     status, _ = await client.head()
-    assert status == 400
+    assert status == 431
 
 
 async def test_half_a_head_is_cut_off(serving, monkeypatch):
@@ -154,7 +154,7 @@ async def test_half_a_head_is_cut_off(serving, monkeypatch):
 
 async def test_half_a_body_is_answered_and_cut_off(serving, monkeypatch):
     monkeypatch.setattr(body, "STALL_TIMEOUT", 0.05)
-    monkeypatch.setattr(app, "LINGER", 0.05)
+    monkeypatch.setattr(connection, "LINGER", 0.05)
     client = await (await serving(ROUTES)).connect()
     await client.send(b'POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n{"a"')
     status, headers = await client.head()
@@ -261,7 +261,7 @@ async def test_text_that_is_not_utf8_is_sent_as_good_as_it_gets(serving):
 
 async def test_head_has_no_body(serving):
     async def ping(call):
-        return web.Response(body=b"", headers={"Content-Type": "text/plain"})
+        return PlainResponse(200, {"Content-Type": "text/plain"}, b"OK")
 
     client = await (await serving([Route("HEAD", "/_ping", ping), *ROUTES])).connect()
     assert (await client.ask("HEAD", "/_ping")).status == 200
@@ -286,4 +286,81 @@ async def test_a_long_query_is_taken_and_an_endless_one_is_not(serving):
     client = await place.connect()
     with contextlib.suppress(ConnectionError):
         await client.send(b"POST /echo?x=" + b"y" * 400_000 + b" HTTP/1.1\r\nHost: d\r\n\r\n")
-    assert (await client.head())[0] == 400
+    assert (await client.head())[0] == 414
+
+
+async def test_a_client_that_asks_first_is_told_to_send_its_body(serving):
+    client = await (await serving(ROUTES)).connect()
+    await client.send(b"POST /echo HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert (await client.head())[0] == 100
+    await client.send(b"{}")
+    assert (await client.head())[0] == 200
+
+
+async def test_a_client_that_asks_in_vain_is_not_waited_for(serving):
+    client = await (await serving(ROUTES)).connect()
+    await client.send(b"POST /nothing HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    status, headers = await client.head()
+    assert status == 404
+    await client.body(headers)
+    assert await client.rest() == b""
+
+
+async def test_requests_may_come_before_their_turn(serving):
+    client = await (await serving(ROUTES)).connect()
+    one = b'POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 8\r\n\r\n{"n": %d}'
+    unread = b"GET /missing HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\nabc"
+    await client.send(b"".join((one % 1, unread, one % 2, b"GET /missing HTTP/1.1\r\nHost: d\r\n")))
+    for status in (200, 404, 200):
+        found, headers = await client.head()
+        assert (found, await client.body(headers) != b"") == (status, True)
+    await client.send(b"\r\n")
+    assert (await client.head())[0] == 404
+
+
+async def test_what_others_said_adds_no_header(serving):
+    async def odd(call):
+        return PlainResponse(200, {"Content-Type": "a/b\r\nX-Evil: 1"}, b"x")
+
+    found = await (await serving([Route("GET", "/x", odd)])).ask("GET", "/x")
+    assert found.headers["content-type"] == "a/b X-Evil: 1"
+    assert "x-evil" not in found.headers
+
+
+async def test_a_client_that_does_not_read_holds_its_answer_up(serving):
+    sent = []
+
+    async def endless(call):
+        response = await call.stream("application/octet-stream")
+        while True:
+            await response.write(b"x" * 65536)
+            sent.append(1)
+
+    client = await (await serving([Route("GET", "/x", endless, Kind.STREAM)])).connect()
+    client.writer.transport.pause_reading()
+    await client.send(b"GET /x HTTP/1.1\r\nHost: d\r\n\r\n")
+    before = -1
+    while len(sent) != before:
+        before = len(sent)
+        await asyncio.sleep(0.1)
+    assert 0 < before < 100
+    client.writer.transport.resume_reading()
+    assert (await client.head())[0] == 200
+
+
+async def test_connections_that_nobody_uses_are_closed(serving, monkeypatch):
+    monkeypatch.setattr(connection, "_SWEEP", 0.05)
+    monkeypatch.setattr(connection, "IDLE_TIMEOUT", 0.1)
+    proceed = asyncio.Event()
+
+    async def slow(call):
+        await proceed.wait()
+        return done()
+
+    place = await serving([Route("GET", "/slow", slow), *ROUTES])
+    idle, busy = await place.connect(), await place.connect()
+    await busy.send(b"GET /slow HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert (await idle.ask("GET", "/missing")).status == 404
+    assert await idle.rest() == b""
+    proceed.set()
+    assert (await busy.head())[0] == 204

@@ -1,5 +1,6 @@
 """Versions, routes, queries and errors: no sockets."""
 
+import asyncio
 import inspect
 
 import pytest
@@ -8,14 +9,15 @@ from hypothesis import strategies as st
 
 from wherry import errors
 from wherry.errors import InvalidArgument, NotFound
-from wherry.server.body import parse_json
-from wherry.server.connection import UpgradeSplitter
+from wherry.server.body import chunks, parse_json
 from wherry.server.errors import STATUS, MethodNotAllowed, TooLarge, TooSlow, one_line, status_of
 from wherry.server.query import Query
+from wherry.server.request import HIGH_WATER, Incoming
 from wherry.server.router import Route, Router
 from wherry.server.routes.build import options
 from wherry.server.routes.streams import detach_keys
 from wherry.server.versions import NEWEST, ApiVersion, check_version, split_version
+from wherry.wire.http1 import CHUNKED, chunk
 
 
 @pytest.mark.parametrize(
@@ -207,27 +209,56 @@ def test_every_error_has_a_status():
     assert one_line("a\nb\n") == "a b"
 
 
-def _split(parts):
-    splitter = UpgradeSplitter()
-    return b"".join(splitter.feed(part) for part in parts), bytes(splitter.early)
+def _nothing():
+    return
 
 
-REQUEST = b"POST /attach HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}"
+def _read(length, parts):
+    """What is body of these bytes, and what comes after it."""
+    incoming = Incoming(length, parts[0], _nothing, _nothing)
+    body = incoming.take()
+    for part in parts[1:]:
+        incoming.feed(part)
+        body += incoming.take()
+    while data := incoming.take():
+        body += data
+    assert incoming.done
+    return body, incoming.rest()
 
 
-def test_bytes_behind_an_upgrade_are_held_back():
-    assert _split([REQUEST + b"hello"]) == (REQUEST, b"hello")
-    assert _split([REQUEST[:-1], b"}hello", b" world"]) == (REQUEST, b"hello world")
-    plain = REQUEST.replace(b"Upgrade: tcp\r\n", b"")
-    assert _split([plain + b"GET"]) == (plain + b"GET", b"")
-
-
-@given(st.binary(), st.lists(st.integers(0, 200), max_size=3))
-def test_nothing_is_lost_between_http_and_stream(tail, cuts):
-    whole = REQUEST + tail
-    places = sorted({len(REQUEST) - 2 + cut % (len(tail) + 2) for cut in cuts})
+@given(st.binary(), st.binary(), st.lists(st.integers(0, 200), max_size=3), st.booleans())
+def test_nothing_is_lost_between_a_body_and_what_follows(body, tail, cuts, chunked):
+    framed = b"".join(chunk(part) for part in (body[:3], body[3:]) if part) + b"0\r\n\r\n" if chunked else body
+    whole = framed + tail
+    places = sorted({cut % (len(whole) + 1) for cut in cuts})
     parts = [whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)]
-    assert _split(parts) == (REQUEST, tail)
+    assert _read(CHUNKED if chunked else len(body), parts) == (body, tail)
+
+
+@pytest.mark.parametrize("body", [b"x\r\n", b"-1\r\nx", b"2\r\nabc\r\n", b"1" * 300])
+async def test_a_body_that_is_none_is_refused(body):
+    with pytest.raises(InvalidArgument, match="the request's body was cut short: "):
+        assert [part async for part in chunks(Incoming(CHUNKED, body, _nothing, _nothing))] == [b"ab"]
+
+
+async def test_a_body_that_stops_is_told_of_after_what_there_is():
+    incoming = Incoming(4, b"ab", _nothing, _nothing)
+    incoming.cut("the client is gone")
+    assert await incoming.read() == b"ab"
+    with pytest.raises(InvalidArgument, match="cut short: the client is gone"):
+        await incoming.read()
+
+
+async def test_the_client_is_asked_for_a_body_once_and_held_up_while_nobody_reads_it():
+    asked, relieved = [], []
+    incoming = Incoming(HIGH_WATER * 3, b"", lambda: asked.append(1), lambda: relieved.append(1))
+    reading = asyncio.create_task(incoming.read())
+    await asyncio.sleep(0)
+    assert (asked, incoming.asked) == ([1], True)
+    incoming.feed(b"x" * (HIGH_WATER + 1))
+    assert incoming.full
+    assert len(await reading) == HIGH_WATER
+    assert (incoming.full, asked, relieved) == (False, [1], [1])
 
 
 def test_detach_keys():

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.errors import NotFound, Unavailable, Unimplemented
 from wherry.server.call import ApiRoute, Call, answer
+from wherry.server.response import Response
 from wherry.server.router import Route
 
 # The words are docker's, for clients look for them; the way out that docker names (swarm init) is none here.
@@ -37,25 +36,25 @@ def table() -> Sequence[ApiRoute]:
     return routes
 
 
-async def _no_manager(call: Call) -> web.StreamResponse:
+async def _no_manager(call: Call) -> Response:
     raise Unavailable(NO_MANAGER)
 
 
-async def _no_member(call: Call) -> web.StreamResponse:
+async def _no_member(call: Call) -> Response:
     raise Unavailable(_NO_MEMBER)
 
 
-async def _no_swarm(call: Call) -> web.StreamResponse:
+async def _no_swarm(call: Call) -> Response:
     raise Unimplemented("swarm mode is not offered: this engine runs containers on one machine")
 
 
-async def _no_plugins(call: Call) -> web.StreamResponse:
+async def _no_plugins(call: Call) -> Response:
     raise Unimplemented("plugins are not offered: volumes have the driver local")
 
 
-async def _no_such_plugin(call: Call) -> web.StreamResponse:
+async def _no_such_plugin(call: Call) -> Response:
     raise NotFound(f'plugin "{call["name"][:256]}" not found')
 
 
-async def _empty(call: Call) -> web.StreamResponse:
+async def _empty(call: Call) -> Response:
     return answer([])

@@ -4,12 +4,11 @@ import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from wherry.engine.containers.containers import Containers
 from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, closing, done, encode
+from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 
 _TAR = "application/x-tar"
@@ -30,26 +29,26 @@ class ArchiveRoutes:
             Route("GET", "/containers/{ref}/export", self.export, Kind.STREAM),
         )
 
-    async def look(self, call: Call) -> web.StreamResponse:
+    async def look(self, call: Call) -> Response:
         document = await self._containers.path_stat(call["ref"], _path(call))
-        return web.Response(headers={**HEADERS, **_stat_header(document)})
+        return PlainResponse(200, {**HEADERS, **_stat_header(document)})
 
-    async def get(self, call: Call) -> web.StreamResponse:
+    async def get(self, call: Call) -> Response:
         document, archive = await self._containers.archive(call["ref"], _path(call))
         return await send(call, archive, _stat_header(document))
 
-    async def put(self, call: Call) -> web.StreamResponse:
+    async def put(self, call: Call) -> Response:
         query = call.query
         await self._containers.unarchive(
             call["ref"],
             _path(call),
-            chunks(call.request),
+            chunks(call.request.body),
             keep_kinds=query.flag("noOverwriteDirNonDir"),
             own=query.flag("copyUIDGID"),
         )
         return done(200)
 
-    async def export(self, call: Call) -> web.StreamResponse:
+    async def export(self, call: Call) -> Response:
         return await send(call, await self._containers.export(call["ref"]))
 
 
@@ -64,9 +63,7 @@ def _stat_header(document: Mapping[str, Any]) -> dict[str, str]:
     return {_STAT_HEADER: base64.b64encode(encode(document)).decode("ascii")}
 
 
-async def send(
-    call: Call, archive: AsyncIterator[bytes], headers: Mapping[str, str] | None = None
-) -> web.StreamResponse:
+async def send(call: Call, archive: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
     """Answer with an archive, as it comes."""
     async with closing(archive):
         response = await call.stream(_TAR, headers=headers)

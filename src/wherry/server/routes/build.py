@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from aiohttp import web
-
 from wherry.core.remotes.remote import Credentials
 from wherry.engine.builds import BuildOptions, Builds
 from wherry.errors import InvalidArgument, Unimplemented
@@ -15,6 +13,7 @@ from wherry.server.body import chunks
 from wherry.server.call import ApiRoute, Call, answer, begun
 from wherry.server.credentials import several
 from wherry.server.query import Query
+from wherry.server.response import Response
 from wherry.server.router import Kind, Route
 
 SECRETS: Final = "X-Wherry-Build-Secrets"
@@ -36,18 +35,18 @@ class BuildRoutes:
             Route("POST", "/grpc", self.buildkit),
         )
 
-    async def build(self, call: Call) -> web.StreamResponse:
+    async def build(self, call: Call) -> Response:
         if call.query.text("version") == "2":
             raise InvalidArgument(_NO_BUILDKIT)
-        headers = call.request.headers
-        wanted = options(call.query, several(headers.get("X-Registry-Config", "")))
-        wanted = replace(wanted, secrets=secrets(headers.get(SECRETS, "")))
-        return await call.lines(await begun(self._builds.build(wanted, chunks(call.request))))
+        request = call.request
+        wanted = options(call.query, several(request.header("x-registry-config")))
+        wanted = replace(wanted, secrets=secrets(request.header(SECRETS.lower())))
+        return await call.lines(await begun(self._builds.build(wanted, chunks(call.request.body))))
 
-    async def prune(self, call: Call) -> web.StreamResponse:
+    async def prune(self, call: Call) -> Response:
         return answer(await self._builds.prune(call.query.filters()))
 
-    async def buildkit(self, call: Call) -> web.StreamResponse:
+    async def buildkit(self, call: Call) -> Response:
         raise Unimplemented(_NO_BUILDKIT)
 
 

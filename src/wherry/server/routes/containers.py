@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.engine.containers.containers import Containers
 from wherry.errors import InvalidArgument
 from wherry.server.call import JSON_TYPE, ApiRoute, Call, answer, done, encode
+from wherry.server.response import Response
 from wherry.server.router import Kind, Route
 from wherry.server.versions import ApiVersion
 
@@ -42,18 +41,18 @@ class ContainerRoutes:
             Route("POST", "/containers/prune", self.prune),
         )
 
-    async def create(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> Response:
         query = call.query
         created = await self._containers.create(
             query.text("name") or None, await call.json(), query.text("platform") or None
         )
         return answer(created, 201)
 
-    async def start(self, call: Call) -> web.StreamResponse:
+    async def start(self, call: Call) -> Response:
         await self._containers.start(call["ref"])
         return done()
 
-    async def wait(self, call: Call) -> web.StreamResponse:
+    async def wait(self, call: Call) -> Response:
         condition = call.query.text("condition") or "not-running"
         if call.version < _SINCE_WAIT_CONDITIONS:
             condition = "not-running"
@@ -62,10 +61,10 @@ class ContainerRoutes:
         # Registered first, then the head goes out: clients start the container once they have seen it.
         ended = await self._containers.wait(call["ref"], condition)
         response = await call.stream(JSON_TYPE)
-        await response.write_eof(encode({"Error": None, **(await ended)}) + b"\n")
+        response.end_with(encode({"Error": None, **(await ended)}) + b"\n")
         return response
 
-    async def list(self, call: Call) -> web.StreamResponse:
+    async def list(self, call: Call) -> Response:
         query = call.query
         limit = query.integer("limit")
         found = await self._containers.list(
@@ -76,58 +75,58 @@ class ContainerRoutes:
         )
         return answer(found)
 
-    async def inspect(self, call: Call) -> web.StreamResponse:
+    async def inspect(self, call: Call) -> Response:
         return answer(await self._containers.inspect(call["ref"], size=call.query.flag("size")))
 
-    async def stop(self, call: Call) -> web.StreamResponse:
+    async def stop(self, call: Call) -> Response:
         await self._containers.stop(call["ref"], call.query.integer("t"), call.query.text("signal") or None)
         return done()
 
-    async def restart(self, call: Call) -> web.StreamResponse:
+    async def restart(self, call: Call) -> Response:
         await self._containers.restart(call["ref"], call.query.integer("t"), call.query.text("signal") or None)
         return done()
 
-    async def kill(self, call: Call) -> web.StreamResponse:
+    async def kill(self, call: Call) -> Response:
         await self._containers.kill(call["ref"], call.query.text("signal") or None)
         return done()
 
-    async def pause(self, call: Call) -> web.StreamResponse:
+    async def pause(self, call: Call) -> Response:
         await self._containers.pause(call["ref"])
         return done()
 
-    async def unpause(self, call: Call) -> web.StreamResponse:
+    async def unpause(self, call: Call) -> Response:
         await self._containers.unpause(call["ref"])
         return done()
 
-    async def rename(self, call: Call) -> web.StreamResponse:
+    async def rename(self, call: Call) -> Response:
         name = call.query.text("name")
         if not name.removeprefix("/"):
             raise InvalidArgument("Neither old nor new names may be empty")
         await self._containers.rename(call["ref"], name)
         return done()
 
-    async def update(self, call: Call) -> web.StreamResponse:
+    async def update(self, call: Call) -> Response:
         return answer(await self._containers.update(call["ref"], await call.json()))
 
-    async def resize(self, call: Call) -> web.StreamResponse:
+    async def resize(self, call: Call) -> Response:
         height, width = size_of(call)
         await self._containers.resize(call["ref"], height, width)
         return done(200)
 
-    async def top(self, call: Call) -> web.StreamResponse:
+    async def top(self, call: Call) -> Response:
         return answer(await self._containers.top(call["ref"], call.query.text("ps_args")))
 
-    async def changes(self, call: Call) -> web.StreamResponse:
+    async def changes(self, call: Call) -> Response:
         return answer(await self._containers.changes(call["ref"]))
 
-    async def remove(self, call: Call) -> web.StreamResponse:
+    async def remove(self, call: Call) -> Response:
         query = call.query
         await self._containers.remove(
             call["ref"], force=query.flag("force"), volumes=query.flag("v"), link=query.flag("link")
         )
         return done()
 
-    async def prune(self, call: Call) -> web.StreamResponse:
+    async def prune(self, call: Call) -> Response:
         return answer(await self._containers.prune(call.query.filters()))
 
 

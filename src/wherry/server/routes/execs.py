@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
-
 from wherry.engine.exec import Execs, ExecStart
 from wherry.errors import InvalidArgument
 from wherry.server.call import ApiRoute, Call, answer, done
 from wherry.server.hijack import take_over
+from wherry.server.response import Response
 from wherry.server.router import Route
 from wherry.server.routes.containers import size_of
 
@@ -27,13 +26,13 @@ class ExecRoutes:
             Route("GET", "/exec/{id}/json", self.inspect),
         )
 
-    async def create(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> Response:
         config = await call.json()
         if not config.get("Cmd"):
             raise InvalidArgument("No exec command specified")
         return answer(await self._execs.create(call["ref"], config), 201)
 
-    async def start(self, call: Call) -> web.StreamResponse:
+    async def start(self, call: Call) -> Response:
         body = await call.json()
         wanted = ExecStart(
             detach=_flag(body, "Detach"), tty=_flag(body, "Tty"), size=_console_size(body.get("ConsoleSize"))
@@ -41,12 +40,12 @@ class ExecRoutes:
         session = await self._execs.start(call["id"], wanted)
         return done(200) if session is None else await take_over(call, session)
 
-    async def resize(self, call: Call) -> web.StreamResponse:
+    async def resize(self, call: Call) -> Response:
         height, width = size_of(call)
         await self._execs.resize(call["id"], height, width)
         return done(200)
 
-    async def inspect(self, call: Call) -> web.StreamResponse:
+    async def inspect(self, call: Call) -> Response:
         return answer(await self._execs.inspect(call["id"]))
 
 

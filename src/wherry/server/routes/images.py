@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
-
 from wherry.engine.images import Images
 from wherry.engine.module_sbom import Sboms
 from wherry.errors import InvalidArgument
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun, done
 from wherry.server.platforms import parsed, platform_of
+from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 from wherry.server.routes.archives import send
 from wherry.server.versions import ApiVersion
@@ -43,26 +42,26 @@ class ImageRoutes:
             Route("DELETE", "/images/{name*}", self.remove),
         )
 
-    async def list(self, call: Call) -> web.StreamResponse:
+    async def list(self, call: Call) -> Response:
         found = await self._images.list(
             all=call.query.flag("all"), filters=call.query.filters(), manifests=call.query.flag("manifests")
         )
         return answer([_as_of(call.version, image) for image in found])
 
-    async def inspect(self, call: Call) -> web.StreamResponse:
+    async def inspect(self, call: Call) -> Response:
         return answer(_as_of(call.version, await self._images.inspect(call["name"], platform_of(call.query))))
 
-    async def history(self, call: Call) -> web.StreamResponse:
+    async def history(self, call: Call) -> Response:
         return answer(await self._images.history(call["name"], platform_of(call.query)))
 
-    async def tag(self, call: Call) -> web.StreamResponse:
+    async def tag(self, call: Call) -> Response:
         repository = call.query.text("repo")
         if not repository:
             raise InvalidArgument("no repository given: repo names what the image is to be called")
         await self._images.tag(call["name"], repository, call.query.text("tag"))
         return done(201)
 
-    async def remove(self, call: Call) -> web.StreamResponse:
+    async def remove(self, call: Call) -> Response:
         query = call.query
         return answer(
             await self._images.remove(
@@ -73,41 +72,42 @@ class ImageRoutes:
             )
         )
 
-    async def prune(self, call: Call) -> web.StreamResponse:
+    async def prune(self, call: Call) -> Response:
         return answer(await self._images.prune(call.query.filters()))
 
-    async def raw(self, call: Call) -> web.StreamResponse:
+    async def raw(self, call: Call) -> Response:
         target, data = await self._images.raw(call["name"], call.query.text("platform"))
         headers = {**HEADERS, "Content-Type": target.media_type, "Docker-Content-Digest": str(target.digest)}
-        return web.Response(body=data, headers=headers)
+        return PlainResponse(200, headers, data)
 
-    async def module(self, call: Call) -> web.StreamResponse:
+    async def module(self, call: Call) -> Response:
         binary = self._images.binary(call["name"], call.query.text("platform"))
         return await send(call, await begun(binary), {"Content-Type": "application/wasm"})
 
-    async def sbom(self, call: Call) -> web.StreamResponse:
+    async def sbom(self, call: Call) -> Response:
         query = call.query
         document, kind = await self._sboms.document(
             call["name"], query.text("format") or "spdx", query.text("platform")
         )
         body = json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        return web.Response(body=body, headers={**HEADERS, "Content-Type": kind})
+        return PlainResponse(200, HEADERS, body, kind)
 
-    async def load(self, call: Call) -> web.StreamResponse:
+    async def load(self, call: Call) -> Response:
         query = call.query
-        loading = self._images.loading(chunks(call.request), quiet=query.flag("quiet"), platform=platform_of(query))
+        quiet, platform = query.flag("quiet"), platform_of(query)
+        loading = self._images.loading(chunks(call.request.body), quiet=quiet, platform=platform)
         return await call.lines(await begun(loading))
 
-    async def save(self, call: Call) -> web.StreamResponse:
+    async def save(self, call: Call) -> Response:
         return await self._archive(call, [call["name"]])
 
-    async def save_several(self, call: Call) -> web.StreamResponse:
+    async def save_several(self, call: Call) -> Response:
         names = call.query.texts("names")
         if not names:
             raise InvalidArgument("names: at least one image to save is needed")
         return await self._archive(call, names)
 
-    async def _archive(self, call: Call, names: Sequence[str]) -> web.StreamResponse:
+    async def _archive(self, call: Call, names: Sequence[str]) -> Response:
         return await send(call, await self._images.save(names, platform_of(call.query)))
 
 

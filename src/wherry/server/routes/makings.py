@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.engine.makings import Makings, Naming
 from wherry.errors import InvalidArgument
 from wherry.server.call import ApiRoute, Call, answer
+from wherry.server.response import Response
 from wherry.server.router import Route
 
 
@@ -19,7 +18,7 @@ class MakingRoutes:
     def table(self) -> Sequence[ApiRoute]:
         return (Route("POST", "/commit", self.commit),)
 
-    async def commit(self, call: Call) -> web.StreamResponse:
+    async def commit(self, call: Call) -> Response:
         container = call.query.text("container")
         if not container:
             raise InvalidArgument("container names what is to be committed")

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.engine.networks.networks import Networks
 from wherry.errors import InvalidArgument
 from wherry.server.call import ApiRoute, Call, answer, done
+from wherry.server.response import Response
 from wherry.server.router import Route
 
 
@@ -28,28 +27,28 @@ class NetworkRoutes:
             Route("POST", "/networks/{ref}/disconnect", self.disconnect),
         )
 
-    async def list(self, call: Call) -> web.StreamResponse:
+    async def list(self, call: Call) -> Response:
         return answer(await self._networks.list(call.query.filters()))
 
-    async def inspect(self, call: Call) -> web.StreamResponse:
+    async def inspect(self, call: Call) -> Response:
         return answer(await self._networks.inspect(call["ref"]))
 
-    async def create(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> Response:
         return answer(await self._networks.create(await call.json()), 201)
 
-    async def remove(self, call: Call) -> web.StreamResponse:
+    async def remove(self, call: Call) -> Response:
         await self._networks.remove(call["ref"])
         return done()
 
-    async def prune(self, call: Call) -> web.StreamResponse:
+    async def prune(self, call: Call) -> Response:
         return answer(await self._networks.prune(call.query.filters()))
 
-    async def connect(self, call: Call) -> web.StreamResponse:
+    async def connect(self, call: Call) -> Response:
         body = await call.json()
         await self._networks.connect(call["ref"], _container(body), body.get("EndpointConfig"))
         return done(200)
 
-    async def disconnect(self, call: Call) -> web.StreamResponse:
+    async def disconnect(self, call: Call) -> Response:
         body = await call.json()
         force = body.get("Force") or False
         if not isinstance(force, bool):

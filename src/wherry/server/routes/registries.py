@@ -8,8 +8,6 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import web
-
 from wherry.core.remotes.remote import Credentials
 from wherry.engine.makings import Makings
 from wherry.engine.pulls import PullRequest, Pulls
@@ -20,6 +18,7 @@ from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun
 from wherry.server.credentials import from_header, from_json
 from wherry.server.platforms import platform_of
+from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 from wherry.server.routes.makings import naming
 
@@ -45,51 +44,51 @@ class RegistryRoutes:
             Route("GET", "/distribution/{name*}/manifest", self.manifest),
         )
 
-    async def create(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> Response:
         query = call.query
         if query.text("fromSrc"):
             return await self._import(call)
         name = query.text("fromImage")
         if not name:
             raise InvalidArgument("fromImage names the image to pull")
-        keys = trusted_keys(call.request.headers.get(KEYS, ""))
+        keys = trusted_keys(call.request.header(KEYS.lower()))
         request = PullRequest.parse(name, query.text("tag"), query.text("platform"), _credentials(call), keys)
         return await call.lines(await begun(self._pulls.stream(request)))
 
-    async def _import(self, call: Call) -> web.StreamResponse:
+    async def _import(self, call: Call) -> Response:
         if call.query.text("fromSrc") != "-":
             raise Unimplemented("importing from an address is not offered: fetch the archive, and import the file")
         platform = call.query.text("platform") or None
-        return await call.lines(await self._makings.import_archive(chunks(call.request), naming(call), platform))
+        return await call.lines(await self._makings.import_archive(chunks(call.request.body), naming(call), platform))
 
-    async def push(self, call: Call) -> web.StreamResponse:
+    async def push(self, call: Call) -> Response:
         query = call.query
         request = PushRequest.parse(
             call["name"], query.text("tag"), platform_of(query), _credentials(call), query.text("as")
         )
         return await call.lines(await begun(self._pushes.stream(request)))
 
-    async def search(self, call: Call) -> web.StreamResponse:
+    async def search(self, call: Call) -> Response:
         raise Unimplemented("searching a registry is not offered")
 
-    async def auth(self, call: Call) -> web.StreamResponse:
+    async def auth(self, call: Call) -> Response:
         document = await call.json()
         address = document.get("serveraddress") or ""
         if not isinstance(address, str):
             raise InvalidArgument("serveraddress must be a string")
         return answer(await self._registries.login(address, from_json(document)))
 
-    async def distribution(self, call: Call) -> web.StreamResponse:
+    async def distribution(self, call: Call) -> Response:
         return answer(await self._registries.inspect(call["name"], _credentials(call)))
 
-    async def manifest(self, call: Call) -> web.StreamResponse:
+    async def manifest(self, call: Call) -> Response:
         found = await self._registries.manifest(call["name"], _credentials(call))
         described = {"Content-Type": found.descriptor.media_type, "Docker-Content-Digest": str(found.descriptor.digest)}
-        return web.Response(body=found.data, headers={**HEADERS, **described})
+        return PlainResponse(200, {**HEADERS, **described}, found.data)
 
 
 def _credentials(call: Call) -> Credentials:
-    return from_header(call.request.headers.get("X-Registry-Auth", ""))
+    return from_header(call.request.header("x-registry-auth"))
 
 
 def trusted_keys(header: str) -> tuple[str, ...] | None:

@@ -1,16 +1,16 @@
 """A container's streams: attach, logs, stats."""
 
+import asyncio
+import importlib
 from collections.abc import Sequence
-
-from aiohttp import web
 
 from wherry.engine.attach import AttachOptions
 from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.engine.containers.logbook import Batch
 from wherry.errors import InvalidArgument
-from wherry.server import websocket
 from wherry.server.call import ApiRoute, Call, closing
 from wherry.server.hijack import stream_type, take_over
+from wherry.server.response import Response
 from wherry.server.router import Kind, Route
 from wherry.wire import stdcopy
 
@@ -33,14 +33,17 @@ class StreamRoutes:
             Route("GET", "/containers/{ref}/stats", self.stats, Kind.STREAM),
         )
 
-    async def attach(self, call: Call) -> web.StreamResponse:
+    async def attach(self, call: Call) -> Response:
         return await take_over(call, await self._containers.attach(call["ref"], _attach_options(call)))
 
-    async def attach_websocket(self, call: Call) -> web.StreamResponse:
+    async def attach_websocket(self, call: Call) -> Response:
+        await asyncio.to_thread(importlib.import_module, "wherry.server.websocket")
+        from wherry.server import websocket
+
         websocket.check_handshake(call)
         return await websocket.join(call, await self._containers.attach(call["ref"], _attach_options(call)))
 
-    async def logs(self, call: Call) -> web.StreamResponse:
+    async def logs(self, call: Call) -> Response:
         query = call.query
         wanted = LogQuery(
             stdout=query.flag("stdout"),
@@ -63,7 +66,7 @@ class StreamRoutes:
                 await response.write(_framed(batch, tty=tty))
         return response
 
-    async def stats(self, call: Call) -> web.StreamResponse:
+    async def stats(self, call: Call) -> Response:
         query = call.query
         figures = await self._containers.stats(
             call["ref"], stream=query.flag("stream", default=True), one_shot=query.flag("one-shot")

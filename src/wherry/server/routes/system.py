@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.engine.check import Checks
 from wherry.engine.events import Events
 from wherry.engine.system import System
 from wherry.server.call import HEADERS, ApiRoute, Call, answer
 from wherry.server.credentials import several
+from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 
 _PING_HEADERS = {
@@ -39,26 +38,26 @@ class SystemRoutes:
             Route("POST", "/wherry/check", self.check, Kind.STREAM),
         )
 
-    async def ping(self, call: Call) -> web.StreamResponse:
+    async def ping(self, call: Call) -> Response:
         body = b"OK" if call.request.method == "GET" else b""
-        return web.Response(body=body, headers={**_PING_HEADERS, "Content-Type": "text/plain; charset=utf-8"})
+        return PlainResponse(200, _PING_HEADERS, body, "text/plain; charset=utf-8")
 
-    async def version(self, call: Call) -> web.StreamResponse:
+    async def version(self, call: Call) -> Response:
         return answer(await self._system.version())
 
-    async def info(self, call: Call) -> web.StreamResponse:
+    async def info(self, call: Call) -> Response:
         return answer(await self._system.info())
 
-    async def disk_usage(self, call: Call) -> web.StreamResponse:
+    async def disk_usage(self, call: Call) -> Response:
         return answer(await self._system.disk_usage(frozenset(call.query.texts("type"))))
 
-    async def events(self, call: Call) -> web.StreamResponse:
+    async def events(self, call: Call) -> Response:
         query = call.query
         happening = self._events.subscribe(
             since=query.nanoseconds("since"), until=query.nanoseconds("until"), filters=query.filters()
         )
         return await call.lines(happening)
 
-    async def check(self, call: Call) -> web.StreamResponse:
-        logins = several(call.request.headers.get("X-Registry-Config", ""))
+    async def check(self, call: Call) -> Response:
+        logins = several(call.request.header("x-registry-config"))
         return await call.lines(self._checks.run(repair=call.query.flag("repair"), logins=logins))

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from wherry.engine.volumes import Volumes
 from wherry.errors import Unavailable
 from wherry.server.call import ApiRoute, Call, answer, done
+from wherry.server.response import Response
 from wherry.server.router import Route
 from wherry.server.routes.absent import NO_MANAGER
 from wherry.server.versions import ApiVersion
@@ -31,22 +30,22 @@ class VolumeRoutes:
             Route("DELETE", "/volumes/{name}", self.remove),
         )
 
-    async def list(self, call: Call) -> web.StreamResponse:
+    async def list(self, call: Call) -> Response:
         return answer(await self._volumes.list(call.query.filters()))
 
-    async def create(self, call: Call) -> web.StreamResponse:
+    async def create(self, call: Call) -> Response:
         wanted = await call.json()
         if isinstance(wanted, dict) and wanted.get("ClusterVolumeSpec"):
             raise Unavailable(NO_MANAGER)
         return answer(await self._volumes.create(wanted), 201)
 
-    async def inspect(self, call: Call) -> web.StreamResponse:
+    async def inspect(self, call: Call) -> Response:
         return answer(await self._volumes.inspect(call["name"]))
 
-    async def remove(self, call: Call) -> web.StreamResponse:
+    async def remove(self, call: Call) -> Response:
         await self._volumes.remove(call["name"], force=call.query.flag("force"))
         return done()
 
-    async def prune(self, call: Call) -> web.StreamResponse:
+    async def prune(self, call: Call) -> Response:
         named = call.version < _PRUNES_ANONYMOUS
         return answer(await self._volumes.prune(call.query.filters(), named=named))
