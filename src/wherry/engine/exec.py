@@ -110,7 +110,7 @@ class Execs:
         )
         session = None if start.detach else await attached(run.streams, options)
         try:
-            await self._containers.whole(self._launch(found, run, start))
+            await self._launch(found, run, start)
         except WherryError as error:
             found.exit_code = found.exit_code or exit_code_of(error)
             if session is None:

@@ -83,7 +83,7 @@ class Makings:
         Returns ``{"Id"}``. NotFound: the container, or the image it was made from; Conflict: files changed meanwhile.
         """
         live = self._containers.registry.get(ref)
-        return await self._containers.whole(self._commit(live, naming, body, pause=pause))
+        return await self._commit(live, naming, body, pause=pause)
 
     async def _commit(self, live: Live, naming: Naming, body: Mapping[str, Any], *, pause: bool) -> Json:
         reference, record = naming.reference(), live.record

@@ -5,6 +5,7 @@ Values only; what becomes of them is the matter of lifecycle.py, how clients see
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from wherry.core.containers.store import Container
@@ -110,9 +111,9 @@ class Record:
         """What is run: the entrypoint's words, then the command's."""
         return (*(self.config.get("Entrypoint") or ()), *(self.config.get("Cmd") or ()))
 
-    def with_state(self, **changes: Any) -> "Record":
-        """The same container with another state."""
-        return replace(self, state=replace(self.state, **changes))
+    def with_state(self, own: Mapping[str, Any] = MappingProxyType({}), **changes: Any) -> "Record":
+        """The same container with another state, and with ``own`` changes beside that."""
+        return replace(self, state=replace(self.state, **changes), **own)
 
 
 _HELD_BY_CORE: Final = ("id", "name", "image", "runtime")

@@ -50,9 +50,16 @@ class Subscription:
         self._ended = False
         self.cut = False
         self.over = asyncio.Event()
-        """The client has got all of it, or is gone."""
+        """The client has got all of it and its end, or is gone."""
+        self.idle = False
+        """It has got all that there is, and waits for more."""
         self._filled = asyncio.Event()
         self._taken = asyncio.Event()
+
+    @property
+    def empty(self) -> bool:
+        """All was taken."""
+        return not self._held
 
     @property
     def full(self) -> bool:
@@ -94,7 +101,9 @@ class Subscription:
                 self.over.set()
                 return
             self._filled.clear()
+            self.idle = True
             await self._filled.wait()
+            self.idle = False
 
 
 class Output:
@@ -157,7 +166,7 @@ class Output:
         self._ended = True
         for subscription in self._subscriptions:
             subscription.end()
-        self._leaving = [found for found in self._subscriptions if not found.cut]
+        self._leaving = [found for found in self._subscriptions if not found.cut and not (found.idle and found.empty)]
         self._subscriptions.clear()
 
     async def heard(self, longest: float) -> None:

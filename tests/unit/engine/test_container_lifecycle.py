@@ -284,14 +284,23 @@ async def test_out_of_memory_is_told(world: World, tasks: FakeTasks) -> None:
         assert "oom" in world.events.actions(container)
 
 
-async def test_a_client_that_goes_away_leaves_no_container_half_started(world: World, tasks: FakeTasks) -> None:
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_start_that_is_cancelled_leaves_no_container_half_started(
+    world: World, tasks: FakeTasks, turns: int
+) -> None:
     async with world.engine() as containers:
         container = await create(containers, "sleep")
         starting = asyncio.create_task(containers.start(container))
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         starting.cancel()
-        await until(lambda: container in tasks.tasks and tasks.tasks[container].status == "running")
-        await until(lambda: containers.registry.get(container).running)
+        await asyncio.gather(starting, return_exceptions=True)
+        if starting.cancelled():
+            assert not containers.registry.get(container).running
+            assert not any(task.status == "running" for task in tasks.tasks.values())
+            await containers.start(container)
+        assert tasks.tasks[container].status == "running"
+        assert containers.registry.get(container).running
         await containers.remove(container, force=True)
 
 

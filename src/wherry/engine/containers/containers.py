@@ -6,7 +6,7 @@ no container half started.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -72,6 +72,9 @@ class _OnDisk:
 
 class Containers:
     """``ref`` is a full id, a unique prefix of one, or a name. NotFound: ``No such container: x``.
+
+    Who changes something and is cancelled meanwhile undoes what it began as far as it can: callers see to it that a
+    client which goes away cancels no change.
 
     ``background`` owns what goes on in the background: watching containers, restarting them, carrying their output.
     """
@@ -170,40 +173,34 @@ class Containers:
         await self.sandboxes.shut()
         await self._sweeper.close()
 
-    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do ``work`` to its end even if whoever asked for it goes away."""
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.background.spawn(_settle(outcome, work))
-        return await outcome  # cancelling it cancels nothing but the waiting
-
     async def create(self, name: str | None, config: Mapping[str, Any], platform: str | None) -> Json:
         """Body of POST /containers/create; returns ``{"Id", "Warnings"}``. InvalidArgument; Conflict: the name is in
         use; NotFound: the image; Unimplemented: something this release does not offer."""
-        return await self.whole(self._creation.create(name, config, platform))
+        return await self._creation.create(name, config, platform)
 
     async def start(self, ref: str) -> None:
         """NotModified when it runs already. Else what the runtime says; the state then has docker's exit code."""
-        await self.whole(self.supervisor.start(self.registry.get(ref), ref))
+        await self.supervisor.start(self.registry.get(ref), ref)
 
     async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """``timeout`` in seconds, -1 is for ever. NotModified when it does not run."""
-        await self.whole(self._control.stop(self.registry.get(ref), ref, timeout, signal))
+        await self._control.stop(self.registry.get(ref), ref, timeout, signal)
 
     async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:
         """Stop it if it runs, then start it."""
-        await self.whole(self._control.restart(self.registry.get(ref), ref, timeout, signal))
+        await self._control.restart(self.registry.get(ref), ref, timeout, signal)
 
     async def kill(self, ref: str, signal: str | None = None) -> None:
         """Conflict when it does not run; InvalidArgument: no such signal."""
-        await self.whole(self._control.kill(self.registry.get(ref), ref, signal))
+        await self._control.kill(self.registry.get(ref), ref, signal)
 
     async def pause(self, ref: str) -> None:
         """Conflict when it does not run, or is paused."""
-        await self.whole(self._control.pause(self.registry.get(ref), ref))
+        await self._control.pause(self.registry.get(ref), ref)
 
     async def unpause(self, ref: str) -> None:
         """Conflict when it is not paused."""
-        await self.whole(self._control.unpause(self.registry.get(ref), ref))
+        await self._control.unpause(self.registry.get(ref), ref)
 
     async def rename(self, ref: str, name: str) -> None:
         """Conflict: the name is in use. InvalidArgument: it is no name, or the present one."""
@@ -218,13 +215,13 @@ class Containers:
 
     async def update(self, ref: str, body: Mapping[str, Any]) -> Json:
         """Returns ``{"Warnings"}``."""
-        return {"Warnings": await self.whole(self._control.update(self.registry.get(ref), body))}
+        return {"Warnings": await self._control.update(self.registry.get(ref), body)}
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """Conflict when it runs and is not forced. Its anonymous ``volumes`` go with it if that is wanted."""
         if link:
             raise InvalidArgument("a link goes with its container: there is none to be removed by itself")
-        await self.whole(self._control.remove(self.registry.get(ref), ref, force=force, volumes=volumes))
+        await self._control.remove(self.registry.get(ref), ref, force=force, volumes=volumes)
 
     async def prune(self, filters: Filters) -> Json:
         """Remove those that do not run; returns ``{"ContainersDeleted", "SpaceReclaimed"}`` (bytes)."""
@@ -234,7 +231,7 @@ class Containers:
         for live in [live for live in self.registry if selection.prunable(live.record, wanted, now)]:
             size = await self._own_size(live.record)
             try:
-                await self.whole(self._control.remove(live, live.record.id, force=False))
+                await self._control.remove(live, live.record.id, force=False)
             except (WherryError, OSError):
                 # Started or removed by somebody else meanwhile.
                 continue
@@ -434,7 +431,7 @@ class Containers:
     ) -> None:
         """See `Files.write`."""
         live = self.registry.get(ref)
-        await self.whole(self._files.write(live, ref, path, chunks, keep_kinds=keep_kinds, own=own))
+        await self._files.write(live, ref, path, chunks, keep_kinds=keep_kinds, own=own)
 
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """See `Files.export`."""
@@ -444,21 +441,6 @@ class Containers:
         """What the container changed in its rootfs: ``{"Path", "Kind"}``, 0 changed, 1 added, 2 deleted."""
         live = self.registry.get(ref)
         return await asyncio.to_thread(changes, self.services.snapshots, live.record.id)
-
-
-async def _settle(outcome: asyncio.Future[T], work: Coroutine[Any, Any, T]) -> None:
-    try:
-        result = await work
-    except asyncio.CancelledError:
-        outcome.cancel()
-        raise
-    # Whatever it is, it is told to whoever asked for the work, if they still listen.
-    except BaseException as error:  # noqa: BLE001
-        if not outcome.done():
-            outcome.set_exception(error)
-    else:
-        if not outcome.done():
-            outcome.set_result(result)
 
 
 def _has_no_cgroup(record: Record, config: EngineConfig) -> bool:

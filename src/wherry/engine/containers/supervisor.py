@@ -115,9 +115,17 @@ class Supervisor:
             if task is None:
                 _, task = await self._create(live)
             running = record.with_state(
-                status=status, pid=task.pid, started_at=self._clock(), exit_code=0, error="", oom_killed=False, usage={}
-            ).with_state(health=health.starting(record.state.health) if health.policy_of(record) else None)
-            await self._run(live, replace(running, stopped_by_user=False), run, task)
+                {"stopped_by_user": False},
+                status=status,
+                pid=task.pid,
+                started_at=self._clock(),
+                exit_code=0,
+                error="",
+                oom_killed=False,
+                usage={},
+                health=health.starting(record.state.health) if health.policy_of(record) else None,
+            )
+            await self._run(live, running, run, task)
         except WherryError as error:
             live.run = None
             run.failed()
@@ -239,6 +247,7 @@ class Supervisor:
         if again:
             live.back_off = live.back_off.next(finished - record.state.started_at)
         saved = record.with_state(
+            {"restarts": record.restarts + again},
             status=after(record.state.status, "back-off" if again else "exit", record.id),
             pid=0,
             exit_code=ended.code,
@@ -248,7 +257,7 @@ class Supervisor:
             health=health.ended(record.state.health),
         )
         await self._logbook.close(record.id)
-        live.record = replace(saved, restarts=saved.restarts + (1 if again else 0))
+        live.record = saved
         run = live.run
         live.task = live.run = None
         live.ended.set()
@@ -310,8 +319,8 @@ class Supervisor:
             if live.record.state.status != "restarting":
                 return
             self._forget_timer(live)
-            stopped = live.record.with_state(status=after("restarting", "exit", live.record.id))
-            await self._registry.save(live, replace(stopped, stopped_by_user=True))
+            status = after("restarting", "exit", live.record.id)
+            await self._registry.save(live, live.record.with_state({"stopped_by_user": True}, status=status))
         live.ended.set()
         live.waiters.exited(live.record.state.exit_code)
 
