@@ -1,5 +1,6 @@
 """The database and the lock on a root: transactions, threads, schema versions, damage, kills."""
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -16,7 +17,15 @@ from wherry.core.metadata import checkpoint
 from wherry.core.metadata.database import Database
 from wherry.core.metadata.lock import RootLock
 from wherry.core.metadata.transactions import Taken, promptly
-from wherry.errors import Conflict, DataLoss, FailedPrecondition, PermissionDenied, ResourceExhausted, Unavailable
+from wherry.errors import (
+    Conflict,
+    DataLoss,
+    FailedPrecondition,
+    Internal,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 
 SCHEMA = ("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) STRICT",)
 
@@ -58,22 +67,33 @@ def test_a_block_that_raises_changes_nothing(database: Database) -> None:
 
 
 def test_nested_transactions_are_part_of_the_outer(database: Database) -> None:
-    def fail(inner_only: bool) -> None:
+    with database.write():
+        put(database, "outer", 1)
+        with database.write():
+            put(database, "inner", 1)
+            assert everything(database) == {"outer": 1, "inner": 1}
+    assert everything(database) == {"outer": 1, "inner": 1}
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_nested_transaction_that_wrote_and_failed_undoes_the_outer(database: Database, caught: bool) -> None:
+    def fail() -> None:
         with database.write():
             put(database, "outer", 1)
-            try:
-                with database.write():
-                    put(database, "inner", 1)
-                    assert everything(database) == {"outer": 1, "inner": 1}
-                    raise KeyError
-            except KeyError:
-                if not inner_only:
-                    raise
+            with contextlib.suppress(KeyError if caught else ()), database.write():
+                put(database, "inner", 1)
+                raise KeyError
 
-    with pytest.raises(KeyError):
-        fail(inner_only=False)
+    with pytest.raises(Internal if caught else KeyError):
+        fail()
     assert everything(database) == {}
-    fail(inner_only=True)
+
+
+def test_a_nested_transaction_that_failed_and_wrote_nothing_undoes_nothing(database: Database) -> None:
+    with database.write():
+        put(database, "outer", 1)
+        with contextlib.suppress(KeyError), database.write():
+            raise KeyError
     assert everything(database) == {"outer": 1}
 
 

@@ -71,6 +71,7 @@ class Database:
         self._closed = False
         self._writing = threading.RLock()
         self._depth = 0
+        self._spoiled = False
         self._endings: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
         self._patient = True
         self._checkpoints = Checkpoints(self._checkpoint)
@@ -171,35 +172,55 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed when the block ends, undone when it raises. Nested ones are part of the outer."""
+        """One transaction: committed when the block ends, undone when it raises.
+
+        Nested ones are part of the outer. One that raises must not have written anything, if somebody goes on all the
+        same: else the outermost is undone with Internal.
+        """
         with self._writing:
             if self._closed:
                 raise Unavailable(f"database {self._path} is closed")
-            begin, commit, undo = _NESTED if self._depth else _OUTER
-            with self._faults():
-                self._begin(begin)
-            self._depth += 1
-            committed = False
-            try:
-                with self._faults():
-                    yield self._writer
-                    self._writer.execute(commit)
-                committed = True
-            finally:
-                self._depth -= 1
-                if not committed and self._writer.in_transaction:
-                    for statement in undo:
-                        self._writer.execute(statement)
-                if not self._depth:
-                    self._end(committed)
+            with self._inner() if self._depth else self._outer(), self._faults():
+                yield self._writer
 
-    def _begin(self, statement: str) -> None:
+    @contextmanager
+    def _inner(self) -> Iterator[None]:
+        before = self._writer.total_changes
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._spoiled = self._spoiled or self._writer.total_changes != before
+            raise
+        finally:
+            self._depth -= 1
+
+    @contextmanager
+    def _outer(self) -> Iterator[None]:
+        with self._faults():
+            self._begin()
+        self._depth, self._spoiled = 1, False
+        committed = False
+        try:
+            yield
+            if self._spoiled:
+                raise Internal(f"database {self._path}: nothing was written, since a part of it failed")
+            with self._faults():
+                self._writer.execute("COMMIT")
+            committed = True
+        finally:
+            self._depth = 0
+            if not committed and self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            self._end(committed)
+
+    def _begin(self) -> None:
         """Another process that writes to the file is waited for, as long as SQLite would, but never in an event loop.
         Taken: in that case."""
         end = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
-                self._writer.execute(statement)
+                self._writer.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
                 if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
@@ -289,5 +310,3 @@ class Database:
 
 
 _CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
-_OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
-_NESTED = ("SAVEPOINT nested", "RELEASE nested", ("ROLLBACK TO nested", "RELEASE nested"))
