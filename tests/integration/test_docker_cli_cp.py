@@ -205,6 +205,17 @@ def test_a_program_that_was_copied_in_is_the_one_that_runs(docker, images, kind,
     docker("rm", "-v", name)
 
 
+def test_a_module_that_was_copied_in_is_the_one_inspected(docker, images, tmp_path):
+    name = docker("create", "--network", "none", images["wasm"])
+    before = [json.loads(docker("inspect", name))[0]["Wasm"]["Module"] for _ in range(2)]
+    assert before[0] == before[1]
+    (tmp_path / "other").write_bytes(b"\0asm\1\0\0\0")
+    docker("cp", tmp_path / "other", f"{name}:/program")
+    after = json.loads(docker("inspect", name))[0]["Wasm"]["Module"]
+    assert (before[0]["Size"] > 8, after["Size"]) == (True, 8)
+    docker("rm", "-v", name)
+
+
 def test_a_kind_is_not_replaced_by_another(docker, images, tmp_path):
     name = docker("create", images["wasm"])
     (tmp_path / "deep").write_text("a file")

@@ -1,4 +1,4 @@
-"""Errors of the floors below to HTTP: the one table. No I/O, no aiohttp."""
+"""Errors of the floors below to HTTP: the one table. No I/O."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -55,6 +55,8 @@ __all__ = ["Containers", "LogQuery"]
 
 _STATS_INTERVAL = 1.0
 _CLOSE_PATIENCE = 5.0
+_LOOKED_AT = 64
+"""Containers of which it is remembered what the disk told of them."""
 _MODULE_PATIENCE = 2.0
 
 
@@ -87,6 +89,7 @@ class Containers:
         self.tell = Announcer(events)
         self.registry = Registry(services.containers, services.transactions, background)
         self._views = ModuleViews()
+        self._looked: dict[str, tuple[Record, _OnDisk]] = {}
         self._logbook = Logbook(services.logs, services.config.root, services.config.state)
         self.volumes = Volumes(
             services.volumes,
@@ -299,7 +302,7 @@ class Containers:
         """The document of `docker inspect`."""
         live = self.registry.get(ref)
         record = live.record
-        there = await asyncio.to_thread(self._on_disk, record)
+        there = await self._looked_at(live)
         document = views.inspect(
             record,
             log_path=self._logbook.path(record),
@@ -314,6 +317,19 @@ class Containers:
         if size:
             document["SizeRw"], document["SizeRootFs"] = await self._sizes(record, {})
         return document
+
+    async def _looked_at(self, live: Live) -> "_OnDisk":
+        """What the disk told of it since it last changed; dashboards ask time and again."""
+        record = live.record
+        known = self._looked.get(record.id)
+        if known is not None and known[0] is record:
+            return known[1]
+        there = await asyncio.to_thread(self._on_disk, record)
+        if there.view is not None or record.kind != "wasm":
+            self._looked[record.id] = record, there
+            if len(self._looked) > _LOOKED_AT:
+                del self._looked[next(iter(self._looked))]
+        return there
 
     def _on_disk(self, record: Record) -> "_OnDisk":
         """Blocks."""
@@ -431,7 +447,9 @@ class Containers:
     ) -> None:
         """See `Files.write`."""
         live = self.registry.get(ref)
+        self._looked.pop(live.record.id, None)  # its module may be another one now
         await self._files.write(live, ref, path, chunks, keep_kinds=keep_kinds, own=own)
+        self._looked.pop(live.record.id, None)
 
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         """See `Files.export`."""
