@@ -7,7 +7,7 @@ from blockbuster import blockbuster_ctx
 
 _MAY = (
     ("wherry/core/metadata/database.py", {"at_once"}),  # a commit that waits for nobody
-    ("wherry/core/tasks/fifos.py", {"retire_fifos"}),  # a rename in memory
+    ("wherry/core/spares.py", {"move"}),  # a rename in memory
     ("wherry/core/tasks/bundle.py", {"retire"}),
 )
 

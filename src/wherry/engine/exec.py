@@ -12,7 +12,8 @@ from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.execspec import exec_document
-from wherry.engine.containers.launch import NOT_RUNNABLE, exit_code_of, io_folder
+from wherry.engine.containers.folders import io_folder
+from wherry.engine.containers.launch import NOT_RUNNABLE, exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
 from wherry.engine.run import GRACE, Nowhere, Run

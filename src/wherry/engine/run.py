@@ -5,10 +5,10 @@ The same for a container's main process and for an exec in it. What becomes of t
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
-from wherry.core.tasks.fifos import FifoReader, FifoWriter, remove_fifos, retire_fifos
+from wherry.core.tasks.fifos import FifoReader, FifoWriter, remove_fifos
 from wherry.core.tasks.tasks import Process, TaskIO
 from wherry.engine.background import Background
 from wherry.engine.streams import Sink, Streams
@@ -97,10 +97,6 @@ class Run:
         for reader in self._readers:
             reader.close()
         self.streams.end()
-
-    def retire(self) -> Callable[[], None]:
-        """`remove` in two halves: the next run may have FIFOs of the same names now; what is returned blocks."""
-        return retire_fifos(self.io)
 
     def remove(self) -> None:
         """Remove the FIFOs. Blocks, shortly."""

@@ -11,9 +11,9 @@ from typing import Any, Final
 from wherry.build.request import RunStep
 from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
 from wherry.core.tasks.tasks import NewTask, Task, TaskIO
+from wherry.engine.containers.folders import remove_folders
 from wherry.engine.containers.ground import ground
 from wherry.engine.containers.launch import find_user
-from wherry.engine.containers.removal import remove_folders
 from wherry.engine.containers.request import parse
 from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.record import MountPoint, Record

@@ -9,9 +9,11 @@ import fcntl
 import os
 import select
 import shutil
+import stat
 import termios
 from collections.abc import Callable, Iterable, Iterator
 
+from wherry.core.spares import Spares
 from wherry.core.tasks.spool import SUFFIX, Spool
 from wherry.core.tasks.tasks import TaskIO
 from wherry.errors import InvalidArgument, ResourceExhausted, Unavailable
@@ -20,6 +22,8 @@ READ_SIZE = 256 << 10
 """Bytes taken by one read: few wake-ups at hundreds of MB/s, little memory when many readers idle."""
 LEDGER = "ledger"
 """Beside the FIFOs: how far their log has come. See core/logs/ledger.py."""
+_OUTPUTS = frozenset(("stdout", "stderr"))
+_ALL = _OUTPUTS | {name + SUFFIX for name in _OUTPUTS} | {LEDGER}
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size' default: the most that an unprivileged process may ask for
 
 
@@ -72,16 +76,60 @@ def _remove_kept(folder: str, paths: Iterable[str]) -> None:
             os.unlink(path)
 
 
-def retire_fifos(io: TaskIO) -> Callable[[], None]:
-    """Take the folder of a process's FIFOs out of the way, which a rename in memory does, not a disk; what is returned
-    removes it, and may block. What is gone already is no error."""
-    folder = os.path.dirname(io.stdout or io.stdin)
+class FifoFolders:
+    """FIFOs of processes, a folder each. That of one that has ended is another's, once nobody holds them any more."""
+
+    def __init__(self, spares: Spares) -> None:
+        self._spares = spares
+
+    def make(self, directory: str, *, stdin: bool = False, terminal: bool = False) -> TaskIO:
+        """See `make_fifos`."""
+        if stdin or terminal or not self._spares.take(directory):
+            return make_fifos(directory, stdin=stdin, terminal=terminal)
+        return TaskIO(stdout=os.path.join(directory, "stdout"), stderr=os.path.join(directory, "stderr"))
+
+    def retire(self, io: TaskIO) -> Callable[[], None]:
+        """Take the folder of a process's FIFOs out of the way, which a rename in memory does, not a disk; what is
+        returned keeps or removes it, and may block. What is gone already is no error."""
+        old = self._spares.name()
+        if not self._spares.move(os.path.dirname(io.stdout or io.stdin), old):
+            return lambda: None
+        return lambda: self._keep(old)
+
+    def _keep(self, folder: str) -> None:
+        if not (_renewed(folder) and self._spares.keep(folder)):
+            shutil.rmtree(folder, ignore_errors=True)  # an exec may still take its own away
+
+
+def _renewed(folder: str) -> bool:
+    """Whether a folder of FIFOs is as if just made."""
     try:
-        old = os.path.join(os.path.dirname(folder), f".old-{os.path.basename(folder)}-{os.stat(folder).st_ino}")
-        os.rename(folder, old)
-    except OSError:  # there is none
-        return lambda: None
-    return lambda: shutil.rmtree(old, ignore_errors=True)  # an exec may still take its own away
+        names = set(os.listdir(folder))
+        if not (_OUTPUTS <= names <= _ALL and all(_is_free(os.path.join(folder, name)) for name in _OUTPUTS)):
+            return False
+        for name in names - _OUTPUTS:
+            os.unlink(os.path.join(folder, name))
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(path: str) -> bool:
+    """Whether it is a FIFO as we make them, and no process has it open. Source: fifo(7)."""
+    status = os.lstat(path)
+    if (status.st_mode, status.st_uid, status.st_nlink) != (stat.S_IFIFO | 0o600, os.geteuid(), 1):
+        return False
+    flags = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(OSError):  # ENXIO: nobody reads it
+        os.close(os.open(path, os.O_WRONLY | flags))
+        return False
+    fd = os.open(path, os.O_RDONLY | flags)
+    try:
+        return os.read(fd, 1) == b""
+    except BlockingIOError:  # somebody may write to it
+        return False
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from wherry.engine.containers.changes import changes
 from wherry.engine.containers.control import Control
 from wherry.engine.containers.creation import Creation
 from wherry.engine.containers.files import Files
+from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.launch import Launcher, find_module
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Batch, Logbook, LogQuery
@@ -101,9 +102,10 @@ class Containers:
         self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
         self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
         self._sweeper = Sweeper()
-        launcher = Launcher(services, sandboxes)
+        self._folders = folders = Folders(services.config)
+        launcher = Launcher(services, sandboxes, folders)
         removal = Removal(
-            services, self.registry, self.volumes, self.tell, self._logbook.close, self._sweeper, background
+            services, self.registry, self.volumes, self.tell, self._logbook.close, folders, self._sweeper, background
         )
         self.supervisor = Supervisor(
             services.tasks,
@@ -118,7 +120,7 @@ class Containers:
             self._sweeper,
             Probes(services, self.registry, self._address, self.tell, background),
         )
-        self._twins = Twins(services.config, launcher.undo, self._logbook, background)
+        self._twins = Twins(folders, launcher.undo, self._logbook, background)
         self._creation = Creation(
             services,
             images,
@@ -133,7 +135,7 @@ class Containers:
         self._files = Files(services, self.supervisor.ahead, self.tell)
         self._control = Control(self.registry, self.supervisor, removal, self.tell)
         self._recovery = Recovery(
-            services, self.registry, self.supervisor, sandboxes, removal, self._logbook, background
+            services, self.registry, self.supervisor, sandboxes, removal, folders, self._logbook, background
         )
         self.networks = Networks(
             services,
@@ -175,6 +177,7 @@ class Containers:
         await self.supervisor.ahead.close()
         await self.sandboxes.shut()
         await self._sweeper.close()
+        await asyncio.to_thread(self._folders.clear)
 
     async def create(self, name: str | None, config: Mapping[str, Any], platform: str | None) -> Json:
         """Body of POST /containers/create; returns ``{"Id", "Warnings"}``. InvalidArgument; Conflict: the name is in

@@ -7,15 +7,16 @@ import asyncio
 import contextlib
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from wherry.core.tasks.fifos import make_fifos, remove_fifos
+from wherry.core.tasks.fifos import remove_fifos
 from wherry.core.tasks.tasks import NewTask, StagedTask, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
+from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.ground import ground
 from wherry.engine.containers.pins import Pins
 from wherry.engine.networks.sandboxes import Sandboxes
@@ -70,8 +71,9 @@ class Laid:
 class Launcher:
     """Starts tasks; keeps nothing."""
 
-    def __init__(self, services: EngineServices, sandboxes: Sandboxes) -> None:
+    def __init__(self, services: EngineServices, sandboxes: Sandboxes, folders: Folders) -> None:
         self._services = services
+        self._folders = folders
         self._sandboxes = sandboxes
 
     async def prepare(self, record: Record) -> Laid:
@@ -109,9 +111,8 @@ class Launcher:
 
     def lay(self, record: Record, plan: Plan, joint: Joint) -> Laid:
         """Make the FIFOs and the bundle, or nothing. Blocks."""
-        folder = io_folder(self._services.config.state, record.id)
         pins = Pins()
-        io = make_fifos(folder, stdin=record.config["OpenStdin"], terminal=record.tty)
+        io = self._folders.lay(record)
         try:
             record = pins.hold(record)
             return Laid(io, self._services.tasks.stage(self._new_task(record, plan, joint, io)), pins)
@@ -156,6 +157,10 @@ class Launcher:
             await laid.task.discard()
         await asyncio.to_thread(remove_fifos, laid.io)
 
+    def retire(self, run: Run) -> Callable[[], None]:
+        """Take the FIFOs of a run that has ended out of the way. What is returned tidies up, and blocks."""
+        return self._folders.retire(run.io)
+
     async def undo(self, run: Run, task: Task | None) -> None:
         """Take back what `create` made, whatever became of it since."""
         run.failed()
@@ -197,11 +202,6 @@ class Launcher:
 def cgroup_of(record: Record, config: EngineConfig) -> str:
     """The cgroup of a container, as the runtime specification's cgroupsPath."""
     return posixpath.join("/", record.host_config["CgroupParent"] or config.cgroup_parent, record.id)
-
-
-def io_folder(state: str, container_id: str) -> str:
-    """Where the FIFOs of a container lie."""
-    return os.path.join(state, "io", container_id)
 
 
 def exit_code_of(error: WherryError) -> int:

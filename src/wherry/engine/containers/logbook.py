@@ -10,8 +10,7 @@ from typing import Final
 from wherry.core.logs.log import Log, LogEntry, LogFactory
 from wherry.core.tasks.fifos import LEDGER
 from wherry.engine.attach import AttachOptions
-from wherry.engine.containers.launch import io_folder
-from wherry.engine.containers.removal import container_folder
+from wherry.engine.containers.folders import container_folder, io_folder, log_name
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339_fixed
 from wherry.errors import Unimplemented
@@ -71,7 +70,7 @@ class Logbook:
     def _file(self, record: Record) -> str:
         folder = container_folder(self._root, record.id)
         if record.host_config["LogConfig"]["Type"] == "json-file":
-            return os.path.join(folder, f"{record.id}-json.log")
+            return os.path.join(folder, log_name(record.id))
         return os.path.join(folder, "local-logs", "container.log")
 
     async def _log(self, record: Record, *, strict: bool = False, ledger: str = "") -> Log:

@@ -17,8 +17,9 @@ from wherry.engine.background import Background
 from wherry.engine.containers import health, httpcheck
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.execspec import exec_document
+from wherry.engine.containers.folders import io_folder
 from wherry.engine.containers.health import Policy, Result
-from wherry.engine.containers.launch import exit_code_of, io_folder
+from wherry.engine.containers.launch import exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.record import Record

@@ -12,10 +12,11 @@ from wherry.core.tasks.tasks import ExitStatus, Task
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health
+from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
-from wherry.engine.containers.removal import Removal, files_of, remove_folders
+from wherry.engine.containers.removal import Removal
 from wherry.engine.containers.supervisor import Supervisor
 from wherry.engine.networks.sandboxes import Sandboxes
 from wherry.engine.services import EngineServices
@@ -41,6 +42,7 @@ class Recovery:
         supervisor: Supervisor,
         sandboxes: Sandboxes,
         removal: Removal,
+        folders: Folders,
         logbook: Logbook,
         background: Background,
     ) -> None:
@@ -49,6 +51,7 @@ class Recovery:
         self._supervisor = supervisor
         self._sandboxes = sandboxes
         self._removal = removal
+        self._folders = folders
         self._logbook = logbook
         self._background = background
 
@@ -69,11 +72,11 @@ class Recovery:
         await asyncio.to_thread(self._remove_strangers_files)
 
     def _remove_strangers_files(self) -> None:
-        config = self._services.config
-        for container_id in files_of(config):
+        for container_id in self._folders.ids():
             if container_id not in self._registry:
                 with contextlib.suppress(OSError):  # the next start may have more luck
-                    remove_folders(config, container_id)
+                    self._folders.remove(container_id)
+        self._folders.clear()
 
     async def _end_stranger(self, container_id: str) -> None:
         """A task without a container: the engine was killed when it made one, or ran a build's step in it."""

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -13,11 +11,12 @@ from wherry.core.sweeper import Sweeper
 from wherry.engine.background import Background
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.launch import cgroup_of, io_folder
+from wherry.engine.containers.folders import Folders
+from wherry.engine.containers.launch import cgroup_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.record import Record
-from wherry.engine.services import EngineConfig, EngineServices
+from wherry.engine.services import EngineServices
 from wherry.engine.states import after
 from wherry.engine.volumes import Volumes
 from wherry.errors import NotFound, WherryError
@@ -39,6 +38,7 @@ class Removal:
         volumes: Volumes,
         tell: Announcer,
         close_log: Callable[[str], Awaitable[None]],
+        folders: Folders,
         sweeper: Sweeper,
         background: Background,
     ) -> None:
@@ -46,6 +46,7 @@ class Removal:
         self._background = background
         self._trimming = False
         self._close_log = close_log
+        self._folders = folders
         self._services = services
         self._registry = registry
         self._volumes = volumes
@@ -115,7 +116,7 @@ class Removal:
         def remove_files() -> None:
             if remove_snapshot is not None:
                 remove_snapshot()
-            remove_folders(self._services.config, record.id)
+            self._folders.remove(record.id)
 
         return remove_files
 
@@ -130,26 +131,5 @@ class Removal:
             self._registry.store(record)
         if record.kind == "linux":
             sweep(cgroup_of(record, config))
-        remove_folders(config, record.id)
+        self._folders.remove(record.id)
         self._registry.erase(record.id)
-
-
-def remove_folders(config: EngineConfig, container_id: str) -> None:
-    """A container's own files, as far as there are any. Blocks. OSError."""
-    for folder in (container_folder(config.root, container_id), io_folder(config.state, container_id)):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
-
-
-def files_of(config: EngineConfig) -> set[str]:
-    """The ids of the containers that have files, with records or without, and those of builds' steps. Blocks."""
-    found: set[str] = set()
-    for folder in (container_folder(config.root, ""), io_folder(config.state, "")):
-        with contextlib.suppress(FileNotFoundError):
-            found.update(os.listdir(folder))
-    return found
-
-
-def container_folder(root: str, container_id: str) -> str:
-    """Where a container's own files lie, its log among them."""
-    return os.path.join(root, "containers", container_id)

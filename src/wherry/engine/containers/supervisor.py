@@ -224,7 +224,7 @@ class Supervisor:
                 self._sandboxes.leave(live.record.id)
                 await self._forget_task(live, task)
             else:
-                self._sweeper.later(run.retire())
+                self._sweeper.later(self._launcher.retire(run))
                 await asyncio.gather(self._forget_task(live, task), self._sandboxes.close(live.record.id))
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))

@@ -16,11 +16,10 @@ from wherry.core.snapshots.snapshotter import LaidSnapshot
 from wherry.core.tasks.tasks import Task
 from wherry.engine.background import Background
 from wherry.engine.containers.ahead import Undo
+from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
-from wherry.engine.containers.removal import remove_folders
 from wherry.engine.run import Run
-from wherry.engine.services import EngineConfig
 from wherry.errors import WherryError
 
 _AFTER: Final = 0.02
@@ -60,8 +59,8 @@ def folders_of(paths: Sequence[str]) -> Sequence[Folder]:
 class Twins:
     """At most two at a time, each for ten seconds."""
 
-    def __init__(self, config: EngineConfig, undo: Undo, logbook: Logbook, background: Background) -> None:
-        self._config = config
+    def __init__(self, folders: Folders, undo: Undo, logbook: Logbook, background: Background) -> None:
+        self._folders = folders
         self._undo = undo
         self._logbook = logbook
         self._background = background
@@ -125,7 +124,7 @@ class Twins:
 
     def _remove(self, twin: Twin) -> None:
         with contextlib.suppress(OSError):  # the next start of the engine removes what nobody owns
-            remove_folders(self._config, twin.live.record.id)
+            self._folders.remove(twin.live.record.id)
         twin.snapshot.drop()
 
     async def close(self) -> None:

@@ -1,0 +1,99 @@
+"""A container's own folders: one for its log, which lasts as long as it does, and one for the FIFOs of its run.
+
+Most containers are like others, and most last a moment: so what one had is the next one's. Logs are not.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from typing import Final
+
+from wherry.core.spares import Spares
+from wherry.core.tasks.fifos import FifoFolders
+from wherry.core.tasks.tasks import TaskIO
+from wherry.engine.record import Record
+from wherry.engine.services import EngineConfig
+
+_MODE: Final = 0o710
+
+
+class Folders:
+    """Those of an engine's containers. All calls block, shortly, but for `retire`."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._logs = Spares(os.path.join(config.root, "spares"))
+        self._runs = Spares(os.path.join(config.state, "spares"))
+        self._fifos = FifoFolders(self._runs)
+
+    def lay(self, record: Record) -> TaskIO:
+        """The FIFOs of a run to come, and a place for its log. ResourceExhausted, InvalidArgument: they cannot be
+        made."""
+        if record.host_config["LogConfig"]["Type"] == "json-file":
+            self._logs.take(container_folder(self._config.root, record.id))
+        folder = io_folder(self._config.state, record.id)
+        return self._fifos.make(folder, stdin=record.config["OpenStdin"], terminal=record.tty)
+
+    def retire(self, io: TaskIO) -> Callable[[], None]:
+        """The next run may have FIFOs of the same names now. What is returned tidies up, and blocks."""
+        return self._fifos.retire(io)
+
+    def remove(self, container_id: str) -> None:
+        """All of a container's, as far as there are any. OSError."""
+        folder = container_folder(self._config.root, container_id)
+        if not (_emptied(folder, log_name(container_id)) and self._logs.keep(folder)):
+            _remove(folder)
+        _remove(io_folder(self._config.state, container_id))
+
+    def ids(self) -> set[str]:
+        """The containers that have files, with records or without, and builds' steps."""
+        found: set[str] = set()
+        for folder in (container_folder(self._config.root, ""), io_folder(self._config.state, "")):
+            with contextlib.suppress(FileNotFoundError):
+                found.update(os.listdir(folder))
+        return found
+
+    def clear(self) -> None:
+        """Remove what is kept for containers to come, by whichever engine."""
+        self._logs.clear()
+        self._runs.clear()
+
+
+def remove_folders(config: EngineConfig, name: str) -> None:
+    """A build's step's own files, as far as there are any; nothing of them is kept. Blocks. OSError."""
+    for folder in (container_folder(config.root, name), io_folder(config.state, name)):
+        _remove(folder)
+
+
+def container_folder(root: str, container_id: str) -> str:
+    """Where a container's own files lie, its log among them."""
+    return os.path.join(root, "containers", container_id)
+
+
+def log_name(container_id: str) -> str:
+    """The file of a log by json-file, in its container's folder."""
+    return f"{container_id}-json.log"
+
+
+def io_folder(state: str, container_id: str) -> str:
+    """Where the FIFOs of a container lie."""
+    return os.path.join(state, "io", container_id)
+
+
+def _emptied(folder: str, log: str) -> bool:
+    """Whether it has had no more in it than its log, and is as if just made."""
+    try:
+        names = os.listdir(folder)
+        if names not in ([log], []) or os.stat(folder).st_mode & 0o7777 != _MODE:
+            return False
+        if names:
+            os.unlink(os.path.join(folder, log))
+    except OSError:
+        return False
+    return True
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
