@@ -53,7 +53,12 @@ COMMANDS = [
     (["run", "--name", "taken", "guest"], 125, 'The container name "/taken" is already in use'),
     (["run", "-m", "1", "guest"], 125, "Minimum memory limit allowed is 512KB"),
     (["run", "-w", "relative", "guest"], 125, "needs to be an absolute path"),
-    (["run", "-v", "/a:relative", "guest"], 125, "must be absolute"),
+    (["run", "-v", "/a:relative", "guest"], 125, "invalid volume specification: '/a:relative': "),
+    (["run", "--label", "=x", "guest"], 125, "invalid label '=x': empty name"),
+    (["run", "--env-file", "/nope", "guest"], 125, "/nope: "),
+    (["run", "--env-file", "/", "guest"], 125, "/: "),
+    (["run", "-d", "--cidfile", "/nope/id", "guest"], 127, "ID file: open /nope/id: no such file or directory"),
+    (["run", "-d", "--cidfile", "/", "guest"], 125, "container ID file found, make sure the other container isn't"),
     (["run", "--entrypoint", "/nope", "guest"], 127, 'exec: "/nope": stat /nope: no such file or directory'),
     (["run", "--entrypoint", "nope", "guest"], 127, 'exec: "nope": executable file not found in $PATH'),
     (["run", "--entrypoint", "/", "guest"], 126, "is a directory"),
@@ -67,6 +72,9 @@ COMMANDS = [
     (["rmi", "nosuch"], 1, "No such image: nosuch:latest"),
     (["rmi", "BADname"], 1, "repository name (library/BADname) must be lowercase"),
     (["inspect", "nosuch"], 1, "o such object: nosuch"),
+    (["commit", "-c", "NOPE x", "taken"], 1, "NOPE is not a valid change command"),
+    (["commit", "-c", "ENV", "taken"], 1, "on line 1: ENV requires"),
+    (["load", "-i", "/etc/hostname"], 1, "not an image archive: it is no tar, plain or compressed"),
 ]
 
 BIG = b'{"Image": "guest", "Labels": {"a": "' + b"y" * (100 << 20) + b'"}}'

@@ -76,7 +76,7 @@ def test_wrong_commits(docker, images, box):
     assert "FROM is not a valid change command" in docker.fails("commit", "-c", "FROM x", box)
     assert "RUN is not a valid change command" in docker.fails("commit", "-c", "RUN ls", box)
     assert "COPY is not a valid change command" in docker.fails("commit", "-c", "COPY a b", box)
-    assert "unknown instruction" in docker.fails("commit", "-c", "NONSENSE x", box)
+    assert "NONSENSE is not a valid change command" in docker.fails("commit", "-c", "NONSENSE x", box)
     assert "invalid reference format" in docker.fails("commit", box, "Upper/Case")
     assert "No such container" in docker.fails("commit", "nobody")
 

@@ -21,12 +21,11 @@ from wherry.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from wherry.dockerfile.parser import parse
-from wherry.errors import InvalidArgument
+from wherry.dockerfile.parser import parse_changes
 from wherry.oci.image import RunConfig
 
 _TAKEN: Final = (Cmd, Entrypoint, Env, Expose, Healthcheck, Label, Onbuild, StopSignal, User, Volume, Workdir)
-_FROM: Final = "FROM scratch\n"
+_NAMES: Final = frozenset(kind.name for kind in _TAKEN)
 
 
 def changed(config: RunConfig, changes: Sequence[str], *, wasm: bool) -> RunConfig:
@@ -34,13 +33,8 @@ def changed(config: RunConfig, changes: Sequence[str], *, wasm: bool) -> RunConf
     no shell. InvalidArgument: one is wrong, or is none that changes only the configuration."""
     if not changes:
         return config
-    found = parse(_FROM + "\n".join(changes), "change")
-    if found.meta_args or len(found.stages) != 1:
-        raise InvalidArgument("FROM is not a valid change command")
     state = State(None, "", config)
-    for instruction in found.stages[0].instructions:
-        if not isinstance(instruction, _TAKEN):
-            raise InvalidArgument(f"{instruction.name} is not a valid change command")
+    for instruction in parse_changes("\n".join(changes), _NAMES):
         state = _after(state, instruction, wasm)
     return state.config
 

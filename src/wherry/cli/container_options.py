@@ -202,10 +202,10 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
         "NetworkMode": _networks(given)[0],
         "RestartPolicy": restart,
         "ReadonlyRootfs": given["read_only"],
-        "LogConfig": {"Type": given["log_driver"] or "", "Config": values.key_values(given["log_opt"])},
+        "LogConfig": {"Type": given["log_driver"] or "", "Config": values.key_values(given["log_opt"], "log option")},
         "Ulimits": [values.ulimit(text) for text in given["ulimit"]],
-        "Annotations": values.key_values(given["annotation"]),
-        "Sysctls": values.key_values(given["sysctl"]),
+        "Annotations": values.key_values(given["annotation"], "annotation"),
+        "Sysctls": values.key_values(given["sysctl"], "sysctl"),
         "Privileged": given["privileged"],
         "OomKillDisable": given["oom_kill_disable"],
     }

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from wherry.cli.app import App
@@ -26,10 +26,38 @@ def is_file(image: str) -> bool:
 
 
 def create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
-    """The new container's ID. Raises what the engine says; Conflict: the cidfile exists."""
-    cidfile = given["cidfile"]
-    if cidfile and os.path.exists(cidfile):
-        raise Conflict(f"container ID file found, make sure the other container isn't running or delete {cidfile}")
+    """The new container's ID. Raises what the engine says, and what `_id_file` does."""
+    with _id_file(given["cidfile"]) as note:
+        made = _create(app, given, body)
+        note(made)
+    return made
+
+
+@contextlib.contextmanager
+def _id_file(path: str | None) -> Iterator[Callable[[str], object]]:
+    """What writes the ID. The file is made before the container, as docker does it, and goes if that is not made.
+    Conflict: it exists; InvalidArgument: it cannot be made."""
+    if not path:
+        yield lambda _: None
+        return
+    try:
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115 - closed below
+    except FileExistsError:
+        raise Conflict(
+            f"container ID file found, make sure the other container isn't running or delete {path}"
+        ) from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()  # docker's words, and so its exit code
+        raise InvalidArgument(f"failed to create the container ID file: open {path}: {why}") from None
+    with file:
+        try:
+            yield file.write
+        except BaseException:
+            os.unlink(path)
+            raise
+
+
+def _create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
     if is_file(body["Image"]):
         # Imported only here: hashing and tar would cost every other run a tenth of its time.
         from wherry.cli.wasmfile import image_of
@@ -47,9 +75,6 @@ def create(app: App, given: dict[str, Any], body: dict[str, Any]) -> str:
         answer = app.client.call("POST", "/containers/create", query, body)
     for warning in answer.get("Warnings") or ():
         print(f"WARNING: {warning}", file=sys.stderr)
-    if cidfile:
-        with open(cidfile, "x", encoding="ascii") as file:
-            file.write(answer["Id"])
     return str(answer["Id"])
 
 

@@ -52,7 +52,7 @@ def _network(text: str) -> tuple[str, Endpoint]:
         elif key == "mac-address":
             endpoint["MacAddress"] = value
         elif key == "driver-opt":
-            endpoint.setdefault("DriverOpts", {}).update(key_values([value]))
+            endpoint.setdefault("DriverOpts", {}).update(key_values([value], "driver option"))
         else:
             endpoint["GwPriority"] = _number(value, text)
     if not name:

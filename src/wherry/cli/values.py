@@ -26,13 +26,13 @@ _RLIMITS = frozenset(
 )
 
 
-def key_values(items: Iterable[str]) -> dict[str, str]:
-    """``key=value`` pairs; a bare key has an empty value (labels, annotations, sysctls, log options)."""
+def key_values(items: Iterable[str], what: str = "label") -> dict[str, str]:
+    """``key=value`` pairs; a bare key has an empty value. InvalidArgument names ``what`` they are."""
     pairs: dict[str, str] = {}
     for item in items:
         key, _, value = item.partition("=")
         if not key:
-            raise InvalidArgument(f"invalid {item!r}: expected key=value")
+            raise InvalidArgument(f"invalid {what} {item!r}: empty name")
         pairs[key] = value
     return pairs
 
@@ -141,7 +141,7 @@ def _volume_field(options: dict[str, Any], text: str, key: str, separator: str, 
     elif key == "volume-label" and value:
         options.setdefault("Labels", {}).update(key_values((value,)))
     elif key == "volume-opt" and value:
-        options.setdefault("DriverConfig", {}).setdefault("Options", {}).update(key_values((value,)))
+        options.setdefault("DriverConfig", {}).setdefault("Options", {}).update(key_values((value,), "volume option"))
     else:
         raise InvalidArgument(f"invalid mount {text!r}: bad field {key!r}")
 

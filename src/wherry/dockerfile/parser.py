@@ -5,7 +5,7 @@ Source: https://docs.docker.com/reference/dockerfile/; the wording of the errors
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
@@ -74,6 +74,16 @@ def parse(data: bytes | str, name: str = "Dockerfile") -> Dockerfile:
     stages = tuple(Stage(start, tuple(body)) for start, body in zip(starts, bodies, strict=True))
     syntax = source.directives.get("syntax", "")
     return Dockerfile(name, tuple(meta_args), stages, source.escape, syntax, source.warnings)
+
+
+def parse_changes(text: str, taken: Collection[str], name: str = "change") -> tuple[Instruction, ...]:
+    """Read instructions that belong to no stage; ``taken`` are the names that may be. InvalidArgument."""
+    source = lines.read(text, name)
+    for line in source.lines:
+        word = _SPACE.split(line.text.strip(), maxsplit=1)[0]
+        if word.upper() not in taken:
+            raise InvalidArgument(f"{one_line(word)} is not a valid change command: use {', '.join(sorted(taken))}")
+    return tuple(_instruction(line, source.escape, name) for line in source.lines)
 
 
 def parse_trigger(trigger: str, name: str = "ONBUILD") -> Instruction:

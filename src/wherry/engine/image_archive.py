@@ -51,8 +51,10 @@ def load(file: BinaryIO, content: ContentStore, hold: Hold, platform: Platform |
         with tarfile.open(fileobj=file) as archive:
             return _Reader(archive, content, hold, platform).read()
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        why = (str(error) or "it is cut short").partition("\n")[0]
-        raise InvalidArgument(f"not an image archive: {why[:200]}") from error
+        # Of a file that is nothing like a tar, tarfile has a line for each codec that it tried.
+        first, *others = str(error).splitlines() or ["it is cut short"]
+        why = "it is no tar, plain or compressed" if others else first[:200]
+        raise InvalidArgument(f"not an image archive: {why}") from error
     except DataLoss as error:
         raise InvalidArgument(f"damaged image archive: {error}") from error
 

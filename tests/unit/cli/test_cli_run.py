@@ -170,6 +170,21 @@ def test_a_failed_create_has_dockers_code(
     assert capfd.readouterr().err == f"wherry: {message}\n"
 
 
+def test_a_file_for_the_id_comes_before_the_container_and_goes_with_a_failure(
+    engine: FakeEngine, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert wherry(engine, "run", "--cidfile", f"{tmp_path}/none/cid", "hello") == 127  # as docker, by these words
+    said = f"failed to create the container ID file: open {tmp_path}/none/cid: no such file or directory"
+    assert capfd.readouterr().err == f"wherry: {said}\n"
+    (tmp_path / "old").write_text("kept")
+    assert wherry(engine, "run", "--cidfile", f"{tmp_path}/old", "hello") == 125
+    assert (tmp_path / "old").read_text() == "kept"
+    assert not engine.asked("POST", "/containers/create")
+    engine.on("POST", "/containers/create", (409, {"message": "taken"}))
+    assert wherry(engine, "run", "--cidfile", f"{tmp_path}/new", "hello") == 125
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_failed_start_with_rm_leaves_nothing(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
     engine.on("POST", f"/containers/{ID}/start", (400, {"message": "exec format error"}))
     engine.on("DELETE", f"/containers/{ID}", (204, None))
@@ -211,7 +226,7 @@ def test_never_pull(engine: FakeEngine) -> None:
         (["run", "-p", "x:y", "x"], 125, "invalid port specification"),
         (["run", "--rm", "--restart=always", "x"], 125, "conflicting options"),
         (["run", "-d", "-a", "stdout", "x"], 125, "conflicting options"),
-        (["run", "--env-file", "/none", "x"], 125, "no such file: /none"),
+        (["run", "--env-file", "/none", "x"], 125, "cannot read /none: No such file or directory"),
         (["run", "--stop-timeout", "soon", "x"], 125, "invalid value for --stop-timeout"),
         (["run", "-it", "x"], 1, "not a TTY"),
         (["run", "./none.wasm"], 125, "no such module: ./none.wasm"),

@@ -41,7 +41,7 @@ def create(app: App, /, network: str, **given: Any) -> None:
         "Attachable": given["attachable"],
         "EnableIPv6": given["ipv6"],
         "IPAM": {"Config": network_values.ipam(given["subnets"], given["ranges"], given["gateways"])},
-        "Options": key_values(given["options"]),
+        "Options": key_values(given["options"], "driver option"),
         "Labels": key_values(given["labels"]),
     }
     print(app.client.call("POST", "/networks/create", None, body)["Id"])
@@ -108,7 +108,7 @@ def connect(
 ) -> None:
     """Now, and whenever it runs."""
     _, endpoints = network_values.networks((network,), aliases, ip, "", ip6)
-    endpoint = {**endpoints.get(network, {}), "DriverOpts": key_values(options)}
+    endpoint = {**endpoints.get(network, {}), "DriverOpts": key_values(options, "driver option")}
     body = {"Container": container, "EndpointConfig": endpoint}
     app.client.call("POST", refs.network(network, "/connect"), None, body)
 

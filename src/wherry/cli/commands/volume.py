@@ -27,7 +27,7 @@ def create(
         "Name": volume or name or "",
         "Driver": driver,
         "Labels": key_values(labels),
-        "DriverOpts": key_values(options),
+        "DriverOpts": key_values(options, "driver option"),
     }
     print(app.client.call("POST", "/volumes/create", None, body)["Name"])
 

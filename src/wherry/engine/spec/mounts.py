@@ -42,7 +42,7 @@ def mount_points(
         seen.add(point.destination)
         found[point.destination] = point
     for path in image_volumes:
-        destination = _destination(path, path)
+        destination = _destination(path)
         found.setdefault(destination, MountPoint("volume", "", destination, anonymous=True, driver=driver))
     return tuple(sorted(found.values(), key=lambda point: (point.destination.count("/"), point.destination)))
 
@@ -105,7 +105,11 @@ def _bind(text: str) -> MountPoint:
     parts = text.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1]:
         raise InvalidArgument(f"invalid volume specification: '{text[:200]}': SOURCE:DESTINATION[:OPTIONS] is wanted")
-    source, destination = parts[0], _destination(parts[1], text)
+    source = parts[0]
+    try:
+        destination = _destination(parts[1])
+    except InvalidArgument as error:
+        raise InvalidArgument(f"invalid volume specification: '{text[:200]}': {error}") from None
     mode = parts[2] if len(parts) > 2 else ""
     words = mode.split(",") if mode else []
     _check_mode(words, mode)
@@ -145,7 +149,7 @@ def _mount(entry: Mapping[str, Any]) -> MountPoint:
             raise _wrong(entry, f"field {name} must not be specified")
         if not isinstance(entry.get(name) or {}, dict):
             raise _wrong(entry, f"field {name} must be an object")
-    return make(entry, source, _destination(target, target))
+    return make(entry, source, _destination(target))
 
 
 def _mount_bind(entry: Mapping[str, Any], source: str, destination: str) -> MountPoint:
@@ -224,7 +228,7 @@ def _tmpfs(path: str, options: str) -> MountPoint:
     if bad:
         raise InvalidArgument(f"invalid tmpfs option {bad[0][:60]!r}")
     kept = tuple(word for word in words if word not in ("ro", "rw"))
-    return MountPoint("tmpfs", "", _destination(path, path), "ro" not in words, kept)
+    return MountPoint("tmpfs", "", _destination(path), "ro" not in words, kept)
 
 
 _TMPFS_WORDS: Final = frozenset(
@@ -233,9 +237,9 @@ _TMPFS_WORDS: Final = frozenset(
 )
 
 
-def _destination(path: str, shown: str) -> str:
+def _destination(path: str) -> str:
     if not path.startswith("/"):
-        raise InvalidArgument(f"invalid mount path: '{shown[:200]}': mount path must be absolute")
+        raise InvalidArgument(f"invalid mount path: '{path[:200]}' mount path must be absolute")
     clean = posixpath.normpath(path)
     if clean in ("/", "//"):
         raise InvalidArgument("invalid specification: destination can't be '/'")
