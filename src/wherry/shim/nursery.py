@@ -15,10 +15,12 @@ from wherry.linux import cgroups, clone, landlock, mountinfo
 from wherry.record import Record
 from wherry.shim import heard, orders, passage, zygote
 from wherry.shim.birth import Command, Sandbox
+from wherry.shim.networks import Networks
 from wherry.shim.orders import Conception, Order
 from wherry.shim.passage import Facts, Owner
 from wherry.shim.process import Process, reap_later
 from wherry.shim.reactor import Reactor
+from wherry.shim.sandbox import without_network
 from wherry.shim.stdio import Stdio
 from wherry.shim.usage import Page
 from wherry.shim.zygote import Zygote
@@ -101,6 +103,7 @@ class Nursery:
         self._traits: dict[str, Traits] = {}
         self._modules: frozenset[str] = frozenset()
         self._warmup = ""
+        self._networks = Networks()
         self._spares: list[_Spare] = []
         self._wanted = 0
         self._refilling = False
@@ -118,22 +121,43 @@ class Nursery:
 
     def spawn(self, new: Newborn, cgroup: cgroups.Cgroup) -> Process:
         """The first process of a container, in namespaces of its own, and in ``cgroup`` if that has folders."""
+        if not self._leaves_no_trace(new):
+            network = _open_network(new.sandbox)
+            try:
+                return self._spawn(new, cgroup, network)
+            finally:
+                _close(network)
+        network = [self._networks.take()]
+        try:
+            process = self._spawn(Newborn(new.name, without_network(new.sandbox), *new[2:]), cgroup, network)
+        except BaseException:
+            _close(network)
+            raise
+        process.when_reaped(lambda: self._networks.give(network[0]))
+        return process
+
+    def _leaves_no_trace(self, new: Newborn) -> bool:
+        """Whether the network that it asks for is a new one, and is as new when all of it has ended: nobody in it can
+        make a socket."""
+        sandbox = new.sandbox
+        if sandbox.sockets is not None or sandbox.http or sandbox.sysctls or self._user_namespace:
+            return False
+        own = clone.CLONE_NEWNET | clone.CLONE_NEWPID  # nobody of it outlives the first process of a pid namespace
+        return sandbox.flags & own == own and not self._traits_of(new, beside=False).answers_http
+
+    def _spawn(self, new: Newborn, cgroup: cgroups.Cgroup, network: list[int]) -> Process:
         joins = cgroup.join_files()
         order = self._order(new, len(joins), beside=False)
-        network = _open_network(new.sandbox)
         flags = new.sandbox.flags | self._user_namespace
         spare = None if cgroup.folders else self._take_spare(flags, new)
         self._want(flags)
-        try:
-            if spare is not None:
-                if _give_birth(spare.lines, new, order, network):
-                    return self._process(spare.lines, new, order)
-                self._abandon(spare.lines)
-            into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
-            request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
-            return self._conceive(new, order, request, into, joins, network)
-        finally:
-            _close(network)
+        if spare is not None:
+            if _give_birth(spare.lines, new, order, network):
+                return self._process(spare.lines, new, order)
+            self._abandon(spare.lines)
+        into = [os.open(cgroup.unified, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)] if cgroup.unified else []
+        request = Conception(flags, new.preloaded, rehearse=False, beside=False, into=bool(into))
+        return self._conceive(new, order, request, into, joins, network)
 
     def spawn_beside(self, new: Newborn, leader: Process, cgroup: cgroups.Cgroup) -> Process:
         """A further process in the container whose first one is ``leader``."""
@@ -286,6 +310,7 @@ class Nursery:
                 lines = self._ask(Conception(self._wanted, "", rehearse=True, beside=False, into=False), [])
                 self._spares.append(_Spare(self._wanted, self._modules, lines, seen))
                 self._reactor.later(_KEPT_FOR, self._drop_if_idle)
+        self._networks.prepare()
 
     def _drop_if_idle(self) -> None:
         """A spare costs megabytes: nobody shall pay for one who has not made a container for a while."""
@@ -295,6 +320,7 @@ class Nursery:
             return
         while self._spares:
             self._abandon(self._spares.pop().lines)
+        self._networks.clear()
 
     def _abandon(self, lines: _Lines) -> None:
         """Let a child go that will be nobody, and wait for its end if it is there."""

@@ -75,6 +75,13 @@ def with_http(sandbox: Sandbox, http: tuple[Any, ...]) -> Sandbox:
     return Sandbox(**{**dict(zip(Sandbox.fields, sandbox, strict=True)), "http": http})
 
 
+def without_network(sandbox: Sandbox) -> Sandbox:
+    """The same in an empty network that is there already: its descriptor comes as that of one that is to be joined."""
+    values, at = list(sandbox), Sandbox.fields.index("flags")
+    values[at : at + 2] = sandbox.flags & ~clone.CLONE_NEWNET, "an empty one"  # the network comes after them
+    return Sandbox(*values)
+
+
 def socket_policy(spec: Spec) -> SocketPolicy | None:
     """What a guest may do with sockets: nothing in a network namespace that is made for it and stays empty. In one
     that is joined by its path, or is given an outlet before the start, or the host's, it may call out, and be reached
