@@ -46,7 +46,11 @@ class Exit(Record):
 
 class Process:
     """A child and its state. ``on_ready`` hears once whether it got to wait for Start, ``on_exit`` once of its end;
-    ``explain`` knows which call of its orders has a number, and what it means that it failed with an errno."""
+    ``explain`` knows which call of its orders has a number, and what it means that it failed with an errno.
+
+    Each is let go of as soon as it won't be called any more. They know the container, which knows its processes: in
+    such a ring all of it would stay after its end until the collector looks at what is old: every 2,000 containers.
+    """
 
     def __init__(
         self,
@@ -74,10 +78,9 @@ class Process:
         self._start_fd = start_fd
         self._explain: Callable[[int, int], WherryError] | None = explain
         self._words = b""
-        self._is_settled = False
         self._has_failed = False
-        self._on_ready = on_ready
-        self._on_exit = on_exit
+        self._on_ready: Callable[[Process, WherryError | None], None] | None = on_ready
+        self._on_exit: Callable[[Process], None] | None = on_exit
         self._when_reaped: list[Callable[[], None]] = []
         self.reaped = False
         reactor.add(report_fd, self._read_report)
@@ -126,7 +129,7 @@ class Process:
             self._reactor.remove(self._report_fd)
             return
         words = heard.parse(self._words)
-        if not self._is_settled:
+        if self._on_ready is not None:
             self._listen(words)
         if words.exit_code is not None:
             self._end(words.exit_code)
@@ -162,8 +165,7 @@ class Process:
         self._settle(error)
         self._end(255)
         self._release()
-        for callback in self._when_reaped:
-            callback()
+        self._tell_reaped()
 
     def _adopt(self, pid: int) -> None:
         """It is there, whoever cloned it: our own child in any case."""
@@ -172,11 +174,10 @@ class Process:
         self._reactor.add(self._pidfd, self._reap)
 
     def _settle(self, error: WherryError | None) -> None:
-        if not self._is_settled:
-            self._is_settled = True
-            self._explain = None  # it knows all that was ordered, which nobody needs any more
+        on_ready, self._on_ready, self._explain = self._on_ready, None, None
+        if on_ready is not None:
             self._has_failed = error is not None
-            self._on_ready(self, error)
+            on_ready(self, error)
 
     def _reap(self) -> None:
         """It is dead: what it had to say lies in the pipe."""
@@ -191,7 +192,11 @@ class Process:
         # Without a word before it, an exit is the handler of a signal (see clone.exit_on), and so is a death by one.
         self._end(128 + result.si_status if result is not None else 255)
         self._release()
-        for callback in self._when_reaped:
+        self._tell_reaped()
+
+    def _tell_reaped(self) -> None:
+        callbacks, self._when_reaped = self._when_reaped, []
+        for callback in callbacks:
             callback()
 
     def when_reaped(self, callback: Callable[[], None]) -> None:
@@ -206,8 +211,9 @@ class Process:
             self.exit = Exit(status & 0xFF, time.time_ns())
             self.state = STOPPED
             self.stdio.ended()
-            if not self._has_failed:  # else it never was, for anybody who asks
-                self._on_exit(self)
+            on_exit, self._on_exit = self._on_exit, None
+            if on_exit is not None and not self._has_failed:  # else it never was, for anybody who asks
+                on_exit(self)
 
     def let_go(self) -> None:
         """Nobody asks about it any more."""

@@ -1,7 +1,10 @@
 """A child that does not keep to its words: whoever broke out of its guest still has the pipe."""
 
+import gc
 import os
 import signal
+import weakref
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +20,7 @@ def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int
     """A child that writes ``says``, and ``later`` once it is heard to be ready, and then sleeps, watched to its end;
     what was heard of it, and how it died."""
     reactor, heard = Reactor(), list[str]()
+    container = SimpleNamespace(heard=heard)
     reading, writing = os.pipe()
     start = os.open(os.devnull, os.O_WRONLY)
     pid = os.fork()
@@ -28,12 +32,12 @@ def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int
         signal.pause()
 
     def ready(_: Process, error: WherryError | None) -> None:
-        heard.append(f"ready {error}")
+        container.heard.append(f"ready {error}")
         os.write(writing, later)  # the pipe is the same, whoever writes
         os.close(writing)
 
     def exited(process: Process) -> None:
-        heard.append(f"exit {process.exit and process.exit.status}")
+        container.heard.append(f"exit {process.exit and process.exit.status}")
 
     process = Process(
         reactor,
@@ -46,6 +50,7 @@ def watched(says: bytes, *, later: bytes = b"") -> tuple[Process, list[str], int
         on_ready=ready,
         on_exit=exited,
     )
+    container.leader = process
     process.stdio.after_clone()
     process.when_reaped(reactor.stop)
     process.when_reaped(process.page.close)
@@ -76,3 +81,16 @@ def test_one_that_names_another_process_has_no_say_in_who_waits_for_it() -> None
 def test_one_that_never_stops_talking_is_not_listened_to() -> None:
     process, heard, _ = watched(b"E\xff\xff" + b"x" * (60 << 10))
     assert (process.state, heard) == (STOPPED, ["ready None", "exit 143"])
+
+
+@pytest.mark.parametrize("says", [b"X\x07", b"E" + len(b"Internal\0no").to_bytes(2, "little") + b"Internal\0noX\x07"])
+def test_nothing_of_it_is_left_to_the_collector(says: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        process, _, _ = watched(says)
+        gone = weakref.ref(process)
+        del process
+        assert gone() is None
+    finally:
+        gc.enable()
