@@ -57,7 +57,9 @@ TEXT = b"""
     (drop (call $fd_close (i32.const 9))))
   ;; what every program does, and one that waits; nothing is written: a zygote's stdout is not a guest's
   (func (export "rehearse")
+    (drop (call $fd_prestat_get (i32.const 9) (i32.const 256)))
     (drop (call $args_sizes_get (i32.const 256) (i32.const 260)))
+    (drop (call $fd_fdstat_get (i32.const 1) (i32.const 256)))
     (drop (call $fd_write (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 256)))
     (drop (call $poll_oneoff (i32.const 2048) (i32.const 4096) (i32.const 1) (i32.const 256)))))
 """

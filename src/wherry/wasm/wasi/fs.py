@@ -225,9 +225,9 @@ def _writable(host: Host, fd: int) -> Entry:
 
 def fd_prestat_get(host: Host, fd: int, prestat: int) -> int:
     """BADF, which ends a libc's search for preopens: also for what is open but none."""
-    entry = host.table.get(fd)
-    name = entry.preopen
-    if name is None:
+    entry = host.table.entries.get(fd)  # raising would be what each program waits for at its start
+    name = entry.preopen if entry is not None else None
+    if entry is None or name is None:
         return BADF
     tag = abi.PREOPEN_DIR if entry.kind == abi.DIRECTORY else abi.PREOPEN_SOCKET
     host.memory.write(prestat, abi.PRESTAT.pack(tag, len(name)))
