@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.guests import SRC, TIMEOUT, Guests
 from wherry.errors import FailedPrecondition, NotFound, PermissionDenied, ResourceExhausted
-from wherry.wasm.cache import Cache, files, info_path, open_trusted
+from wherry.wasm.cache import Cache, edition, files, find_edition, info_path, open_trusted
 from wherry.wasm.environment import host_features
 from wherry.wasm.library import library_path, library_version
 
@@ -223,3 +223,17 @@ def test_a_large_module_is_announced(guests: Guests, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[0]["progress"].startswith("compiling large.wat (1.")
     assert set(lines[-1]) == {"digest", "path", "info"}
+
+
+def test_an_edition_is_a_files_as_long_as_it_can_be_trusted_and_is_the_same(cache: Cache, tmp_path: Path) -> None:
+    path = cache.store("ab", b"code", b"{}")
+    first = find_edition(path)
+    assert first == edition(path, os.stat(path))
+    os.utime(path, ns=(1, 1))
+    assert find_edition(path) not in ("", first)
+    os.chmod(path, 0o666)
+    assert find_edition(path) == ""
+    os.chmod(path, 0o600)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert find_edition(str(link)) == find_edition(str(tmp_path)) == find_edition(str(tmp_path / "none")) == ""
