@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import mmap
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import proc, weight
 from benchmarks.figures import Bound, Row, Samples, interleaved, turns
 from benchmarks.report import write_json
 
@@ -71,3 +76,28 @@ def test_a_run_is_written_whole(tmp_path: Path) -> None:
     assert document["time"] == "2026-01-02T00:00:00+00:00"
     assert [row["verdict"] for row in document["rows"]] == ["ok", "not measured"]
     assert [entry.name for entry in path.parent.iterdir()] == ["run.json"]
+
+
+_MAPS = "import sys,mmap;f=open(sys.argv[1]);m=mmap.mmap(f.fileno(),0,prot=1);m[:];print(flush=True);sys.stdin.read()"
+
+
+def test_strangers_do_not_lighten_what_is_weighed(tmp_path: Path) -> None:
+    """A file of 8 MB, mapped by this process and by two others: each counts only if it is named."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * (8 << 20))
+    command = [sys.executable, "-I", "-c", _MAPS, str(file)]
+    others = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:] == file.read_bytes()
+            for other in others:
+                assert other.stdout is not None
+                assert other.stdout.readline() == b"\n"
+            pids = [os.getpid(), *(other.pid for other in others)]
+            alone, beside_one = weight.together(pids[:1]), weight.together(pids[:1], pids[1:2])
+            assert alone > proc.pss(pids[0]) + (5 << 20)
+            assert alone - beside_one >= 4 << 20  # and the interpreter's own code
+            assert sum(weight.together([pid]) for pid in pids) - weight.together(pids) >= 16 << 20
+    finally:
+        for other in others:
+            other.communicate()
