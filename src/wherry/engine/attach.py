@@ -82,6 +82,11 @@ class AttachSession:
         return self._streams.tty
 
     @property
+    def listens(self) -> bool:
+        """Whether what the client sends is of any use."""
+        return self._options.stdin
+
+    @property
     def cut(self) -> bool:
         """Whether the client was let go because it did not take its output."""
         return self._subscription.cut

@@ -47,6 +47,7 @@ class Duplex(asyncio.Protocol):
         self._transport = transport = connection.transport
         self._incoming: deque[bytes] = deque([early] if early else [])
         self._held = len(early)
+        self._deaf = False
         self._ended = connection.ended
         self._lost = transport.is_closing()
         self._readable = asyncio.Event()
@@ -56,6 +57,8 @@ class Duplex(asyncio.Protocol):
         transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._incoming.append(data)
         self._held += len(data)
         if self._held > _HIGH_WATER:
@@ -78,6 +81,10 @@ class Duplex(asyncio.Protocol):
         self._readable.set()
         self._writable.set()
         self._connection.connection_lost(exc)
+
+    def ignore(self) -> None:
+        """What the client sends is dropped from now on."""
+        self._deaf = True
 
     async def read(self) -> bytes:
         """What the client sent since; b"" once it will send no more."""
@@ -170,15 +177,23 @@ async def take_over(call: Call, session: AttachSession) -> Hijacked:
 
 
 async def _join(duplex: Duplex, session: AttachSession) -> None:
+    if not session.listens:
+        duplex.ignore()
+        await _carry(duplex, session)
+        return
     feeder = asyncio.create_task(_feed(duplex, session))
     try:
-        raw = session.tty
-        await duplex.head_read()
-        async for stream, data in session.output():
-            await duplex.write(data if raw else stdcopy.encode(stdcopy.STREAMS[stream], data))
+        await _carry(duplex, session)
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def _carry(duplex: Duplex, session: AttachSession) -> None:
+    raw = session.tty
+    await duplex.head_read()
+    async for stream, data in session.output():
+        await duplex.write(data if raw else stdcopy.encode(stdcopy.STREAMS[stream], data))
 
 
 async def _feed(duplex: Duplex, session: AttachSession) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 4 << 20
 """Bytes of data a message may have at most."""
+_MOST_HEADS = 64
 _RESERVED = 16 << 20  # the length's first byte is reserved and zero: a peer that sets it does not speak ttrpc
 _REQUEST, _RESPONSE, _DATA = 1, 2, 3
 _REMOTE_OPEN = 0x02
@@ -180,6 +181,7 @@ class ClientConnection:
     def __init__(self) -> None:
         self._frames = _Frames()
         self._next_stream = 1
+        self._heads: dict[tuple[object, ...], bytes] = {}
 
     def send_request(
         self,
@@ -191,17 +193,24 @@ class ClientConnection:
         metadata: Iterable[tuple[str, str]] = (),
     ) -> tuple[int, bytes]:
         """The call's stream id and the bytes to send. ``timeout_nano`` 0 is none. ResourceExhausted: over 4 MiB."""
-        body = RequestMessage(
-            service=service,
-            method=method,
-            payload=payload,
-            timeout_nano=timeout_nano,
-            metadata=tuple(KeyValue(key=key, value=value) for key, value in metadata),
-        )
+        head = self._head(service, method, timeout_nano, tuple(metadata))
         stream_id = self._next_stream
-        data = _frame(_REQUEST, stream_id, body.encode())
+        # Fields may come in any order, and messages one after the other are one message.
+        data = _frame(_REQUEST, stream_id, head + RequestMessage(payload=payload).encode())
         self._next_stream += 2
         return stream_id, data
+
+    def _head(self, service: str, method: str, timeout_nano: int, metadata: tuple[tuple[str, str], ...]) -> bytes:
+        """A request without its payload; there are few of them."""
+        key = (service, method, timeout_nano, metadata)
+        head = self._heads.get(key)
+        if head is None:
+            pairs = tuple(KeyValue(key=name, value=value) for name, value in metadata)
+            request = RequestMessage(service=service, method=method, timeout_nano=timeout_nano, metadata=pairs)
+            head = request.encode()
+            if len(self._heads) < _MOST_HEADS:
+                self._heads[key] = head
+        return head
 
     def receive_data(self, data: bytes) -> list[Response]:
         """Responses completed by these bytes. InvalidArgument: the peer broke the protocol; close the connection."""

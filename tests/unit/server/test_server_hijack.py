@@ -18,8 +18,9 @@ PLAIN = b"POST /v1.41/attach HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n"
 class Session:
     """What the engine would hand out: records input, plays output that the test feeds."""
 
-    def __init__(self, tty=False, slow=False):
+    def __init__(self, tty=False, slow=False, listens=True):
         self.tty = tty
+        self.listens = listens
         self.outgoing = asyncio.Queue()
         self.input = b""
         self.input_ended = asyncio.Event()
@@ -230,3 +231,18 @@ async def test_stopping_the_server_ends_a_stream_soon(serving):
     await client.head()
     assert not session.closed.is_set()
     # The fixture's end stops the server; the stream must not hold it up.
+
+
+async def test_what_nobody_listens_to_is_dropped(serving):
+    session = Session(listens=False)
+    client = await (await serving(_routes(session))).connect()
+    await client.send(UPGRADE + b"x")
+    await client.head()
+    for _ in range(20):
+        await client.send(b"x" * 65536)
+    session.say(("stdout", b"out"))
+    assert await client.exactly(11) == b"\1\0\0\0\0\0\0\3out"
+    client.writer.close()
+    session.say(*[("stdout", b"to nobody")] * 3)
+    await _within(session.closed.wait())
+    assert session.input == b""

@@ -55,7 +55,7 @@ class ShimProcess:
     async def start(self) -> int:
         try:
             # An exec's FIFOs are opened by Start, the main process's were by Create.
-            with held(self._io if self._exec_id else TaskIO()):
+            with held(self._io) if self._exec_id else contextlib.nullcontext():
                 answer = await self._handle.shim.call("Start", self._request(), task.StartResponse)
         except Internal as error:
             raise await self._explain(error, "created", "was started before") from None

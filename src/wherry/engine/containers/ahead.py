@@ -24,12 +24,12 @@ Make = Callable[[Live, Laid | None], Awaitable[tuple[Run, Task]]]
 Undo = Callable[[Run, Task], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Making:
-    """``made`` is None in the end when it went wrong."""
+    """``made`` is None in the end when it went wrong; ``timer`` sees to one that nobody takes."""
 
     made: asyncio.Future[tuple[Run, Task] | None]
-    timer: asyncio.Task[None]
+    timer: asyncio.TimerHandle
 
 
 class Ahead:
@@ -54,16 +54,21 @@ class Ahead:
 
     def begin(self, live: Live, laid: Laid | None) -> None:
         """Make the task of a new container in the background, from what was ``laid`` for it already."""
-        made: asyncio.Future[tuple[Run, Task] | None] = asyncio.get_running_loop().create_future()
-        timer = self._background.spawn(self._give_up_later(live))
-        self._making[live.record.id] = _Making(made, timer)
-        self._background.spawn(self._fill(live, laid, made))
+        self._background.spawn(self._fill(live, laid, self._expect(live).made))
 
     def adopt(self, live: Live, run: Run, task: Task) -> None:
         """Take in a task that was made for a container before that was asked for."""
+        self._expect(live).made.set_result((run, task))
+
+    def _expect(self, live: Live) -> _Making:
         made: asyncio.Future[tuple[Run, Task] | None] = asyncio.get_running_loop().create_future()
-        made.set_result((run, task))
-        self._making[live.record.id] = _Making(made, self._background.spawn(self._give_up_later(live)))
+        making = self._making[live.record.id] = _Making(made, self._timer(live))
+        return making
+
+    def _timer(self, live: Live) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(
+            _SECONDS, lambda: self._background.spawn(self._give_up_unused(live))
+        )
 
     async def _fill(self, live: Live, laid: Laid | None, made: asyncio.Future[tuple[Run, Task] | None]) -> None:
         result = None
@@ -100,17 +105,16 @@ class Ahead:
                 live.run = None
             await self._undo(run, task)
 
-    async def _give_up_later(self, live: Live) -> None:
-        while True:
-            await asyncio.sleep(_SECONDS)
-            async with live.lock:
-                making = self._making.get(live.record.id)
-                if making is None:
-                    return
-                # A client that is attached expects to see the run that will be.
-                if live.run is None or not live.run.streams.clients:
-                    await self._give_up(live, making)
-                    return
+    async def _give_up_unused(self, live: Live) -> None:
+        async with live.lock:
+            making = self._making.get(live.record.id)
+            if making is None:
+                return
+            # A client that is attached expects to see the run that will be.
+            if live.run is None or not live.run.streams.clients:
+                await self._give_up(live, making)
+            else:
+                making.timer = self._timer(live)
 
     async def close(self) -> None:
         """Give all of them up: the engine stops."""

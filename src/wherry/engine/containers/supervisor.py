@@ -38,7 +38,7 @@ _OOM_PATIENCE: Final = 0.2
 _SHORT_GRACE: Final = 0.25
 _HEARD: Final = 0.25
 """Seconds that attached clients are given to take the last output before those who wait are told of the end."""
-_TURNS: Final = 8
+_TURNS: Final = 3
 """Of the event loop, within which a session's end has become the end of a connection."""
 
 log = logging.getLogger(__name__)
