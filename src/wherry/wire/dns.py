@@ -21,8 +21,6 @@ IN: Final = 1
 NOERROR: Final = 0
 FORMERR: Final = 1
 SERVFAIL: Final = 2
-NXDOMAIN: Final = 3
-NOTIMP: Final = 4
 
 LONGEST: Final = 65_535
 LONGEST_UDP: Final = 512

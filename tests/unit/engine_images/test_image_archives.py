@@ -167,11 +167,6 @@ async def test_an_unknown_image_is_not_saved(world):
         await world.images.save(["nothing"])
 
 
-def _without(archive: bytes, victim: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as source:
-        return _tar({m.name: source.extractfile(m).read() for m in source if victim not in m.name})
-
-
 async def test_damaged_archives_are_refused_and_name_nothing(world):
     image = await world.add(HELLO)
     archive = await _saved(world, "hello")

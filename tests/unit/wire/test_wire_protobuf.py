@@ -42,10 +42,6 @@ class Everything(Message):
     pairs: dict[str, str] = protobuf.string_map(100)
 
 
-class Nested(Message):
-    pass
-
-
 class Deep(Message):
     pass
 
