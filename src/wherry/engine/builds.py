@@ -5,13 +5,14 @@ What a build does lies in the floor below; its RUN steps are run by a `StepRunne
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wherry.build.cache import Kept, Record
 from wherry.build.cachemounts import CacheMounts
-from wherry.build.classic import failure, messages
+from wherry.build.classic import messages
 from wherry.build.events import BuildEvent, Built, StepOutput
 from wherry.build.indexes import LayerIndexes
 from wherry.build.request import BuildRequest, BuildResult, BuildServices, StepRunner
@@ -21,10 +22,11 @@ from wherry.engine.bases import BaseImages
 from wherry.engine.disk import CACHE_ID
 from wherry.engine.filters import checked, moment
 from wherry.engine.images import Images
+from wherry.engine.progress import followed
 from wherry.engine.pulls import Pulls
 from wherry.engine.services import EngineConfig, EngineServices
 from wherry.engine.transfer import temporary_folder
-from wherry.errors import InvalidArgument, Unimplemented, WherryError
+from wherry.errors import InvalidArgument, Unimplemented
 
 Json = dict[str, Any]
 _QUEUED: Final = 4 << 20
@@ -97,22 +99,9 @@ class Builds:
             raise Unimplemented("--squash is not offered: layers are shared between images instead")
         mailbox = _Mailbox()
         task = asyncio.create_task(self._run(options, context, mailbox))
-        began = False
-        try:
-            async for event in mailbox.events():
-                for message in () if options.quiet else messages(event):
-                    began = True
-                    yield message
-            result = await task
-            if options.quiet:
-                yield {"stream": f"{result.target.digest}\n"}
-        except WherryError as error:
-            if not began:
-                raise
-            yield failure(error)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with aclosing(followed(task, _said(task, mailbox, quiet=options.quiet))) as said:
+            async for message in said:
+                yield message
 
     async def _run(self, options: BuildOptions, context: AsyncIterator[bytes], mailbox: "_Mailbox") -> BuildResult:
         request = BuildRequest(
@@ -211,3 +200,13 @@ class _Mailbox:
             if isinstance(event, StepOutput):
                 self._waiting -= len(event.data)
             yield event
+
+
+async def _said(task: asyncio.Task[BuildResult], mailbox: _Mailbox, *, quiet: bool) -> AsyncGenerator[Json, None]:
+    """Of a quiet build its digest alone is said."""
+    async for event in mailbox.events():
+        for message in () if quiet else messages(event):
+            yield message
+    result = await task
+    if quiet:
+        yield {"stream": f"{result.target.digest}\n"}

@@ -6,6 +6,7 @@ Source: Docker Engine API v1.51, ImageCreate and ImagePush; the words are those 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from wherry.build.classic import failure
@@ -71,12 +72,20 @@ async def streamed(work: Callable[[Report], Awaitable[None]]) -> AsyncGenerator[
     """
     report = Report()
     task = asyncio.create_task(_told(work, report))
+    async with aclosing(followed(task, _until_done(task, report))) as messages:
+        async for message in messages:
+            yield message
+
+
+async def followed(task: asyncio.Task[Any], messages: AsyncGenerator[Json, None]) -> AsyncGenerator[Json, None]:
+    """The messages of a task, which raise what it fails with: before the first one that is raised, later it is the last
+    message. Closing the iterator cancels the task."""
     began = False
     try:
-        async for message in report.messages():
-            began = True
-            yield message
-        await task
+        async with aclosing(messages):
+            async for message in messages:
+                began = True
+                yield message
     except WherryError as error:
         if not began:
             raise
@@ -84,6 +93,12 @@ async def streamed(work: Callable[[Report], Awaitable[None]]) -> AsyncGenerator[
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_done(task: asyncio.Task[None], report: Report) -> AsyncGenerator[Json, None]:
+    async for message in report.messages():
+        yield message
+    await task
 
 
 async def _told(work: Callable[[Report], Awaitable[None]], report: Report) -> None:

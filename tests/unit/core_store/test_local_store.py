@@ -27,11 +27,6 @@ from wherry.oci.digest import Digest
 
 
 @pytest.fixture
-def content(tmp_path: Path) -> LocalContentStore:
-    return LocalContentStore(str(tmp_path / "content"))
-
-
-@pytest.fixture
 def images(tmp_path: Path, content: LocalContentStore) -> Iterator[SqliteImageStore]:
     database = Database(str(tmp_path / "wherry.db"))
     yield SqliteImageStore(database, partial(stage_index, content.root))

@@ -16,25 +16,10 @@ from wherry.core.diff.entries import Entry
 from wherry.core.diff.pack import LayerWriter, Normal, Packed, pack, pack_snapshot
 from wherry.core.diff.tar_reader import TarReader
 from wherry.core.diff.unpack import target_of
-from wherry.core.metadata.database import Database
-from wherry.core.snapshots.copy import CopySnapshotter
-from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.errors import Conflict
 from wherry.linux import mounts
 from wherry.oci.digest import Digest
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> LocalContentStore:
-    return LocalContentStore(str(tmp_path / "content"))
-
-
-@pytest.fixture(params=[OverlaySnapshotter, CopySnapshotter])
-def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Snapshotter]:
-    database = Database(str(tmp_path / "wherry.db"))
-    yield request.param(database, str(tmp_path / "snapshots"))
-    database.close()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from wherry.core.content.local import LocalContentStore
 from wherry.core.content.store import write_blob
 from wherry.core.diff.unpack import steps, target_of, unpack
 from wherry.core.metadata.database import Database
-from wherry.core.snapshots.copy import CopySnapshotter
 from wherry.core.snapshots.overlay import OverlaySnapshotter
 from wherry.core.snapshots.snapshotter import Snapshotter
 from wherry.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted, Unimplemented
@@ -24,18 +22,6 @@ from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig, RunConfig
 from wherry.oci.manifest import Manifest
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> LocalContentStore:
-    return LocalContentStore(str(tmp_path / "content"))
-
-
-@pytest.fixture(params=[OverlaySnapshotter, CopySnapshotter])
-def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Snapshotter]:
-    database = Database(str(tmp_path / "wherry.db"))
-    yield request.param(database, str(tmp_path / "snapshots"))
-    database.close()
 
 
 def files(snapshots: Snapshotter, key: str) -> dict[str, bytes]:
