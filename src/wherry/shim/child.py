@@ -116,7 +116,7 @@ def live(area: Area, report_fd: int, start: int, birth: Birth, doing: list[int])
     # By position: see `Instructions`, which is not made of it, for what the others are.
     _, _, spawns, serves, listen, args, environ, folders, entry, memory, cwd, sockets, fuel, refused, _ = told
     area.carry_out(enter, enter_end)
-    end = _ending(report_fd, alone=not spawns)
+    end = _ending(report_fd, alone=serves or not spawns)
     doing[0] = LISTENING
     listeners = () if serves or not listen else _listeners(listen)
     preopens = []
@@ -125,21 +125,37 @@ def live(area: Area, report_fd: int, start: int, birth: Birth, doing: list[int])
     policy = None if sockets is None else SocketPolicy(*sockets)
     words = (args, environ, (*preopens,), entry, memory or None, cwd, listeners, policy, fuel, refused)
     config = unchecked(GuestConfig, words)
+    guest = None
     if front is not None:
-        _be_a_server(area, report_fd, start, config, (shut, shut_end), doing, front)
-    area.carry_out(shut, shut_end)
-    doing[0] = INSTANTIATING
-    guest = new_guest(program, config, end)
-    if not program.runs_at_instantiation:
-        guest.instantiate()
+        _shut_server_in(area, shut, shut_end, config, front, doing)
+    else:
+        area.carry_out(shut, shut_end)
+        doing[0] = INSTANTIATING
+        guest = new_guest(program, config, end)
+        if not program.runs_at_instantiation:
+            guest.instantiate()
     os.write(report_fd, report.READY)
     if not os.read(start, 1):
         os._exit(128 + signals.SIGKILL)
     os.close(start)
     doing[0] = RUNNING
+    if front is not None:
+        front.serve()
+        end(0)
+    assert guest is not None
     if program.runs_at_instantiation:
         guest.instantiate()
     return guest
+
+
+def _shut_server_in(area: Area, shut: int, shut_end: int, config: GuestConfig, front: Front, doing: list[int]) -> None:
+    """A process whose guests come and go: see httpd/front.py."""
+    front.listen()
+    doing[0] = OPENING
+    front.open(config)
+    area.carry_out(shut, shut_end)
+    doing[0] = SHUTTING
+    front.shut()
 
 
 def rehearse(area: Area, birth: Birth) -> None:
@@ -155,31 +171,6 @@ def rehearse(area: Area, birth: Birth) -> None:
     if guest.run():
         raise Internal("the warm-up guest trapped")
     guest.close()
-
-
-def _be_a_server(
-    area: Area,
-    report_fd: int,
-    start: int,
-    config: GuestConfig,
-    shut: tuple[int, int],
-    doing: list[int],
-    front: Front,
-) -> NoReturn:
-    """The same for a process whose guests come and go: see httpd/front.py."""
-    front.listen()
-    doing[0] = OPENING
-    front.open(config)
-    area.carry_out(*shut)
-    doing[0] = SHUTTING
-    front.shut()
-    os.write(report_fd, report.READY)
-    if not os.read(start, 1):
-        os._exit(128 + signals.SIGKILL)
-    os.close(start)
-    doing[0] = RUNNING
-    front.serve()
-    _ending(report_fd, alone=True)(0)
 
 
 def failed(report_fd: int, doing: list[int], error: BaseException) -> NoReturn:
