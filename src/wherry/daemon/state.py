@@ -16,7 +16,8 @@ from wherry.linux import links, netns
 
 _ROOT = "root"
 """A symbolic link to the engine's root: when that is gone, so is the engine."""
-_RETIRED = "retired"
+_LEFTOVERS = ("retired", "spares")
+"""Of tasks that are no more."""
 _RECORD = "task.json"
 """In a bundle; its ``address`` is the shim's socket (core/tasks/bundle.py)."""
 _NAMESPACES = "netns"
@@ -79,7 +80,8 @@ def _dead(path: str, now: float) -> bool:
 
 
 def _bury(path: str) -> None:
-    shutil.rmtree(os.path.join(path, _RETIRED), ignore_errors=True)  # bundles of tasks that are no more
+    for name in _LEFTOVERS:
+        shutil.rmtree(os.path.join(path, name), ignore_errors=True)
     if not any(kind == stat.S_IFREG for _, kind in _entries(path)):
         _remove(path, frozenset({stat.S_IFSOCK, stat.S_IFIFO}))
     elif _orphaned(path) and not any(os.path.ismount(folder) for folder, _, _ in os.walk(path)):

@@ -77,6 +77,8 @@ def test_bundles_of_tasks_that_are_no_more_keep_nothing(run, left):
     (left / "retired" / "one-7").mkdir(parents=True)
     (left / "retired" / "one-7" / "task.json").write_text("{}")
     (left / "retired" / "one-7" / "config.json").write_text("{}")
+    (left / "spares" / "7").mkdir(parents=True)
+    (left / "spares" / "7" / "stdout.kept").write_text("said last")
     state.sweep(str(run), LATER)
     assert not left.exists()
 
