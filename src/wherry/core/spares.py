@@ -7,21 +7,22 @@ minutes. Whether a folder can be another's is for its owner to say, before it is
 import contextlib
 import os
 import shutil
+import time
 from collections import deque
 from itertools import count
 from typing import Final
 
-_MOST: Final = 32
+_MOST: Final = 128
 
 
 class Spares:
-    """At most 32, below ``root``, which lies on their file system. From any thread. All calls block, shortly; none
+    """At most 128, below ``root``, which lies on their file system. From any thread. All calls block, shortly; none
     fails: without a spare one is made, and what cannot be kept is removed by whoever wanted that."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._numbers = count()
-        self._kept: deque[str] = deque()
+        self._kept: deque[tuple[float, str]] = deque()
 
     def clear(self) -> None:
         """Remove what is kept, and what a killed engine kept."""
@@ -29,6 +30,15 @@ class Spares:
         shutil.rmtree(self._root, ignore_errors=True)
         with contextlib.suppress(OSError):  # then nothing is kept
             os.makedirs(self._root, 0o700, exist_ok=True)
+
+    def trim(self, seconds: float) -> bool:
+        """Remove those that have been there for longer than that; whether others are left."""
+        until = time.monotonic() - seconds
+        for spare in [spare for spare in list(self._kept) if spare[0] < until]:  # others take some meanwhile
+            with contextlib.suppress(ValueError):  # somebody has taken it
+                self._kept.remove(spare)
+                shutil.rmtree(spare[1], ignore_errors=True)
+        return bool(self._kept)
 
     def name(self) -> str:
         """A path that nothing lies at, for what may be kept."""
@@ -41,7 +51,7 @@ class Spares:
         place = folder if os.path.dirname(folder) == self._root else self.name()
         if place != folder and not self.move(folder, place):
             return False
-        self._kept.append(place)
+        self._kept.append((time.monotonic(), place))
         return True
 
     def move(self, folder: str, place: str) -> bool:
@@ -64,7 +74,7 @@ class Spares:
         except IndexError:
             return False
         try:
-            os.rename(spare, place)
+            os.rename(spare[1], place)
         except OSError:  # somebody has one there
             self._kept.append(spare)
             return False

@@ -1,4 +1,4 @@
-"""Tidying up that nobody waits for, many pieces of it by one way to a thread.
+"""Tidying up that nobody waits for, many pieces of it by one way to a thread. What was kept in doing so goes later.
 
 Only for what the next start of the engine would do, too: a killed engine has done none of it, or a part.
 """
@@ -15,13 +15,23 @@ _PAUSE: Final = 0.02
 
 log = logging.getLogger(__name__)
 
+_KEPT: Final = 10.0
+"""Seconds that something is kept for others to come."""
+
 Work = Callable[[], None]
 
 
 class Sweeper:
-    """Life: made -> `later`, any number of times, in the event loop -> `close`."""
+    """Life: made -> `later`, any number of times, in the event loop -> `close`.
 
-    def __init__(self) -> None:
+    ``trim``, which may block, is called ten seconds after something was done, until it says that nothing is left: it
+    removes what was kept for longer than the seconds it is told.
+    """
+
+    def __init__(self, trim: Callable[[float], bool] | None = None) -> None:
+        self._trim = trim
+        self._trimming: asyncio.TimerHandle | None = None
+        self._is_left = False
         self._waiting: list[Work] = []
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -37,13 +47,26 @@ class Sweeper:
                 await asyncio.sleep(_PAUSE)
                 batch, self._waiting = self._waiting, []
                 await asyncio.to_thread(_do, batch)
+                left = self._is_left or batch != [self._trim_now]
+                if self._trim is not None and self._trimming is None and left:
+                    self._trimming = asyncio.get_running_loop().call_later(_KEPT, self._trim_later)
         finally:
             self._sweeping = None
+
+    def _trim_later(self) -> None:
+        self._trimming = None
+        self.later(self._trim_now)
+
+    def _trim_now(self) -> None:
+        self._is_left = self._trim is not None and self._trim(_KEPT)
 
     async def close(self) -> None:
         """Come to the end of it, also of what comes meanwhile."""
         while self._sweeping is not None:
             await self._sweeping
+        if self._trimming is not None:
+            self._trimming.cancel()
+            self._trimming = None
 
 
 def _do(batch: Sequence[Work]) -> None:

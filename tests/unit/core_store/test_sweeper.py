@@ -1,9 +1,11 @@
 """Tidying up: all of it is done, in any case, and what fails is told."""
 
+import asyncio
 import threading
 
 import pytest
 
+from wherry.core import sweeper as sweepers
 from wherry.core.sweeper import Sweeper
 from wherry.errors import FailedPrecondition
 
@@ -36,3 +38,39 @@ async def test_what_fails_is_told_and_the_rest_is_done(caplog: pytest.LogCapture
     sweeper.later(lambda: done.append("three"))  # it can be used on
     await sweeper.close()
     assert done[-1] == "three"
+
+
+async def test_what_was_kept_goes_a_while_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweepers, "_KEPT", 0.01)
+    asked, done, gone = list[float](), list[str](), asyncio.Event()
+    loop, left = asyncio.get_running_loop(), [True, True, False, False]
+
+    def trim(seconds: float) -> bool:
+        asked.append(seconds)
+        if len(asked) in (3, 4):
+            loop.call_soon_threadsafe(gone.set)
+        return left.pop(0)
+
+    sweeper = Sweeper(trim)
+    async with asyncio.timeout(30):
+        for asked_by_then in (3, 4):  # until nothing is left; and again when there is more to do
+            sweeper.later(lambda: done.append("one"))
+            await gone.wait()
+            gone.clear()
+            assert len(asked) == asked_by_then
+    await sweeper.close()
+    assert (done, asked, left) == (["one", "one"], [0.01] * 4, [])
+
+
+async def test_nobody_asks_for_it_once_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def trim(seconds: float) -> bool:
+        asked.append(seconds)
+        return True
+
+    sweeper = Sweeper(trim)
+    sweeper.later(lambda: None)
+    await sweeper.close()
+    assert sweeper._trimming is None
+    assert asked == []

@@ -152,11 +152,11 @@ def test_one_that_is_gone_is_no_error(tmp_path: Path, folders: FifoFolders) -> N
     assert os.listdir(tmp_path / "spares") == []
 
 
-def test_no_more_than_32_are_kept(tmp_path: Path, folders: FifoFolders, spares: Spares) -> None:
-    made = [folders.make(str(tmp_path / f"io/{number}")) for number in range(40)]
+def test_no_more_than_128_are_kept(tmp_path: Path, folders: FifoFolders, spares: Spares) -> None:
+    made = [folders.make(str(tmp_path / f"io/{number}")) for number in range(130)]
     for tidy in [folders.retire(io) for io in made]:
         tidy()
-    assert len(os.listdir(tmp_path / "spares")) == 32
+    assert len(os.listdir(tmp_path / "spares")) == 128
     assert os.listdir(tmp_path / "io") == []
     spares.clear()
     assert os.listdir(tmp_path / "spares") == []
@@ -167,3 +167,17 @@ def test_a_place_that_was_removed_is_made_again(tmp_path: Path, folders: FifoFol
     os.rmdir(tmp_path / "spares")
     folders.retire(folders.make(str(tmp_path / "io/a")))()
     assert len(os.listdir(tmp_path / "spares")) == 1
+
+
+def test_what_has_been_kept_for_long_goes(tmp_path: Path, folders: FifoFolders, spares: Spares) -> None:
+    for name in ("a", "b"):
+        folders.make(str(tmp_path / "io" / name))
+    for name in ("a", "b"):
+        folders.retire(TaskIO("", str(tmp_path / "io" / name / "stdout")))()
+    assert spares.trim(60)
+    assert len(os.listdir(tmp_path / "spares")) == 2
+    assert spares.take(str(tmp_path / "io/c"))
+    assert not spares.trim(-1)
+    assert os.listdir(tmp_path / "spares") == []
+    assert not spares.trim(-1)
+    assert not spares.take(str(tmp_path / "io/d"))

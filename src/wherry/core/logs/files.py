@@ -184,8 +184,7 @@ class LogFiles:
     def _opened(self) -> io.FileIO:
         if self._file is None:
             try:
-                os.makedirs(os.path.dirname(self._path), 0o710, exist_ok=True)
-                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
+                fd = self._open()
             except OSError as error:
                 raise ResourceExhausted(f"cannot open the log {self._path}: {error.strerror}") from None
             self._file = io.FileIO(fd, "r+")
@@ -193,6 +192,14 @@ class LogFiles:
             self._inode = os.fstat(fd).st_ino
             self._note()
         return self._file
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            return os.open(self._path, flags, _MODE)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path), 0o710, exist_ok=True)
+            return os.open(self._path, flags, _MODE)
 
     def _write(self, file: io.FileIO, data: bytes) -> None:
         view = memoryview(data)

@@ -9,11 +9,11 @@ import json
 import os
 import re
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from wherry.core.spares import Spares
 from wherry.core.tasks.tasks import TaskIO
 from wherry.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from wherry.linux import mounts
@@ -22,7 +22,6 @@ from wherry.linux import mounts
 _ID = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _RECORD = "task.json"
 _CONFIG = "config.json"
-_SPARES = 32
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _NEW, _OLD = ".new-", ".old-"  # no id begins with a dot
 _RECORD_LIMIT = 1 << 20
@@ -61,7 +60,7 @@ class Bundles:
     def __init__(self, root: str) -> None:
         self._root = root
         self._retired = os.path.join(os.path.dirname(root), "retired")
-        self._spares: deque[str] = deque()
+        self._spares = Spares(self._retired)
 
     def open(self) -> None:
         """Make the folder and clear away what a killed engine left half made or half removed."""
@@ -74,8 +73,11 @@ class Bundles:
 
     def close(self) -> None:
         """Remove what is kept for the next bundles."""
-        while self._spares:
-            _remove_retired(self._spares.popleft())
+        self.trim(-1)
+
+    def trim(self, seconds: float) -> bool:
+        """Remove what has been kept for longer than that; whether anything is left."""
+        return self._spares.trim(seconds)
 
     def path(self, container_id: str) -> str:
         return os.path.join(self._root, check_id(container_id))
@@ -89,7 +91,7 @@ class Bundles:
         path = self.path(container_id)
         making = os.path.join(self._root, _NEW + container_id)
         try:
-            if not self._renewed(making):
+            if not self._spares.take(making):
                 _make(making)
             _fill(making, spec, record)
             os.rename(making, path)
@@ -155,17 +157,8 @@ class Bundles:
     def _recycle(self, path: str) -> None:
         """Keep a retired bundle for one to come: where many files came and went, a filesystem takes longer to make one
         than all else of a bundle takes."""
-        if len(self._spares) < _SPARES and _is_as_made(path):
-            self._spares.append(path)
-        else:
+        if not (_is_as_made(path) and self._spares.keep(path)):
             _remove_retired(path)
-
-    def _renewed(self, making: str) -> bool:
-        """Whether ``making`` is there now, and was another bundle."""
-        with contextlib.suppress(OSError, IndexError):
-            os.rename(self._spares.popleft(), making)
-            return True
-        return False
 
     def remove(self, container_id: str) -> None:
         """Unmount its rootfs if it is mounted, and remove it. FailedPrecondition: it cannot be; none is no error."""

@@ -89,7 +89,7 @@ class ShimTasks:
         self._launch = launch.LaunchConfig(config.namespace, events_path, config.publisher, config.environ)
         self._hub = EventHub()
         self._jobs = Jobs()
-        self._sweeper = Sweeper()
+        self._sweeper = Sweeper(self._bundles.trim)
         self._entries: dict[str, _Entry] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._shims: dict[str, Shim] = {}

@@ -101,12 +101,10 @@ class Containers:
         )
         self.network_registry = NetworkRegistry(services.networks, services.new_id, services.clock)
         self.sandboxes = sandboxes = Sandboxes(services, self.network_registry, background)
-        self._sweeper = Sweeper()
+        self._sweeper = Sweeper(self._trim)
         self._folders = folders = Folders(services.config)
         launcher = Launcher(services, sandboxes, folders)
-        removal = Removal(
-            services, self.registry, self.volumes, self.tell, self._logbook.close, folders, self._sweeper, background
-        )
+        removal = Removal(services, self.registry, self.volumes, self.tell, self._logbook.close, folders, self._sweeper)
         self.supervisor = Supervisor(
             services.tasks,
             services.clock,
@@ -144,6 +142,11 @@ class Containers:
             Membership(self.registry, self.supervisor, sandboxes),
             events,
         )
+
+    def _trim(self, seconds: float) -> bool:
+        """What is kept for containers to come goes when it has been kept for that long; whether any is left."""
+        left = self._folders.trim(seconds), self.services.snapshots.trim(seconds)
+        return any(left)
 
     def _address(self, record: Record) -> str:
         """Where the engine reaches a running container's servers; "" where it has no network that leads there."""

@@ -54,6 +54,11 @@ class Folders:
                 found.update(os.listdir(folder))
         return found
 
+    def trim(self, seconds: float) -> bool:
+        """Remove what has been kept for longer than that; whether anything is left."""
+        left = [spares.trim(seconds) for spares in (self._logs, self._runs)]
+        return any(left)
+
     def clear(self) -> None:
         """Remove what is kept for containers to come, by whichever engine."""
         self._logs.clear()

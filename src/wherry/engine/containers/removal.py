@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from wherry.core.metadata.transactions import promptly
 from wherry.core.sweeper import Sweeper
-from wherry.engine.background import Background
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.folders import Folders
@@ -24,9 +22,6 @@ from wherry.linux.cgroup_sweep import sweep
 
 log = logging.getLogger(__name__)
 
-_KEPT: Final = 10.0
-"""Seconds."""
-
 
 class Removal:
     """Removes containers that do not run; stopping them first is control.py's matter."""
@@ -40,11 +35,8 @@ class Removal:
         close_log: Callable[[str], Awaitable[None]],
         folders: Folders,
         sweeper: Sweeper,
-        background: Background,
     ) -> None:
         self._sweeper = sweeper
-        self._background = background
-        self._trimming = False
         self._close_log = close_log
         self._folders = folders
         self._services = services
@@ -90,20 +82,9 @@ class Removal:
         else:
             remove_files = await promptly(self._services.transactions, lambda: self._forget(live.record))
             self._sweeper.later(remove_files)
-            if not self._trimming:
-                self._trimming = True
-                self._background.spawn(self._trim())
         self._registry.forget(live)
         if live.run is not None:
             live.run.failed()
-
-    async def _trim(self) -> None:
-        """Folders are kept for containers to come, but not for long."""
-        left = True
-        while left:
-            await asyncio.sleep(_KEPT)
-            left = await asyncio.to_thread(self._services.snapshots.trim, _KEPT)
-        self._trimming = False
 
     def _forget(self, record: Record) -> Callable[[], None]:
         """All that is written down of it. Its files have no owner then: whoever is returned removes them, or the next
