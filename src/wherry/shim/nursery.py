@@ -107,6 +107,8 @@ class Nursery:
         self._spares: list[_Spare] = []
         self._wanted = 0
         self._refilling = False
+        self._dropping = False
+        """Whether somebody is about to look if the spares are still wanted: one timer, however many there were."""
         self._wanted_at = 0.0
 
     def warm(self, module: str) -> None:
@@ -309,15 +311,18 @@ class Nursery:
                 seen = mountinfo.table()
                 lines = self._ask(Conception(self._wanted, "", rehearse=True, beside=False, into=False), [])
                 self._spares.append(_Spare(self._wanted, self._modules, lines, seen))
+            if not self._dropping:
+                self._dropping = True
                 self._reactor.later(_KEPT_FOR, self._drop_if_idle)
         self._networks.prepare()
 
     def _drop_if_idle(self) -> None:
         """A spare costs megabytes: nobody shall pay for one who has not made a container for a while."""
         rest = self._wanted_at + _KEPT_FOR - time.monotonic()
-        if rest > 0 and self._spares:
+        if rest > 0:
             self._reactor.later(rest, self._drop_if_idle)
             return
+        self._dropping = False
         while self._spares:
             self._abandon(self._spares.pop().lines)
         self._networks.clear()

@@ -101,6 +101,33 @@ def test_a_zygote_is_sent_to_rest_if_it_is_there() -> None:
         nursery.rest()  # neither an error nor another zygote
 
 
+def test_one_timer_looks_after_the_spares_however_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        timers: list[tuple[float, Any]] = []
+        reactor: Any = SimpleNamespace(later=lambda seconds, callback: timers.append((seconds, callback)))
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
+        monkeypatch.setattr(nursery, "_ask", lambda *_: None)
+        monkeypatch.setattr(nursery, "_abandon", lambda _: None)
+        now = [100.0]
+        monkeypatch.setattr(nurseries.time, "monotonic", lambda: now[0])
+        for _ in range(5):  # containers, each of which takes the spare
+            nursery._spares.clear()
+            nursery._want(0)
+            timers.remove((nurseries._REFILL_AFTER, nursery._refill))
+            nursery._refill()
+            now[0] += 1
+        assert timers == [(nurseries._KEPT_FOR, nursery._drop_if_idle)]
+        timers.clear()
+        nursery._drop_if_idle()
+        assert timers == [(nurseries._KEPT_FOR - 1, nursery._drop_if_idle)]
+        assert len(nursery._spares) == 1
+        timers.clear()
+        now[0] += nurseries._KEPT_FOR
+        nursery._drop_if_idle()
+        assert (timers, nursery._spares) == ([], [])
+
+
 @pytest.mark.parametrize("refused", ["open", "pidfd_open"])
 def test_a_further_process_without_descriptors_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: str
