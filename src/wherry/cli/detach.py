@@ -28,6 +28,13 @@ def parse_keys(text: str) -> bytes:
     return bytes(keys)
 
 
+def checked_keys(_context: object, _option: object, text: str | None) -> str | None:
+    """An option's text, looked at before anything is begun; as click calls it. InvalidArgument."""
+    if text is not None:
+        parse_keys(text)
+    return text
+
+
 class DetachMatcher:
     """Holds back what may be the beginning of the keys; an empty sequence never matches."""
 

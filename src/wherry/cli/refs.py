@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterable
 
 from wherry.cli.exits import FAILED
-from wherry.client.api import quote
 from wherry.errors import InvalidArgument, WherryError
 
 
@@ -45,5 +44,5 @@ def network(ref: str, rest: str = "") -> str:
 
 def _checked(ref: str, kind: str) -> str:
     if not ref.strip() or ".." in ref.split("/"):
-        raise InvalidArgument(f"invalid {kind} name or ID: {quote(ref)!r}")
+        raise InvalidArgument(f"invalid {kind} name or ID: {ref!r}")
     return ref

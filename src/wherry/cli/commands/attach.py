@@ -8,13 +8,14 @@ from wherry.cli.attached import Foreground, follow
 from wherry.cli.command import command as declare
 from wherry.cli.complete import containers as containers_known
 from wherry.cli.container_options import Streams
+from wherry.cli.detach import checked_keys
 from wherry.errors import Conflict
 
 
 @declare("[OPTIONS] CONTAINER", "Attach to a running container.")
 @click.option("--no-stdin", is_flag=True, help="Do not attach stdin.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the container (default).")
-@click.option("--detach-keys", metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
+@click.option("--detach-keys", callback=checked_keys, metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
 @click.argument("container", shell_complete=containers_known)
 @click.pass_obj
 def command(app: App, container: str, no_stdin: bool, sig_proxy: bool, detach_keys: str | None) -> int:

@@ -10,6 +10,7 @@ from wherry.cli.app import App
 from wherry.cli.attached import check_terminal, interact, resize, watched
 from wherry.cli.command import command as declare
 from wherry.cli.complete import containers as containers_known
+from wherry.cli.detach import checked_keys
 from wherry.cli.session import Hooks
 from wherry.cli.terminal import SignalWatch
 from wherry.cli.textfile import read_text
@@ -27,7 +28,7 @@ from wherry.cli.values import environment
 @click.option("-w", "--workdir", metavar="DIR", help="Working directory.")
 @click.option("-u", "--user", metavar="UID[:GID]", help="User.")
 @click.option("--privileged", is_flag=True, hidden=True)
-@click.option("--detach-keys", metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
+@click.option("--detach-keys", callback=checked_keys, metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
 @click.argument("container", shell_complete=containers_known)
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj

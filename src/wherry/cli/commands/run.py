@@ -13,6 +13,7 @@ from wherry.cli.command import command as declare
 from wherry.cli.complete import images as images_known
 from wherry.cli.container_options import document, options, streams
 from wherry.cli.creating import create
+from wherry.cli.detach import checked_keys
 from wherry.errors import NotFound, NotModified, WherryError
 
 
@@ -23,7 +24,9 @@ from wherry.errors import NotFound, NotModified, WherryError
     params=[
         click.Option(("-d", "--detach"), is_flag=True, help="Run in the background and print the container's ID."),
         *options(),
-        click.Option(("--detach-keys",), metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q)."),
+        click.Option(
+            ("--detach-keys",), callback=checked_keys, metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q)."
+        ),
         click.Option(("--sig-proxy/--no-sig-proxy",), default=True, hidden=True),
         click.Option(("--watch",), is_flag=True, help="Run FILE.wasm anew whenever it changes."),
     ],

@@ -8,13 +8,14 @@ from wherry.cli.attached import Foreground, follow
 from wherry.cli.command import command as declare
 from wherry.cli.complete import containers as containers_known
 from wherry.cli.container_options import Streams
+from wherry.cli.detach import checked_keys
 from wherry.errors import Conflict, InvalidArgument, WherryError
 
 
 @declare("[OPTIONS] CONTAINER [CONTAINER...]", "Start stopped containers.")
 @click.option("-a", "--attach", is_flag=True, help="Attach to its output, and pass signals on.")
 @click.option("-i", "--interactive", is_flag=True, help="Attach to its stdin too.")
-@click.option("--detach-keys", metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
+@click.option("--detach-keys", callback=checked_keys, metavar="KEYS", help="Keys that detach (ctrl-p,ctrl-q).")
 @click.argument("containers", nargs=-1, required=True, shell_complete=containers_known)
 @click.pass_obj
 def command(app: App, containers: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str | None) -> int:
