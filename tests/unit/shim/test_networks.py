@@ -69,12 +69,12 @@ def test_what_comes_back_later_is_not_kept(made: Networks) -> None:
     assert opened() == before
 
 
-def test_no_more_than_32_are_kept(made: Networks) -> None:
+def test_no_more_than_64_are_kept(made: Networks) -> None:
     before = opened()
-    taken = [made.take() for _ in range(34)]
+    taken = [made.take() for _ in range(66)]
     for fd in taken:
         made.give(fd)
-    assert opened() == before + 32
+    assert opened() == before + 64
 
 
 @pytest.mark.parametrize("refused", ["unshare", "open"])
