@@ -4,7 +4,7 @@ InvalidArgument everywhere, on one line, with the text that is wrong in it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from wherry.cli.human import parse_size
@@ -13,14 +13,12 @@ from wherry.errors import InvalidArgument
 _RESTART = ("no", "always", "on-failure", "unless-stopped")
 _VARIABLE = r"[^=\s\0]+"
 _PROTOCOLS = ("tcp", "udp", "sctp")
-_MOUNT_TYPES = ("bind", "volume", "tmpfs")
 _RECURSION = {
     "enabled": {},
     "disabled": {"NonRecursive": True},
     "writable": {"ReadOnlyNonRecursive": True},
     "readonly": {"ReadOnlyForceRecursive": True},
 }
-_BIND_MODES = frozenset(("rprivate", "private", "rshared", "shared", "rslave", "slave"))
 _RLIMITS = frozenset(
     "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -98,32 +96,72 @@ def _absolute(source: str, cwd: str) -> str:
     return "/".join(parts) or "/"
 
 
+def _boolean(value: str) -> bool:
+    if value.lower() not in ("1", "true", "0", "false"):
+        raise InvalidArgument("use true or false")
+    return value.lower() in ("1", "true")
+
+
+def _octal(value: str) -> int:
+    try:
+        return int(value, 8)
+    except ValueError:
+        raise InvalidArgument("expected an octal number such as 1777") from None
+
+
+def _one_of(*known: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in known:
+            raise InvalidArgument(f"use {', '.join(known[:-1])} or {known[-1]}")
+        return value
+
+    return read
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise InvalidArgument("it is empty")
+    return value
+
+
+_MOUNT_FLAGS = frozenset(("readonly", "volume-nocopy"))
+"""May stand without a value."""
+_MOUNT_NAMES = {"src": "source", "destination": "target", "dst": "target", "ro": "readonly"}
+_MOUNT_FIELDS: Mapping[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
+    "type": (_one_of("bind", "volume", "tmpfs"), ("Type",)),
+    "source": (str, ("Source",)),
+    "target": (str, ("Target",)),
+    "readonly": (_boolean, ("ReadOnly",)),
+    "tmpfs-size": (parse_size, ("TmpfsOptions", "SizeBytes")),
+    "tmpfs-mode": (_octal, ("TmpfsOptions", "Mode")),
+    "bind-propagation": (
+        _one_of("rprivate", "private", "rshared", "shared", "rslave", "slave"),
+        ("BindOptions", "Propagation"),
+    ),
+    "bind-recursive": (lambda value: _RECURSION[_one_of(*_RECURSION)(value)], ("BindOptions",)),
+    "volume-nocopy": (_boolean, ("VolumeOptions", "NoCopy")),
+    "volume-subpath": (_text, ("VolumeOptions", "Subpath")),
+    "volume-driver": (_text, ("VolumeOptions", "DriverConfig", "Name")),
+    "volume-label": (lambda value: key_values((value,)), ("VolumeOptions", "Labels")),
+    "volume-opt": (lambda value: key_values((value,), "option"), ("VolumeOptions", "DriverConfig", "Options")),
+}
+"""How each field is read, and its place in the API's document."""
+
+
 def mount(text: str) -> dict[str, Any]:
     """One ``--mount``: ``type=bind,source=/a,target=/b,readonly``."""
     result: dict[str, Any] = {"Type": "volume", "Source": "", "Target": ""}
     for field in text.split(","):
         key, separator, value = field.partition("=")
         key = key.strip().lower()
-        if key in ("readonly", "ro"):
-            result["ReadOnly"] = not separator or _boolean(key, value)
-        elif key == "type" and value in _MOUNT_TYPES:
-            result["Type"] = value
-        elif key in ("source", "src"):
-            result["Source"] = value
-        elif key in ("target", "destination", "dst"):
-            result["Target"] = value
-        elif key == "tmpfs-size":
-            result.setdefault("TmpfsOptions", {})["SizeBytes"] = parse_size(value)
-        elif key == "tmpfs-mode":
-            result.setdefault("TmpfsOptions", {})["Mode"] = _octal(value)
-        elif key == "bind-propagation" and value in _BIND_MODES:
-            result.setdefault("BindOptions", {})["Propagation"] = value
-        elif key == "bind-recursive" and value in _RECURSION:
-            result.setdefault("BindOptions", {}).update(_RECURSION[value])
-        elif key.startswith("volume-"):
-            _volume_field(result.setdefault("VolumeOptions", {}), text, key, separator, value)
-        else:
-            raise InvalidArgument(f"invalid mount {text!r}: bad field {field!r}")
+        name = _MOUNT_NAMES.get(key, key)
+        if name not in _MOUNT_FIELDS or not (separator or name in _MOUNT_FLAGS):
+            raise InvalidArgument(f"invalid mount {text!r}: bad field {field!r} (known: {', '.join(_MOUNT_FIELDS)})")
+        read, place = _MOUNT_FIELDS[name]
+        try:
+            _put(result, place, read(value if separator else "true"))
+        except InvalidArgument as error:
+            raise InvalidArgument(f"invalid mount {text!r}: {key}: {error}") from None
     if not result["Target"].startswith("/"):
         raise InvalidArgument(f"invalid mount {text!r}: target=/PATH is required")
     if result["Type"] == "bind" and not result["Source"].startswith("/"):
@@ -131,19 +169,15 @@ def mount(text: str) -> dict[str, Any]:
     return result
 
 
-def _volume_field(options: dict[str, Any], text: str, key: str, separator: str, value: str) -> None:
-    if key == "volume-nocopy":
-        options["NoCopy"] = not separator or _boolean(key, value)
-    elif key == "volume-subpath" and value:
-        options["Subpath"] = value
-    elif key == "volume-driver" and value:
-        options.setdefault("DriverConfig", {})["Name"] = value
-    elif key == "volume-label" and value:
-        options.setdefault("Labels", {}).update(key_values((value,)))
-    elif key == "volume-opt" and value:
-        options.setdefault("DriverConfig", {}).setdefault("Options", {}).update(key_values((value,), "volume option"))
+def _put(document: dict[str, Any], place: Sequence[str], value: Any) -> None:
+    """Set a field; what several fields say of one object comes together in it."""
+    *folders, last = place
+    for folder in folders:
+        document = document.setdefault(folder, {})
+    if isinstance(value, dict):
+        document.setdefault(last, {}).update(value)
     else:
-        raise InvalidArgument(f"invalid mount {text!r}: bad field {key!r}")
+        document[last] = value
 
 
 def tmpfs(items: Iterable[str]) -> dict[str, str]:
@@ -153,19 +187,6 @@ def tmpfs(items: Iterable[str]) -> dict[str, str]:
         if not path.startswith("/"):
             raise InvalidArgument(f"invalid tmpfs {path!r}: the path in the container must be absolute")
     return {path: options for path, _, options in pairs}
-
-
-def _boolean(key: str, value: str) -> bool:
-    if value.lower() not in ("1", "true", "0", "false"):
-        raise InvalidArgument(f"invalid value for {key}: {value!r}: use true or false")
-    return value.lower() in ("1", "true")
-
-
-def _octal(value: str) -> int:
-    try:
-        return int(value, 8)
-    except ValueError:
-        raise InvalidArgument(f"invalid tmpfs-mode {value!r}: expected an octal number such as 1777") from None
 
 
 def ports(published: Iterable[str], exposed: Iterable[str]) -> tuple[dict[str, Any], dict[str, list[dict[str, str]]]]:

@@ -1,6 +1,7 @@
 """The CLI's pure parts: sizes and times, flags' values, detach keys, tables."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -149,8 +150,54 @@ def test_mount() -> None:
         "ReadOnly": True,
     }
     assert values.mount("type=tmpfs,target=/t,tmpfs-size=1m")["TmpfsOptions"] == {"SizeBytes": 1 << 20}
-    with pytest.raises(InvalidArgument, match="bad field"):
-        values.mount("type=bind,source=/a,target=/b,colour=red")
+    assert values.mount("source=v,target=/t,volume-nocopy,volume-label=a=1,volume-label=b,volume-opt=o=x") == {
+        "Type": "volume",
+        "Source": "v",
+        "Target": "/t",
+        "VolumeOptions": {
+            "NoCopy": True,
+            "Labels": {"a": "1", "b": ""},
+            "DriverConfig": {"Options": {"o": "x"}},
+        },
+    }
+    assert values.mount("target=/t,ro=false,volume-driver=d,volume-subpath=s") == {
+        "Type": "volume",
+        "Source": "",
+        "Target": "/t",
+        "ReadOnly": False,
+        "VolumeOptions": {"DriverConfig": {"Name": "d"}, "Subpath": "s"},
+    }
+    recursive = values.mount("type=bind,source=/a,dst=/b,bind-recursive=readonly,bind-propagation=rslave")
+    assert recursive["BindOptions"] == {"ReadOnlyForceRecursive": True, "Propagation": "rslave"}
+    assert values.mount("type=bind,source=/a,dst=/b,bind-recursive=enabled")["BindOptions"] == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type=bind,source=/a,target=/b,colour=red", "bad field 'colour=red' (known: type, source, target,"),
+        ("foo", "bad field 'foo'"),
+        ("type,target=/b", "bad field 'type'"),
+        ("type=foo,target=/b", "type: use bind, volume or tmpfs"),
+        ("type=bind,source=a,target=/b", "a bind needs source=/PATH"),
+        ("type=tmpfs", "target=/PATH is required"),
+        ("target=b", "target=/PATH is required"),
+        ("target=/b,ro=perhaps", "ro: use true or false"),
+        ("type=tmpfs,target=/b,tmpfs-size=big", "tmpfs-size: invalid size: 'big'"),
+        ("type=tmpfs,target=/b,tmpfs-mode=9", "tmpfs-mode: expected an octal number"),
+        (
+            "type=bind,source=/a,target=/b,bind-recursive=no",
+            "bind-recursive: use enabled, disabled, writable or readonly",
+        ),
+        ("type=bind,source=/a,target=/b,bind-propagation=no", "bind-propagation: use rprivate,"),
+        ("target=/b,volume-driver=", "volume-driver: it is empty"),
+        ("target=/b,volume-label==1", "volume-label: invalid label '=1': empty name"),
+        ("", "bad field ''"),
+    ],
+)
+def test_a_wrong_mount(text: str, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(said)):
+        values.mount(text)
 
 
 def test_ports() -> None:
