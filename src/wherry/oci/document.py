@@ -5,9 +5,8 @@ Go programs write absent values as ``null`` as often as they leave them out, so 
 
 from __future__ import annotations
 
-import json
-
 from wherry.errors import InvalidArgument
+from wherry.oci.jsontext import parse
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -24,7 +23,13 @@ _FAULTS_SHOWN = 5
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """The one way JSON is written: no spaces, keys in the given order, so that equal values have equal digests."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _text(value).encode("utf-8", "surrogatepass")
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    import json  # here, for the shim's server reads and never writes: see jsontext.py
+
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def decode(data: bytes | str, what: str = "document", *, limit: int = DOCUMENT_LIMIT) -> dict[str, Any]:
@@ -32,9 +37,9 @@ def decode(data: bytes | str, what: str = "document", *, limit: int = DOCUMENT_L
     if len(data) > limit:
         raise InvalidArgument(f"{what} is too large: {len(data)} bytes, at most {limit} are read")
     try:
-        value = json.loads(data)
+        value = parse(data)
         if "\\ud" in str(data).lower():  # a lone surrogate parses, but no file, database or socket takes it later
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            _text(value).encode("utf-8")
     except RecursionError:
         raise InvalidArgument(f"{what} is nested too deeply") from None
     except ValueError as fault:

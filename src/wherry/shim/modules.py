@@ -5,13 +5,13 @@ Nothing is compiled in this process: a child forked from one that did could hang
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from wherry import errors
 from wherry.errors import FailedPrecondition, Internal, Unavailable, WherryError
 from wherry.linux.files import open_regular
+from wherry.oci.jsontext import parse
 from wherry.shim.reactor import Reactor
 from wherry.suppress import suppress
 from wherry.wasm import warmup
@@ -31,7 +31,7 @@ _MOST_OUTPUT = 1 << 20
 _HASHED_HERE = 4 << 20
 """Bytes of a module."""
 _COMPILER = (
-    "import sys,json;sys.path[:0]=json.loads(sys.argv.pop(1));from wherry.shim.compiler import main;"
+    "import sys;sys.path[:0]=sys.argv.pop(1).split(':');from wherry.shim.compiler import main;"
     "sys.exit(main(sys.argv[1:]))"
 )
 
@@ -113,7 +113,7 @@ class Modules:
 
     def _start_compiler(self, options: list[str]) -> tuple[int, int]:
         """Its process id, and where to read what it prints. OSError; then nothing is left."""
-        command = [sys.executable, "-I", "-S", "-c", _COMPILER, json.dumps(self._search),
+        command = [sys.executable, "-I", "-S", "-c", _COMPILER, ":".join(self._search),
                    "--cache", self._caches[False].folder, "--library", self._library, *options]  # fmt: skip
         reading, writing = os.pipe2(os.O_CLOEXEC)
         files = [
@@ -152,7 +152,7 @@ def _split(answer: str | WherryError) -> tuple[str, WherryError | None]:
 def _answer(output: bytes) -> str | WherryError:
     lines = output.splitlines()
     try:
-        document = json.loads(lines[-1]) if lines else {}
+        document = parse(lines[-1]) if lines else {}
         if "error" not in document:
             return str(document["path"])
         kind = getattr(errors, document["error"]["kind"], Internal)
