@@ -87,6 +87,11 @@ class AttachSession:
         return self._options.stdin
 
     @property
+    def told_all(self) -> bool:
+        """Whether `output` has given all that there is by now."""
+        return self._subscription.empty
+
+    @property
     def cut(self) -> bool:
         """Whether the client was let go because it did not take its output."""
         return self._subscription.cut

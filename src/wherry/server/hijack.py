@@ -29,6 +29,8 @@ _SINCE_MULTIPLEXED = ApiVersion(1, 42)
 _HIGH_WATER = 256 * 1024
 _LONGEST_LOOK = 1.0
 """Seconds that a client may take to read the head before output follows it all the same."""
+_LONGEST_READ = 0.25
+"""The same, for output before it counts as heard all the same."""
 _TCP_PAUSE = 0.01
 
 log = logging.getLogger(__name__)
@@ -113,16 +115,21 @@ class Duplex(asyncio.Protocol):
         docker-py reads the head through a buffer that it then throws away: output that came with it would be lost.
         A unix socket tells what its other end has not read; of TCP only the kernel's receipt is known.
         """
+        if not await self.all_read(_LONGEST_LOOK):
+            await asyncio.sleep(_TCP_PAUSE)
+
+    async def all_read(self, longest: float) -> bool:
+        """Return once the client has read all that was sent, or after ``longest`` seconds. False: it cannot be told."""
         sock = self._transport.get_extra_info("socket")
         if sock is None or sock.family != socket.AF_UNIX:
-            await asyncio.sleep(_TCP_PAUSE)
-            return
+            return False
         loop = asyncio.get_running_loop()
-        end = loop.time() + _LONGEST_LOOK
+        end = loop.time() + longest
         pause = 0.0
         while not self._lost and _unread(sock) and loop.time() < end:
             await asyncio.sleep(pause)
             pause = min(pause + 0.0001, 0.002)
+        return True
 
     def close(self) -> None:
         """Send what is still to be sent, then close."""
@@ -168,7 +175,7 @@ async def take_over(call: Call, session: AttachSession) -> Hijacked:
         head += ["Connection: Upgrade", "Upgrade: tcp"]
     try:
         async with hijacked(call, head) as duplex:
-            await _join(duplex, session)
+            await _join(duplex, session, by_itself=not upgrades)
     except WherryError as error:
         log.debug("a hijacked stream ended: %s", error)  # no answer can tell it any more
     finally:
@@ -176,24 +183,28 @@ async def take_over(call: Call, session: AttachSession) -> Hijacked:
     return Hijacked(101 if upgrades else 200)
 
 
-async def _join(duplex: Duplex, session: AttachSession) -> None:
+async def _join(duplex: Duplex, session: AttachSession, *, by_itself: bool) -> None:
     if not session.listens:
         duplex.ignore()
-        await _carry(duplex, session)
+        await _carry(duplex, session, by_itself=by_itself)
         return
     feeder = asyncio.create_task(_feed(duplex, session))
     try:
-        await _carry(duplex, session)
+        await _carry(duplex, session, by_itself=by_itself)
     finally:
         feeder.cancel()
         await asyncio.gather(feeder, return_exceptions=True)
 
 
-async def _carry(duplex: Duplex, session: AttachSession) -> None:
+async def _carry(duplex: Duplex, session: AttachSession, *, by_itself: bool) -> None:
+    """``by_itself``: a library of HTTP reads what it takes for an answer's body. Some, node's, come to that later than
+    to the answer of `wait`, which their users take for the end of output; so it is not heard before it is read."""
     raw = session.tty
     await duplex.head_read()
     async for stream, data in session.output():
         await duplex.write(data if raw else stdcopy.encode(stdcopy.STREAMS[stream], data))
+        if by_itself and session.told_all:
+            await duplex.all_read(_LONGEST_READ)
 
 
 async def _feed(duplex: Duplex, session: AttachSession) -> None:

@@ -121,6 +121,23 @@ async def test_a_client_that_never_reads_delays_the_answer_to_wait_by_the_bound(
         assert sorted([chunk async for chunk in session.output()]) == [("stderr", b"err\n"), ("stdout", b"out\n")]
 
 
+async def test_who_asks_for_the_end_while_it_is_heard_waits_like_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_HEARD", 60)
+    async with asyncio.timeout(10), world.engine() as containers:
+        container = await create(containers, "hello")
+        session = await containers.attach(container, ALL)
+        await containers.start(container)
+        await until(lambda: not containers.registry.get(container).running)
+        waiter = asyncio.ensure_future(await containers.wait(container))
+        await asyncio.sleep(0.01)
+        assert not waiter.done()
+        assert len([chunk async for chunk in session.output()]) == 2
+        assert (await waiter)["StatusCode"] == 7
+        await session.aclose()
+
+
 async def test_without_clients_wait_is_answered_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_HEARD", 60)
     async with asyncio.timeout(10), world.engine() as containers:

@@ -29,6 +29,10 @@ class Session:
         if not slow:
             self.may_read.set()
 
+    @property
+    def told_all(self):
+        return self.outgoing.empty()
+
     async def output(self):
         while (item := await self.outgoing.get()) is not None:
             yield item
@@ -246,3 +250,23 @@ async def test_what_nobody_listens_to_is_dropped(serving):
     session.say(*[("stdout", b"to nobody")] * 3)
     await _within(session.closed.wait())
     assert session.input == b""
+
+
+@pytest.mark.parametrize(("request_head", "waits"), [(PLAIN, True), (UPGRADE, False)])
+async def test_an_ordinary_answers_body_is_heard_when_it_is_read(serving, request_head, waits):
+    session = Session()
+    place = await serving(_routes(session))
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, place.path)
+        await loop.sock_sendall(client, request_head)
+        await _within(loop.sock_recv(client, 65536))
+        session.say(("stdout", b"x"))
+        while not _waits(client):
+            await asyncio.sleep(0)
+        session.say(None)
+        await asyncio.sleep(0.1)
+        assert session.closed.is_set() != waits
+        assert await loop.sock_recv(client, 65536) == b"\1\0\0\0\0\0\0\1x"
+        await _within(session.closed.wait())

@@ -59,6 +59,8 @@ class Live:
         self.restart_timer: asyncio.Task[None] | None = None
         self.oom = asyncio.Event()
         self.unwritten = False
+        self.leaving = False
+        """It has ended, and who waits for that is about to be told: attached clients hear its last words first."""
         self.keep = False
         self.gone = False
         self.exec_ids: set[str] = set()
@@ -85,7 +87,7 @@ class Live:
         if condition not in CONDITIONS:
             raise InvalidArgument(f"invalid condition: {condition[:40]!r} (known: {', '.join(CONDITIONS)})")
         future = self.waiters.add(cast("Condition", condition))
-        if condition == "not-running" and not self.running:
+        if condition == "not-running" and not self.running and not self.leaving:
             future.set_result({"StatusCode": self.record.state.exit_code})
         return future
 

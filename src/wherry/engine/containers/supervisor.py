@@ -257,7 +257,7 @@ class Supervisor:
             health=health.ended(record.state.health),
         )
         await self._logbook.close(record.id)
-        live.record = saved
+        live.record, live.leaving = saved, not again
         run = live.run
         live.task = live.run = None
         live.ended.set()
@@ -266,9 +266,12 @@ class Supervisor:
             self._tell.fuel += int(ended.usage.get("fuel", 0))
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
-            if run is not None:  # clients take the answer to wait for the end of output, too
-                await run.streams.output.heard(_HEARD)
-            live.waiters.exited(ended.code)
+            try:
+                if run is not None:  # clients take the answer to wait for the end of output, too
+                    await run.streams.output.heard(_HEARD)
+            finally:
+                live.leaving = False
+                live.waiters.exited(ended.code)
             await _turns()  # and who waits is answered before anything is written
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
