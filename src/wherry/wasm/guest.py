@@ -190,18 +190,16 @@ class Guest(Process):
     def run(self) -> int:
         """Call the entry; 0 when it returns. A trap: its message and wasm backtrace go to fd 2, and 134 is
         returned; 152 where it was for want of fuel."""
-        code = self._run()
-        self._count()
-        return code
-
-    def _run(self) -> int:
         if not self._failure and self._entry not in ("_start", "_initialize"):
             # A library's constructors: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
             self._call(b"_initialize", 0)
         code = 0
         if not self._failure:
             code = self._call(self._entry.encode(), self._results)
-        return self._told(self._failure) if self._failure else code
+        if self._failure:
+            code = self._told(self._failure)
+        self._count()
+        return code
 
     def _fail(self, failure: str) -> NoReturn:
         self.exit(self._told(failure))

@@ -41,6 +41,9 @@ def _strings(host: Host, strings: tuple[bytes, ...], pointers: int, buffer: int)
 
 
 def _sizes(host: Host, strings: tuple[bytes, ...], count: int, size: int) -> int:
+    total = len(strings)
+    for text in strings:
+        total += len(text)
     host.memory.put_u32(count, len(strings))
-    host.memory.put_u32(size, sum(map(len, strings)) + len(strings))
+    host.memory.put_u32(size, total)
     return SUCCESS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import stat
 from itertools import count
 
 from wherry.record import Record
@@ -72,11 +71,10 @@ class Entry:
         """Its WASI file type; asked of the kernel once, and only when somebody needs it."""
         kind = self.kind
         if kind is None:
-            mode = os.fstat(self.fd).st_mode
-            self.kind = kind = abi.filetype(mode)
+            self.kind = kind = abi.filetype(os.fstat(self.fd)[0])  # st_mode: by its name it takes two pages
             self.rights &= abi.RIGHTS_FOLDER if kind == abi.DIRECTORY else abi.RIGHTS_FILE
             # wasi-libc's isatty(3): a character device without the right to seek.
-            if stat.S_ISFIFO(mode) or (kind == abi.CHARACTER_DEVICE and os.isatty(self.fd)):
+            if kind == abi.UNKNOWN or (kind == abi.CHARACTER_DEVICE and os.isatty(self.fd)):  # unknown: a FIFO
                 self.rights &= ~abi.RIGHTS_SEEKING
         return kind
 
