@@ -12,7 +12,7 @@ EACH: Final = {
     "ps --filter status=created --format '{{.Names}} {{.State}}'": "^made created$",
     "attach --no-stdin --sig-proxy=false --detach-keys ctrl-x done": "!cannot attach to a stopped container",
     "attach held": "!cannot attach to a paused container",
-    "commit -a me -m said -c ENV=1 done sweep/new": "!unknown instruction: ENV=1",
+    "commit -a me -m said -c ENV=1 done sweep/new": "!ENV=1 is not a valid change command",
     "commit --author me --message said --change 'ENV A=1' --pause=false done sweep/new": "sha256:",
     "image inspect --format '{{.Author}},{{.Comment}},{{.Config.Env}}' sweep/new": "me,said,.*A=1",
     "history --format '{{.Comment}}' --no-trunc --human=false sweep/new": "said",

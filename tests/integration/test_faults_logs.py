@@ -4,9 +4,11 @@ A kill of the engine alone loses nothing at all, whether containers go on meanwh
 what was on its way inside of the killed process may be missing at the end, and nowhere else.
 """
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,13 @@ def flood(docker: Docker, images: dict[str, str], lines: int, each: int = EACH) 
 def written(daemon: Daemon, ids: dict[str, str]) -> int:
     """Bytes of all logs."""
     return sum(path.stat().st_size for name in ids for path in daemon.root.glob(f"containers/{name}/*-json.log"))
+
+
+def noted(daemon: Daemon, ids: dict[str, str]) -> bool:
+    """Whether it is on disk that all of them run: for a moment after a start only their shims know."""
+    with contextlib.closing(sqlite3.connect(f"file:{daemon.root}/metadata.db?mode=ro", uri=True)) as database:
+        rows = dict(database.execute("SELECT id, extensions FROM containers").fetchall())
+    return all('"status":"running"' in rows[name] for name in ids)
 
 
 def said(docker: Docker, name: str) -> str:
@@ -106,6 +115,7 @@ def test_what_a_killed_shims_containers_said_is_a_beginning(
     endless = 100_000_000
     ids = flood(fresh_docker, images, endless, 1)
     until(lambda: written(fresh_daemon, ids) > 1 << 20, "the logs grow")
+    until(lambda: noted(fresh_daemon, ids), "that they run is written down")
     served = {pid for name, kind in ids.items() for pid in shims(fresh_docker, name, kind)}
     if away:
         fresh_daemon.kill()
