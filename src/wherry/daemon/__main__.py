@@ -4,6 +4,7 @@ Exit codes: 0 after a stop, 1 when it cannot serve, 2 when the command line is w
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import wherry
 from wherry.core.metadata.lock import RootLock
@@ -26,8 +28,12 @@ from wherry.daemon.reload import Reloader
 from wherry.daemon.tls import server_context
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument, WherryError
+from wherry.linux import memory
 from wherry.server.api import application
 from wherry.server.app import Server
+
+_NEW_OBJECTS: Final = 20_000
+"""Made and not gone since the collector looked last: then it looks again."""
 
 log = logging.getLogger("wherryd")
 STOP_DEADLINE = 15.0
@@ -92,6 +98,9 @@ async def serve(config: DaemonConfig, environ: Mapping[str, str], parse_again: C
                 log.info("wherryd %s serves %s from %s", wherry.__version__, where, config.root)
                 gc.collect()
                 gc.freeze()  # what is there by now stays: no collection need look at it again
+                gc.set_threshold(_NEW_OBJECTS)
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(memory.gather)
                 notify(environ, "READY=1")
                 async with asyncio.TaskGroup() as group:
                     reloading = group.create_task(_reload(hangup, Reloader(config, parse_again, engine)))

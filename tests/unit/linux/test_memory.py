@@ -92,3 +92,28 @@ def _of_files() -> int:
 def test_an_address_of_nothing_is_an_error() -> None:
     with pytest.raises(OSError, match="allocate"):
         memory.offer_to_merge(0x10000 - 0x8000, 4096)
+
+
+@pytest.mark.parametrize(
+    ("line", "blocks"),
+    [
+        ("00400000-00800000 rw-p 00000000 00:00 0", [0x400000, 0x600000]),
+        ("00400000-00800000 rw-p 00000000 00:00 0    [heap]", [0x400000, 0x600000]),
+        ("00401000-00801000 rw-p 00000000 00:00 0", [0x600000]),
+        ("00401000-007ff000 rw-p 00000000 00:00 0", []),
+        ("00400000-005ff000 rw-p 00000000 00:00 0", []),
+        ("00400000-00800000 rw-p 00000000 00:00 0    [stack]", []),
+        ("00400000-00800000 rw-p 00000000 00:00 0    [anon: guest]", []),
+        ("00400000-00800000 r--p 00000000 00:00 0", []),
+        ("00400000-00800000 rw-s 00000000 00:00 0", []),
+        ("00400000-00800000 rw-p 00000000 fe:00 11    /usr/lib/libx.so", []),
+    ],
+)
+def test_large_pages_are_for_the_heap_alone(line, blocks):
+    assert memory.heap_blocks([line + "\n"]) == blocks
+
+
+def test_what_lies_in_the_heap_is_the_same_after_it_was_gathered():
+    held = [bytes([number % 256]) * 100 for number in range(100_000)]
+    memory.gather()
+    assert all(data == bytes([number % 256]) * 100 for number, data in enumerate(held))
