@@ -96,12 +96,12 @@ async def serve(config: DaemonConfig, environ: Mapping[str, str], parse_again: C
             async with Server(application(engine), [listener.sock for listener in listeners], tls):
                 where = ", ".join(listener.address for listener in listeners)
                 log.info("wherryd %s serves %s from %s", wherry.__version__, where, config.root)
+                notify(environ, "READY=1")
                 gc.collect()
                 gc.freeze()  # what is there by now stays: no collection need look at it again
                 gc.set_threshold(_NEW_OBJECTS)
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(memory.gather)
-                notify(environ, "READY=1")
                 async with asyncio.TaskGroup() as group:
                     reloading = group.create_task(_reload(hangup, Reloader(config, parse_again, engine)))
                     await stop.wait()
