@@ -11,13 +11,14 @@ Heads are read by wire/http1.py, bodies by request.py, what is answered is the h
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from wherry.errors import InvalidArgument
 from wherry.server.request import Incoming, Request
 from wherry.server.response import Hijacked, Response
-from wherry.wire.http1 import CONTINUE, BadRequest, HeadReader, RequestHead, find_end
+from wherry.wire.http1 import CONTINUE, BadRequest, HeadReader, RequestHead, answer_head, find_end, http_date
 
 HEAD_TIMEOUT = 30.0
 """Seconds that a request's head may take."""
@@ -171,8 +172,8 @@ class Connection(asyncio.Protocol):
     def _refuse(self, error: BadRequest) -> None:
         """What is no HTTP is told so in the API's own form; nothing else it sends is looked at."""
         body = json.dumps({"message": f"bad request: {error}"}).encode()
-        head = f"HTTP/1.1 {error.status} Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        fields = (("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close"))
+        self.transport.write(answer_head(error.status, "", fields, http_date(time.gmtime())) + body)
         self.close()
 
     async def _serve(self, request: Request) -> None:
