@@ -52,7 +52,7 @@ def _id_file(path: str | None) -> Iterator[Callable[[str], object]]:
     with file:
         try:
             yield file.write
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no file may name a container that is not there
             os.unlink(path)
             raise
 

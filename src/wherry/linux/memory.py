@@ -74,8 +74,8 @@ def _of_a_file(words: list[str]) -> tuple[int, int] | None:
 
 
 def gather() -> None:
-    """Have this process's heap moved into large pages, as far as it fills them. A kernel before 6.1, or one that is
-    told to have none, leaves it as it is. OSError: there is no /proc."""
+    """Have this process's heap moved into large pages, as far as it fills them. A kernel before 6.1 leaves
+    it as it is. OSError: there is no /proc."""
     with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
         blocks = heap_blocks(maps)
     for address in blocks:

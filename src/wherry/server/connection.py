@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
             keep = await self._rest_read(request) and not closes
         except ConnectionError:
             log.debug("the client of %s %s went away", request.method, request.path)
-        except Exception:
+        except Exception:  # a fault of ours costs this connection, and the log has the traceback
             log.exception("%s %s failed", request.method, request.path)
         finally:
             self._over(request, keep=keep)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from wherry.engine.attach import AttachSession
 from wherry.errors import Unavailable, WherryError
 from wherry.server.call import HEADERS, Call
-from wherry.server.request import Origin
+from wherry.server.request import HIGH_WATER, Origin
 from wherry.server.response import Hijacked
 from wherry.server.versions import ApiVersion
 from wherry.wire import stdcopy
@@ -26,7 +26,6 @@ from wherry.wire import stdcopy
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
 _SINCE_MULTIPLEXED = ApiVersion(1, 42)
-_HIGH_WATER = 256 * 1024
 _LONGEST_LOOK = 1.0
 """Seconds that a client may take to read the head before output follows it all the same."""
 _LONGEST_READ = 0.25
@@ -63,7 +62,7 @@ class Duplex(asyncio.Protocol):
             return
         self._incoming.append(data)
         self._held += len(data)
-        if self._held > _HIGH_WATER:
+        if self._held > HIGH_WATER:
             self._transport.pause_reading()
         self._readable.set()
 

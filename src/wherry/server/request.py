@@ -8,7 +8,7 @@ from wherry.errors import InvalidArgument
 from wherry.wire.http1 import CHUNKED, BadRequest, Body, RequestHead
 
 HIGH_WATER: Final = 256 << 10
-"""Bytes of a body that wait for their reader, at most; the client waits with more."""
+"""Bytes from a client that wait for their reader, at most; the client waits with more."""
 _ENDLESS: Final = 1 << 62
 _PIECE: Final = 256 << 10
 
