@@ -127,6 +127,17 @@ async def test_the_engines_end_takes_it_along(world: World, tasks: FakeTasks) ->
     assert tasks.tasks == {}
 
 
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_the_engines_end_in_the_middle_of_its_making_leaves_none(
+    world: World, tasks: FakeTasks, turns: int
+) -> None:
+    async with world.engine() as containers:
+        others = await two(containers)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert set(tasks.tasks) <= set(others)
+
+
 async def test_what_goes_wrong_with_it_is_nobodys_trouble(world: World, tasks: FakeTasks) -> None:
     async with world.engine() as containers:
         await create(containers)

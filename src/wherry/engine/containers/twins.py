@@ -25,6 +25,8 @@ from wherry.errors import WherryError
 _AFTER: Final = 0.02
 """Seconds: the container that was asked for comes first."""
 _SECONDS: Final = 10.0
+_PATIENCE: Final = 5.0
+"""Seconds that one which is being made when the engine stops is given."""
 _MOST: Final = 2
 _KINDS: Final = 8
 """How many kinds are remembered."""
@@ -66,7 +68,7 @@ class Twins:
         self._background = background
         self._asked_at: dict[bytes, float] = {}
         self._twins: dict[bytes, Twin] = {}
-        self._making: set[bytes] = set()
+        self._making: dict[bytes, asyncio.Future[None]] = {}
         self._closed = False
 
     def take(self, key: bytes) -> Twin | None:
@@ -77,9 +79,9 @@ class Twins:
         """A container of kind ``key`` was made; ``build`` would make another."""
         if len(key) > _LONGEST_KEY:
             return
-        others = self._making | set(self._twins)
+        others = set(self._making) | set(self._twins)
         if self._was_asked(key) and key not in others and len(others) < _MOST:
-            self._making.add(key)
+            self._making[key] = asyncio.get_running_loop().create_future()
             self._background.spawn(self._make(key, build))
 
     def _was_asked(self, key: bytes) -> bool:
@@ -97,15 +99,15 @@ class Twins:
             await asyncio.sleep(_AFTER)
             # What is wrong is told to whoever asks for such a container next.
             with contextlib.suppress(WherryError, OSError):
-                twin = await build()
+                twin = None if self._closed else await build()
                 if twin is not None:
                     await (await self._logbook.open(twin.live.record)).ready()
+            if twin is not None and self._closed:
+                await self.discard(twin)
+                return
         finally:
-            self._making.discard(key)
+            self._making.pop(key).set_result(None)
         if twin is None:
-            return
-        if self._closed:
-            await self.discard(twin)
             return
         self._twins[key] = twin
         await asyncio.sleep(_SECONDS)
@@ -128,7 +130,9 @@ class Twins:
         twin.snapshot.drop()
 
     async def close(self) -> None:
-        """Give it up: the engine stops."""
+        """Give it up: the engine stops. What is being made gives itself up: cancelled halfway, it would stay."""
         self._closed = True
+        if self._making:
+            await asyncio.wait(list(self._making.values()), timeout=_PATIENCE)
         for key, twin in list(self._twins.items()):
             await self._drop(key, twin)
