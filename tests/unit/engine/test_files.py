@@ -146,7 +146,7 @@ async def test_a_client_that_goes_while_files_are_looked_at_leaves_nothing_open(
 ) -> None:
     """The thread that is at it meanwhile must not read from descriptors that are somebody else's by then."""
     within, go_on = threading.Event(), threading.Event()
-    original: Any = Pins.hold if where == "Pins.hold" else files._look  # noqa: SLF001 - what is held up
+    original: Any = Pins.hold if where == "Pins.hold" else files._look
 
     def held_up(*args: Any, **how: Any) -> Any:
         if how or where == "_look":  # not a task made ahead
