@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeTasks
 from wherry.engine.exec import ExecStart
-from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
+from wherry.errors import Conflict, InvalidArgument, NotFound, ResourceExhausted, WherryError
 
 
 async def test_an_exec_runs_with_its_own_streams(world: World, tasks: FakeTasks) -> None:
@@ -36,6 +36,27 @@ async def test_an_exec_runs_with_its_own_streams(world: World, tasks: FakeTasks)
         await containers.remove(container, force=True)
         with pytest.raises(NotFound, match="No such exec instance"):
             await execs.inspect(made)
+
+
+async def test_an_exec_without_room_for_its_streams_says_so_and_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise ResourceExhausted("cannot make a FIFO: no space left on device")
+
+    session_of_engine = world.engine()
+    async with session_of_engine as containers:
+        execs = session_of_engine.execs
+        container = (await containers.create(None, {"Image": "hello", "Cmd": ["sleep"]}, None))["Id"]
+        await containers.start(container)
+        made = (await execs.create(container, {"Cmd": ["/x", "sleep"], "AttachStdout": True}))["Id"]
+        monkeypatch.setattr("wherry.engine.exec.make_fifos", full)
+        session = await execs.start(made, ExecStart())
+        assert session is not None
+        async with asyncio.timeout(5):
+            said = [chunk async for chunk in session.output()]
+        assert said == [("stdout", b"cannot make a FIFO: no space left on device\r\n")]
+        assert (await execs.inspect(made))["ExitCode"] == 126
 
 
 async def test_stdin_and_detaching(world: World, tasks: FakeTasks) -> None:

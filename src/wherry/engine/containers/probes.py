@@ -16,7 +16,7 @@ from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health, httpcheck
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.execspec import exec_document
+from wherry.engine.containers.execspec import add, exec_document
 from wherry.engine.containers.folders import io_folder
 from wherry.engine.containers.health import Policy, Result
 from wherry.engine.containers.launch import exit_code_of
@@ -24,7 +24,7 @@ from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices
-from wherry.errors import InvalidArgument, WherryError
+from wherry.errors import WherryError
 
 _NS: Final = 1_000_000_000
 _GRACE: Final = 2.0
@@ -115,21 +115,13 @@ class Probes:
         told = " ".join(words)
         self._tell(record, f"exec_create: {told}", execID=exec_id)
         try:
-            process = await self._made(live, task, exec_id, document, io)
+            process = await add(task, exec_id, document, io, wasm=record.kind == "wasm")
             self._tell(record, f"exec_start: {told}", execID=exec_id)
             code, output = await self._carried_out(process, io, policy)
             self._tell(record, "exec_die", execID=exec_id, exitCode=str(code))
             return code, output
         finally:
             await asyncio.to_thread(remove_fifos, io)
-
-    async def _made(self, live: Live, task: Task, exec_id: str, document: health.Json, io: TaskIO) -> Process:
-        try:
-            return await task.exec(exec_id, document, io)
-        except InvalidArgument as error:
-            if live.record.kind != "wasm":
-                raise
-            raise InvalidArgument(f'exec: "{document["args"][0]}": exec format error: {error}') from error
 
     async def _carried_out(self, process: Process, io: TaskIO, policy: Policy) -> tuple[int, str]:
         readers = [FifoReader(path) for path in (io.stdout, io.stderr) if path]
