@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from wherry.core.tasks.fifos import make_fifos
 from wherry.core.tasks.tasks import ExitStatus, Process
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.execspec import add, exec_document
-from wherry.engine.containers.folders import io_folder
+from wherry.engine.containers.folders import exec_fifos
 from wherry.engine.containers.launch import NOT_RUNNABLE, exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
@@ -125,9 +123,8 @@ class Execs:
         try:
             task = found.live.process()
             document = await asyncio.to_thread(exec_document, self._services, found.live.record, config, start.size)
-            folder = os.path.join(io_folder(self._services.config.state, found.live.record.id), found.id[:12])
-            io = await asyncio.to_thread(
-                make_fifos, folder, stdin=config["AttachStdin"], terminal=config["Tty"], prefix="exec-"
+            io = await exec_fifos(
+                self._services.config.state, found.live, found.id, stdin=config["AttachStdin"], terminal=config["Tty"]
             )
         except WherryError as error:  # no runtime was asked: no such user, a full disk, or the container has just ended
             found.exit_code = NOT_RUNNABLE

@@ -6,18 +6,17 @@ What results mean is in health.py. The loop ends with the run that it was begun 
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from typing import Final
 
-from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
+from wherry.core.tasks.fifos import FifoReader, remove_fifos
 from wherry.core.tasks.tasks import Process, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health, httpcheck
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.execspec import add, exec_document
-from wherry.engine.containers.folders import io_folder
+from wherry.engine.containers.folders import exec_fifos
 from wherry.engine.containers.health import Policy, Result
 from wherry.engine.containers.launch import exit_code_of
 from wherry.engine.containers.live import Live
@@ -110,8 +109,7 @@ class Probes:
         exec_id = self._services.new_id()
         config = {"Cmd": words, "User": "", "Env": [], "WorkingDir": "", "Privileged": False, "Tty": False}
         document = await asyncio.to_thread(exec_document, self._services, record, config)
-        folder = os.path.join(io_folder(self._services.config.state, record.id), exec_id[:12])
-        io = await asyncio.to_thread(make_fifos, folder, prefix="exec-")
+        io = await exec_fifos(self._services.config.state, live, exec_id)
         told = " ".join(words)
         self._tell(record, f"exec_create: {told}", execID=exec_id)
         try:
