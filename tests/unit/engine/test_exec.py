@@ -52,7 +52,7 @@ async def test_an_exec_without_room_for_its_streams_says_so_and_ends(
         container = (await containers.create(None, {"Image": "hello", "Cmd": ["sleep"]}, None))["Id"]
         await containers.start(container)
         made = (await execs.create(container, {"Cmd": ["/x", "sleep"], "AttachStdout": True}))["Id"]
-        monkeypatch.setattr("wherry.engine.exec.make_fifos", full)
+        monkeypatch.setattr("wherry.engine.containers.folders.make_fifos", full)
         session = await execs.start(made, ExecStart())
         assert session is not None
         async with asyncio.timeout(5):
