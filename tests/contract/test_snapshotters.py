@@ -401,6 +401,7 @@ def test_only_a_folder_that_nothing_is_left_in_is_used_again(
             assert (os.listdir(root), (root / "file").read_text()) == (["file"], "below")
             assert (root.stat().st_mode, root.stat().st_uid) == (0o40755, os.geteuid())
             touch(root)
+        assert not snapshots.has_spare()
         own = snapshots.layers("box")[0]
         inode = os.stat(own).st_ino
         snapshots.forget("box")()
@@ -419,6 +420,7 @@ def test_only_a_folder_that_nothing_is_left_in_is_used_again(
     cycle()
     assert len(os.listdir(tmp_path / "snapshots")) == 2
     assert snapshots.trim(60)
+    assert snapshots.has_spare()
     assert len(os.listdir(tmp_path / "snapshots")) == 2
     assert not snapshots.trim(-1)
     assert len(os.listdir(tmp_path / "snapshots")) == 1
@@ -433,5 +435,6 @@ def test_what_was_in_use_a_moment_ago_is_not_used_again_yet(database: Database, 
     snapshots.prepare("a")
     before = os.stat(snapshots.layers("a")[0]).st_ino
     snapshots.forget("a")()
+    assert not snapshots.has_spare()
     snapshots.prepare("b")
     assert os.stat(snapshots.layers("b")[0]).st_ino != before

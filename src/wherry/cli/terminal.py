@@ -20,24 +20,24 @@ PROXIED = (
 
 
 @contextlib.contextmanager
-def raw_mode() -> Iterator[None]:
-    """Pass every key typed at stdin on, Ctrl-C included."""
+def raw_mode(descriptor: int) -> Iterator[None]:
+    """Pass every key on, Ctrl-C included."""
     import termios
     import tty
 
-    before = termios.tcgetattr(0)
+    before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(0, termios.TCSANOW)
+        tty.setraw(descriptor, termios.TCSANOW)
         yield
     finally:
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def size() -> tuple[int, int] | None:
-    """(columns, lines) of stdout, or None when it is no terminal."""
+def size(descriptor: int = 1) -> tuple[int, int] | None:
+    """(columns, lines), or None when it is no terminal."""
     try:
-        columns, lines = os.get_terminal_size(1)
+        columns, lines = os.get_terminal_size(descriptor)
     except OSError:
         return None
     return columns, lines

@@ -66,6 +66,10 @@ class Spares:
             return False
         return True
 
+    def has_any(self) -> bool:
+        """Whether there is one to `take`. Does not block."""
+        return bool(self._kept)
+
     def take(self, place: str) -> bool:
         """Whether a folder lies at ``place`` now that was somebody's. What was there before stays, unless it is
         empty."""

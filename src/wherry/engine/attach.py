@@ -54,10 +54,12 @@ Replay = Callable[[int], AsyncIterator[tuple[str, bytes]]]
 class AttachSession:
     """A client's end of a process's stdio. Made by `attached`; close it with `aclose`, which is idempotent."""
 
-    def __init__(self, streams: Streams, options: AttachOptions) -> None:
+    def __init__(
+        self, streams: Streams, options: AttachOptions, before: AsyncIterator[tuple[str, bytes]] | None
+    ) -> None:
         self._streams = streams
         self._options = options
-        self._before: AsyncIterator[tuple[str, bytes]] | None = None
+        self._before = before
         self._keys = DetachKeys(options.detach_keys if streams.tty else b"")
         self._closed = False
         self._stdin_closed = False
@@ -68,11 +70,7 @@ class AttachSession:
         wanted |= {"stderr"} if self._options.stderr else set()
         streams = frozenset(wanted) if self._options.stream else frozenset()
         self._streams.clients += 1
-        try:
-            self._subscription, now = await self._streams.output.subscribe(streams)
-        except BaseException:  # cancelled: a client that is gone must not keep a run that nobody else waits for
-            self._streams.clients -= 1
-            raise
+        self._subscription, now = await self._streams.output.subscribe(streams)
         if not self._options.stream:
             self._subscription.end()
         if replay is not None and self._options.logs:
@@ -136,6 +134,6 @@ class AttachSession:
 
 async def attached(streams: Streams, options: AttachOptions, replay: Replay | None = None) -> AttachSession:
     """A session that misses nothing from now on."""
-    session = AttachSession(streams, options)
+    session = AttachSession(streams, options, None)
     await session.open(replay)
     return session

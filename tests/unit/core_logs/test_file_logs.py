@@ -483,6 +483,26 @@ async def test_a_little_output_takes_no_thread_once_the_file_is_open(
     await log.aclose()
 
 
+async def test_an_empty_file_that_is_there_takes_no_thread_one_with_half_a_line_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    path.touch()
+    log = await opened(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "to_thread", None)
+        await log.ready()
+        await log.write("stdout", START, b"one\n")
+        await log.aclose()
+    assert [json.loads(line)["log"] for line in path.read_text().splitlines()] == ["one\n"]
+    with path.open("ab") as file:
+        file.write(b'{"log":"tor')
+    log = await opened(path)
+    await log.write("stdout", START, b"two\n")
+    await log.aclose()
+    assert [json.loads(line)["log"] for line in path.read_text().splitlines()] == ["one\n", "two\n"]
+
+
 async def test_little_output_on_a_full_disk_is_said_and_half_a_line_is_not_left(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

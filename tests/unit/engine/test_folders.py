@@ -42,7 +42,8 @@ def test_a_folder_without_its_log_is_kept(tmp_path: Path, folders: Folders) -> N
     assert folders.ids() == set()
     kept = list((tmp_path / "spares").iterdir())
     assert [place.stat().st_ino for place in kept] == [inode]
-    assert list(kept[0].iterdir()) == []
+    (log,) = kept[0].iterdir()
+    assert (log.name, log.read_bytes(), log.stat().st_mode & 0o777) == ("log", b"", 0o640)
     folders.clear()
     assert list((tmp_path / "spares").iterdir()) == []
 

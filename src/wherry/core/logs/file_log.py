@@ -63,7 +63,8 @@ class FileLog:
         async with self._turn:
             if not self._closing:
                 with contextlib.suppress(ResourceExhausted):
-                    await asyncio.to_thread(self._files.ready)
+                    if not self._files.ready_now():
+                        await asyncio.to_thread(self._files.ready)
 
     async def read(
         self, *, since: int = 0, until: int = 0, tail: int | None = None, follow: bool = False

@@ -21,6 +21,7 @@ from wherry.errors import ResourceExhausted
 _BLOCK: Final = 64 << 10
 _LONGEST: Final = 4 << 20
 _MODE: Final = 0o640
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _LONGEST_OF_A_BYTE: Final = 128
 """Bytes of a log that one byte of output can become: an empty line, with its stream and time."""
 
@@ -55,14 +56,14 @@ class LogFiles:
             self._append(lines, wrote)
 
     def append_now(self, size: int, lines: Callable[[], tuple[list[bytes], Wrote]]) -> bool:
-        """`append` what ``lines`` makes of ``size`` bytes of output, if the file is open, far from being rotated, and
+        """`append` what ``lines`` makes of ``size`` bytes of output, if the file is there, far from being rotated, and
         nobody else at it: that takes no longer than a thread would take to begin. Else ``lines`` is not called. Whether
         it was done."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
             limit = self._options.max_size
-            if self._file is None or (limit and self._size + size * _LONGEST_OF_A_BYTE >= limit):
+            if not self._is_open_now() or (limit and self._size + size * _LONGEST_OF_A_BYTE >= limit):
                 return False
             self._append(*lines())
             return True
@@ -109,6 +110,15 @@ class LogFiles:
         """Make and open the file that the next lines go to. ResourceExhausted."""
         with self._lock:
             self._opened()
+
+    def ready_now(self) -> bool:
+        """`ready` if the file is there, empty, and nobody at it; whether it was done. Does not block."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            return self._is_open_now()
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         with self._lock:
@@ -181,25 +191,41 @@ class LogFiles:
         except FileNotFoundError:
             return None
 
-    def _opened(self) -> io.FileIO:
+    def _is_open_now(self) -> bool:
+        """Whether the file is open; an empty one, which needs no mending, is opened."""
         if self._file is None:
             try:
-                fd = self._open()
-            except OSError as error:
-                raise ResourceExhausted(f"cannot open the log {self._path}: {error.strerror}") from None
-            self._file = io.FileIO(fd, "r+")
-            self._size = _mend(self._file)
-            self._inode = os.fstat(fd).st_ino
-            self._note()
-        return self._file
+                fd = os.open(self._path, _FLAGS)
+            except OSError:  # it is to be made
+                return False
+            status = os.fstat(fd)
+            if status.st_size:
+                os.close(fd)
+                return False
+            self._use(io.FileIO(fd, "r+"), status.st_ino, 0)
+        return True
+
+    def _opened(self) -> io.FileIO:
+        if self._file is not None:
+            return self._file
+        try:
+            fd = self._open()
+        except OSError as error:
+            raise ResourceExhausted(f"cannot open the log {self._path}: {error.strerror}") from None
+        file = io.FileIO(fd, "r+")
+        return self._use(file, os.fstat(fd).st_ino, _mend(file))
+
+    def _use(self, file: io.FileIO, inode: int, size: int) -> io.FileIO:
+        self._file, self._inode, self._size = file, inode, size
+        self._note()
+        return file
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, _MODE)
+            return make_log(self._path)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self._path), 0o710, exist_ok=True)
-            return os.open(self._path, flags, _MODE)
+            return make_log(self._path)
 
     def _write(self, file: io.FileIO, data: bytes) -> None:
         view = memoryview(data)
@@ -231,6 +257,11 @@ class LogFiles:
         except OSError as error:
             raise ResourceExhausted(f"cannot rotate the log {self._path}: {error.strerror}") from None
         self._generation += 1
+
+
+def make_log(path: str) -> int:
+    """The file of a log, opened; made if it is not there. OSError."""
+    return os.open(path, _FLAGS | os.O_CREAT, _MODE)
 
 
 def read_lines(file: io.BufferedIOBase, limit: int) -> list[bytes]:

@@ -103,7 +103,7 @@ class FolderSnapshotter:
         self._spares: deque[tuple[float, str]] = deque()
         self._committed: dict[str, tuple[int, list[str]]] = {}  # every container asks for its image's chain
         self._removals = 0
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         database.migrate("snapshots", SCHEMA)
         with translating(f"open the snapshots at {root}"):
             os.makedirs(root, mode=0o711, exist_ok=True)
@@ -325,10 +325,15 @@ class FolderSnapshotter:
                 trees.remove_tree(folder)
         return bool(self._spares)
 
+    def has_spare(self) -> bool:
+        """See `Snapshotter.has_spare`."""
+        with self._guard:  # one that was in use a moment ago may be mounted still
+            return bool(self._spares) and self._spares[0][0] + _REST <= time.monotonic()
+
     def _take_spare(self, folder: str) -> bool:
-        """Whether ``folder`` is there now. One that was in use a moment ago may be mounted still."""
+        """Whether ``folder`` is there now."""
         with self._guard:
-            if not self._spares or self._spares[0][0] + _REST > time.monotonic():
+            if not self.has_spare():
                 return False
             spare = self._spares.popleft()[1]
         try:

@@ -63,6 +63,9 @@ class Snapshotter(Protocol):
         """The first half of `prepare`, for those who have something to do that need not wait for the second. NotFound:
         the parent."""
 
+    def has_spare(self) -> bool:
+        """Whether `lay` finds a folder that another had, and so waits for no disk. Does not block."""
+
     def view(self, key: str, parent: str, labels: Mapping[str, str] | None = None) -> Sequence[Mount]:
         """A read-only snapshot of ``parent``. AlreadyExists; NotFound."""
 

@@ -125,6 +125,7 @@ class Containers:
             self.registry,
             self.volumes,
             self.network_registry,
+            folders,
             launcher,
             self.supervisor.ahead,
             self._twins,

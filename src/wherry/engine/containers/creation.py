@@ -1,13 +1,14 @@
 """Making a container: the request, the image and the machine become a record and a snapshot, or nothing at all."""
 
 import asyncio
+import contextlib
 import marshal
 import os
 import platform as machine
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from wherry.core.metadata.transactions import promptly
 from wherry.core.snapshots.snapshotter import LaidSnapshot
@@ -15,6 +16,7 @@ from wherry.engine import names, runtimes, signals
 from wherry.engine.containers import fit
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
+from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.httpcheck import target_of
 from wherry.engine.containers.launch import Laid, Launcher, Plan, find_module, find_user
 from wherry.engine.containers.live import Live
@@ -38,6 +40,8 @@ from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux.files import open_regular
 
+T = TypeVar("T")
+
 _MAGIC = 4
 _KEPT_ENTRIES = 512
 _KEPT_REQUESTS = 16
@@ -56,6 +60,7 @@ class Creation:
         registry: Registry,
         volumes: Volumes,
         networks: NetworkRegistry,
+        folders: Folders,
         launcher: Launcher,
         ahead: Ahead,
         twins: Twins,
@@ -66,6 +71,7 @@ class Creation:
         self._registry = registry
         self._volumes = volumes
         self._networks = networks
+        self._folders = folders
         self._launcher = launcher
         self._ahead = ahead
         self._twins = twins
@@ -80,7 +86,9 @@ class Creation:
         request = self._requests.get(asked) or parse(body)
         image = await self._images.runnable(request.image, platform)
         kind = marshal.dumps((asked, platform, image.id), _DETERMINATE)
-        record = await self._take_twin(kind, wanted) or await self._new(wanted, request, image)
+        record = await self._take_twin(kind, wanted)
+        if record is None:
+            record = await self._new(wanted, request, image, again=self._twins.was_asked(kind))
         if _may_have_twins(record):
             self._remember(asked, request)
             self._twins.asked(kind, lambda: self._twin(request, image))
@@ -97,7 +105,7 @@ class Creation:
         if len(self._requests) > _KEPT_REQUESTS:
             del self._requests[next(iter(self._requests))]
 
-    async def _new(self, wanted: str, request: CreateRequest, image: RunnableImage) -> Record:
+    async def _new(self, wanted: str, request: CreateRequest, image: RunnableImage, *, again: bool) -> Record:
         container_id = self._services.new_id()
         wanted = wanted or names.invent(self._services.random, self._registry.is_taken)
         self._registry.reserve(wanted, container_id)
@@ -105,23 +113,35 @@ class Creation:
             record = self._record(container_id, wanted, request, image)
             if any(point.type == "volume" for point in record.mounts):
                 async with self._volumes.provided(record, lambda: self._layers(image)) as record:
-                    record = await self._create(record, image)
+                    record = await self._create(record, image, at_hand=False)
             else:
-                record = await self._create(record, image)
+                record = await self._create(record, image, at_hand=again and self._is_at_hand(record))
         except BaseException:
             if container_id not in self._registry:
                 self._registry.release(wanted, container_id)
             raise
         return record
 
-    async def _create(self, record: Record, image: RunnableImage) -> Record:
+    def _is_at_hand(self, record: Record) -> bool:
+        """Whether making one more of a kind waits for no disk: what was read for the last one is in memory still, and
+        no folder is to be made. To a thread and back takes as long as all of it, and more where many ask at once."""
+        return self._services.snapshots.has_spare() and self._folders.has_spare(record)
+
+    async def _do(self, make: Callable[[], T], *, at_hand: bool) -> T:
+        return make() if at_hand else await asyncio.to_thread(make)
+
+    async def _create(self, record: Record, image: RunnableImage, *, at_hand: bool) -> Record:
         with self._ahead.place() as ahead:
-            made, fault = await asyncio.to_thread(self._make_stored, record, image, ahead)
-            if fault is not None:
+            made = await self._do(lambda: self._make(record, image, ahead), at_hand=at_hand)
+            record, live = made.record, Live(made.record)
+            try:
+                await promptly(self._services.transactions, lambda: self._store(record, made.snapshot))
+            except (WherryError, OSError):
                 if made.laid is not None:
                     await self._launcher.discard(made.laid)
-                raise fault
-            record, live = made.record, Live(made.record)
+                    with contextlib.suppress(OSError):  # the next start of the engine removes what nobody owns
+                        await asyncio.to_thread(self._folders.remove, record.id)
+                raise
             if made.laid is not None:
                 self._ahead.begin(live, made.laid)
             self._registry.adopt([live])
@@ -134,8 +154,10 @@ class Creation:
 
     async def _twin(self, request: CreateRequest, image: RunnableImage) -> Twin | None:
         """All of a container but its name and its record."""
-        folders = await asyncio.to_thread(lambda: folders_of(self._layers(image)))
-        made = await asyncio.to_thread(self._make, self._record(self._services.new_id(), "", request, image), image)
+        record = self._record(self._services.new_id(), "", request, image)
+        folders, made = await self._do(
+            lambda: (folders_of(self._layers(image)), self._make(record, image)), at_hand=self._is_at_hand(record)
+        )
         live = Live(made.record)
         try:
             if made.laid is not None:
@@ -173,17 +195,6 @@ class Creation:
         if fits:
             self._store(twin.live.record, twin.snapshot)
         return fits
-
-    def _make_stored(
-        self, record: Record, image: RunnableImage, ahead: bool
-    ) -> tuple["_Made", WherryError | OSError | None]:
-        """With what was made, why it could not be written down: then there is nothing but what was laid for it."""
-        made = self._make(record, image, ahead)
-        try:
-            self._store(made.record, made.snapshot)
-        except (WherryError, OSError) as error:
-            return made, error
-        return made, None
 
     def _store(self, record: Record, snapshot: LaidSnapshot) -> None:
         """The record and its snapshot in one transaction, or neither."""
@@ -286,7 +297,7 @@ class Creation:
         return self._services.snapshots.layers(image.snapshot) if image.snapshot else ()
 
     def _make(self, record: Record, image: RunnableImage, ahead: bool = True) -> "_Made":
-        """What blocks and a task needs, all of it in one thread.
+        """What blocks and a task needs, all of it in one thread, or in the event loop if it `_is_at_hand`.
 
         Nothing is written down yet: folders, a bundle and a task without records are nobody's, and the next start of
         the engine removes them.

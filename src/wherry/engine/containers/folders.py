@@ -3,22 +3,22 @@
 Most containers are like others, and most last a moment: so what one had is the next one's. Logs are not.
 """
 
-import asyncio
 import contextlib
 import os
 import shutil
 from collections.abc import Callable
 from typing import Final
 
+from wherry.core.logs.files import make_log
 from wherry.core.spares import Spares
-from wherry.core.tasks.fifos import FifoFolders, make_fifos
+from wherry.core.tasks.fifos import FifoFolders
 from wherry.core.tasks.tasks import TaskIO
-from wherry.engine.containers.live import Live
 from wherry.engine.record import Record
 from wherry.engine.services import EngineConfig
-from wherry.errors import Conflict, NotFound
 
 _MODE: Final = 0o710
+_EMPTY: Final = "log"
+"""The next one's log, before it is anybody's: a file of its own, for somebody may be reading the last one's still."""
 
 
 class Folders:
@@ -30,11 +30,17 @@ class Folders:
         self._runs = Spares(os.path.join(config.state, "spares"))
         self._fifos = FifoFolders(self._runs)
 
+    def has_spare(self, record: Record) -> bool:
+        """Whether `lay` makes no folder on a disk: FIFOs lie in memory. Does not block."""
+        return not _is_kept(record) or self._logs.has_any()
+
     def lay(self, record: Record) -> TaskIO:
-        """The FIFOs of a run to come, and a place for its log. ResourceExhausted, InvalidArgument: they cannot be
-        made."""
-        if record.host_config["LogConfig"]["Type"] == "json-file":
-            self._logs.take(container_folder(self._config.root, record.id))
+        """The FIFOs of a run to come, and an empty log if another had one. ResourceExhausted, InvalidArgument: they
+        cannot be made."""
+        place = container_folder(self._config.root, record.id)
+        if _is_kept(record) and self._logs.take(place):
+            with contextlib.suppress(OSError):  # then it is made by the first line
+                os.rename(os.path.join(place, _EMPTY), os.path.join(place, log_name(record.id)))
         folder = io_folder(self._config.state, record.id)
         return self._fifos.make(folder, stdin=record.config["OpenStdin"], terminal=record.tty)
 
@@ -45,7 +51,7 @@ class Folders:
     def remove(self, container_id: str) -> None:
         """All of a container's, as far as there are any. OSError."""
         folder = container_folder(self._config.root, container_id)
-        if not (_emptied(folder, log_name(container_id)) and self._logs.keep(folder)):
+        if not (_renewed(folder, log_name(container_id)) and self._logs.keep(folder)):
             _remove(folder)
         _remove(io_folder(self._config.state, container_id))
 
@@ -68,14 +74,9 @@ class Folders:
         self._runs.clear()
 
 
-async def exec_fifos(state: str, live: Live, exec_id: str, *, stdin: bool = False, terminal: bool = False) -> TaskIO:
-    """Those of one more process of a container that runs. They lie in its own folder, and go with it. Conflict: it is
-    gone already. ResourceExhausted, InvalidArgument."""
-    folder = os.path.join(io_folder(state, live.record.id), exec_id[:12])
-    try:
-        return await asyncio.to_thread(make_fifos, folder, stdin=stdin, terminal=terminal, parents=False)
-    except NotFound:
-        raise Conflict(f"container {live.record.id} is not running") from None
+def _is_kept(record: Record) -> bool:
+    """Whether the folder of its log is one that is used again."""
+    return bool(record.host_config["LogConfig"]["Type"] == "json-file")
 
 
 def remove_folders(config: EngineConfig, name: str) -> None:
@@ -99,14 +100,15 @@ def io_folder(state: str, container_id: str) -> str:
     return os.path.join(state, "io", container_id)
 
 
-def _emptied(folder: str, log: str) -> bool:
-    """Whether it has had no more in it than its log, and is as if just made."""
+def _renewed(folder: str, log: str) -> bool:
+    """Whether it has had no more in it than its log, and has an empty one in its place."""
     try:
         names = os.listdir(folder)
         if names not in ([log], []) or os.stat(folder).st_mode & 0o7777 != _MODE:
             return False
         if names:
             os.unlink(os.path.join(folder, log))
+        os.close(make_log(os.path.join(folder, _EMPTY)))
     except OSError:
         return False
     return True

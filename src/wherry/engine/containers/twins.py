@@ -80,18 +80,17 @@ class Twins:
         if len(key) > _LONGEST_KEY:
             return
         others = set(self._making) | set(self._twins)
-        if self._was_asked(key) and key not in others and len(others) < _MOST:
+        if self.was_asked(key) and key not in others and len(others) < _MOST:
             self._making[key] = asyncio.get_running_loop().create_future()
             self._background.spawn(self._make(key, build))
-
-    def _was_asked(self, key: bytes) -> bool:
-        """Whether somebody asked for that kind just now; and somebody does now."""
-        now = asyncio.get_running_loop().time()
-        before = self._asked_at.pop(key, None)
-        self._asked_at[key] = now
+        self._asked_at.pop(key, None)  # the latest is the last
+        self._asked_at[key] = asyncio.get_running_loop().time()
         if len(self._asked_at) > _KINDS:
             del self._asked_at[next(iter(self._asked_at))]
-        return before is not None and now - before < _SECONDS
+
+    def was_asked(self, key: bytes) -> bool:
+        """Whether one of that kind was made just now."""
+        return asyncio.get_running_loop().time() - self._asked_at.get(key, -_SECONDS) < _SECONDS
 
     async def _make(self, key: bytes, build: Callable[[], Awaitable[Twin | None]]) -> None:
         twin = None
