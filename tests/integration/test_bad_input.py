@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import wasmtime
@@ -78,6 +79,16 @@ COMMANDS = [
 ]
 
 BIG = b'{"Image": "guest", "Labels": {"a": "' + b"y" * (100 << 20) + b'"}}'
+NO_LIMIT = {"Name": "nofile", "Soft": 2**63, "Hard": 2**63}
+NO_SIZE = {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": True}}
+MTU = json.dumps({"Name": "a", "Options": {"com.docker.network.driver.mtu": "9" * 5000}}).encode()
+PORTS = quote(json.dumps({"publish": ["0" * 6000 + "1"]}))
+
+
+def wanted(**fields: object) -> bytes:
+    return json.dumps({"Image": "guest", **fields}).encode()
+
+
 # method, path, body, status, message
 REQUESTS = [
     ("POST", "/v1.43/containers/create", b"nonsense", 400, "invalid JSON"),
@@ -86,6 +97,11 @@ REQUESTS = [
     ("POST", "/v1.43/containers/create", b"[" * 100_000, 400, "invalid JSON"),
     ("POST", "/v1.43/containers/create", b'{"Image": 5, "Cmd": {"a": 1}}', 400, "Cmd must be a list of texts; Image"),
     ("POST", "/v1.43/containers/create", BIG, 413, "at most 4 MiB"),
+    ("POST", "/v1.43/containers/create", wanted(Labels={"dev.wherry.fuel": "9" * 5000}), 400, "invalid fuel"),
+    ("POST", "/v1.43/containers/create", wanted(HostConfig={"Ulimits": [NO_LIMIT]}), 400, "invalid ulimit: 'nofile'"),
+    ("POST", "/v1.43/containers/create", wanted(HostConfig={"Mounts": [NO_SIZE]}), 400, "must be numbers"),
+    ("GET", f"/v1.43/containers/json?filters={PORTS}", b"", 400, "invalid syntax"),
+    ("POST", "/v1.43/networks/create", MTU, 400, "invalid MTU"),
     ("POST", "/v1.43/build?t=x", b"this is no archive", 400, "archive"),
     ("GET", "/v1.43/containers/../../etc/passwd/json", b"", 404, "page not found"),
     ("GET", "/../../etc/passwd", b"", 404, "page not found"),
@@ -210,7 +226,7 @@ def connect(daemon: Daemon) -> socket.socket:
     return made
 
 
-def ask(daemon: Daemon, method: str, path: str, body: bytes) -> tuple[int, str]:
+def ask(daemon: Daemon, method: str, path: str, body: bytes, field: str = "message") -> tuple[int, str]:
     head = f"{method} {path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     with connect(daemon) as line:
         try:
@@ -224,7 +240,7 @@ def ask(daemon: Daemon, method: str, path: str, body: bytes) -> tuple[int, str]:
         except ConnectionResetError:
             pass
     head_, _, content = answer.partition(b"\r\n\r\n")
-    return int(head_.split()[1]), json.loads(content)["message"]
+    return int(head_.split()[1]), json.loads(content)[field]
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "words"), REQUESTS, ids=range(len(REQUESTS)))
@@ -233,6 +249,16 @@ def test_requests(docker: Docker, method: str, path: str, body: bytes, status: i
     assert found == status, message
     assert words in message
     assert "\n" not in message
+
+
+def test_an_entry_that_no_file_system_has(docker: Docker, guest_context: Path) -> None:
+    docker("build", "-q", "-t", "guest", guest_context)
+    body = wanted(Entrypoint=["x" * 100_000])
+    assert ask(docker.daemon, "POST", "/v1.43/containers/create?name=long", body, field="Id")[0] == 201
+    status, message = ask(docker.daemon, "POST", "/v1.43/containers/long/start", b"")
+    assert (status, message[:10]) == (404, 'exec: "xxx')
+    assert docker("inspect", "-f", "{{.State.ExitCode}}", "long") == "127"
+    docker("rm", "long")
 
 
 HALVES = [

@@ -72,7 +72,7 @@ def _find(layers: Sequence[str], parts: Sequence[str]) -> str | None:
             try:
                 status = os.lstat(here)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
                     break
                 raise
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:

@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT = 3.0
 """Seconds that requests under way get when the server stops."""
 _BACKLOG = 1024
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+"""A client whose machine is gone says nothing any more: its stream of events would be kept for ever."""
 
 
 class App:
@@ -123,6 +130,9 @@ class Server:
         loop = asyncio.get_running_loop()
         self._connections = Connections(self._app.handle)
         for sock in self._sockets:
+            if sock.family != socket.AF_UNIX:
+                for level, option, value in _KEEP_ALIVE:  # what is accepted from it has them too
+                    sock.setsockopt(level, option, value)
             if self._tls is not None and sock.family != socket.AF_UNIX:
                 await self._fronts.enter_async_context(TlsFront(sock, self._tls, self._connections))
                 continue

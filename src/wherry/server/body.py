@@ -13,6 +13,8 @@ JSON_LIMIT = 4 << 20
 """Bytes. The largest honest bodies are container configurations: some tens of kilobytes."""
 STALL_TIMEOUT = 30.0
 """Seconds without a byte of a JSON body."""
+WHOLE_TIMEOUT = 120.0
+"""Seconds until it has to be there: a client may not hold a place for ever by a byte now and then."""
 STREAM_STALL_TIMEOUT = 600.0
 """Seconds without a byte of a streamed one: somebody may be typing the tar."""
 
@@ -25,11 +27,15 @@ async def read_body(body: Incoming, limit: int = JSON_LIMIT) -> bytes:
     if body.done:
         return parts[0]  # it came with the head, as a short one does
     size = len(parts[0])
-    async for part in chunks(body, STALL_TIMEOUT):
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(WHOLE_TIMEOUT):
+            async for part in chunks(body, STALL_TIMEOUT):
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                parts.append(part)
+    except TimeoutError:
+        raise TooSlow(f"the request's body was not whole after {WHOLE_TIMEOUT:g} seconds") from None
     return b"".join(parts)
 
 
@@ -49,8 +55,13 @@ def parse_json(body: bytes) -> dict[str, Any]:
         found = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise InvalidArgument("invalid JSON: nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise InvalidArgument(f"invalid JSON: {str(error)[:200]}") from None
+    except UnicodeDecodeError:
+        raise InvalidArgument("invalid JSON: it is not UTF-8") from None
+    except ValueError as error:  # `_refuse_constant`'s, or int()'s, whose words are for programmers
+        reason = "a number has too many digits" if "digits" in str(error) else str(error)
+        raise InvalidArgument(f"invalid JSON: {reason}") from None
     if not isinstance(found, dict):
         raise InvalidArgument(f"invalid JSON: an object is expected, not {_json_name(found)}")
     if b"\\u0000" in body:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from wherry import errors
 
@@ -22,6 +23,9 @@ STATUS: Mapping[type[errors.WherryError], int] = MappingProxyType(
         errors.ResourceExhausted: 507,
     }
 )
+
+
+_LONGEST_MESSAGE: Final = 4096
 
 
 class TooLarge(errors.InvalidArgument):
@@ -51,5 +55,6 @@ def status_of(error: errors.WherryError) -> int:
 
 
 def one_line(message: str) -> str:
-    """``message`` without line breaks: an API error is one line, whatever was quoted in it."""
-    return " ".join(message.split("\n")).strip() if "\n" in message else message
+    """``message`` without line breaks, and not too long: an API error is one line, whatever was quoted in it."""
+    line = " ".join(message.split("\n")).strip() if "\n" in message else message
+    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "..."

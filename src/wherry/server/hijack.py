@@ -8,6 +8,7 @@ Source: Docker Engine API, "Attach to a container", Hijacking and Stream format.
 import asyncio
 import fcntl
 import logging
+import select
 import socket
 import struct
 import termios
@@ -31,6 +32,8 @@ _LONGEST_LOOK = 1.0
 _LONGEST_READ = 0.25
 """The same, for output before it counts as heard all the same."""
 _TCP_PAUSE = 0.01
+LOOK = 5.0
+"""Seconds between two looks at whether a client that sends no more is there still."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,6 @@ class Duplex(asyncio.Protocol):
         self._transport = transport = connection.transport
         self._incoming: deque[bytes] = deque([early] if early else [])
         self._held = len(early)
-        self._deaf = False
         self._ended = connection.ended
         self._lost = transport.is_closing()
         self._readable = asyncio.Event()
@@ -58,8 +60,6 @@ class Duplex(asyncio.Protocol):
         transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
         self._incoming.append(data)
         self._held += len(data)
         if self._held > HIGH_WATER:
@@ -83,10 +83,6 @@ class Duplex(asyncio.Protocol):
         self._writable.set()
         self._connection.connection_lost(exc)
 
-    def ignore(self) -> None:
-        """What the client sends is dropped from now on."""
-        self._deaf = True
-
     async def read(self) -> bytes:
         """What the client sent since; b"" once it will send no more."""
         while not self._incoming:
@@ -103,10 +99,19 @@ class Duplex(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send; waits while the client does not read. Unavailable: it is gone."""
-        self._transport.write(data)
-        await self._writable.wait()
-        if self._lost:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+            await self._writable.wait()
+        if self._lost or self._transport.is_closing():
             raise Unavailable("the client is gone")
+
+    async def gone(self) -> None:
+        """Return once the client, who will send no more, does not read any more either. Nobody tells of that before
+        something is sent, which may be never: one has to look."""
+        while not self._lost:
+            await asyncio.sleep(LOOK)
+            if hung_up(self._transport.get_extra_info("socket")):
+                return
 
     async def head_read(self) -> None:
         """Return once the client has read what was sent: the head, by itself.
@@ -133,6 +138,15 @@ class Duplex(asyncio.Protocol):
     def close(self) -> None:
         """Send what is still to be sent, then close."""
         self._transport.close()
+
+
+def hung_up(sock: socket.socket) -> bool:
+    """Whether nobody is at the other end, for neither direction. Over TCP that shows when a keep-alive was refused."""
+    if sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 def _unread(sock: socket.socket) -> int:
@@ -183,10 +197,6 @@ async def take_over(call: Call, session: AttachSession) -> Hijacked:
 
 
 async def _join(duplex: Duplex, session: AttachSession, *, by_itself: bool) -> None:
-    if not session.listens:
-        duplex.ignore()
-        await _carry(duplex, session, by_itself=by_itself)
-        return
     feeder = asyncio.create_task(_feed(duplex, session))
     try:
         await _carry(duplex, session, by_itself=by_itself)
@@ -211,6 +221,8 @@ async def _feed(duplex: Duplex, session: AttachSession) -> None:
         while data := await duplex.read():
             await session.write(data)
         await session.close_stdin()
+        await duplex.gone()
+        await session.aclose()
     except WherryError as error:
         # A process that ended takes no more input; its output tells when the stream is over.
         log.debug("stdin was not taken: %s", error)

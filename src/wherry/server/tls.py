@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from wherry.server.hijack import LOOK, hung_up
+
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds."""
 _PIECE = 64 * 1024
@@ -72,6 +74,9 @@ async def _carry(client: "_Tls", reader: asyncio.StreamReader, writer: asyncio.S
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()
+            while not hung_up(client.sock):
+                await asyncio.sleep(LOOK)
+            writer.close()
         except OSError as error:
             log.debug("a TLS client is gone: %s", error)
             writer.close()  # the server sees that it is
@@ -95,6 +100,11 @@ class _Tls:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._reader = reader
         self._writer = writer
+
+    @property
+    def sock(self) -> socket.socket:
+        found: socket.socket = self._writer.get_extra_info("socket")
+        return found
 
     async def handshake(self) -> None:
         """ssl.SSLError: the client has no certificate that counts, or speaks no TLS; it is told as TLS tells it."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from wherry.core.events.bus import Event, EventBus, Missed, Subscription
+from wherry.core.events.bus import HISTORY_SIZE, Event, EventBus, Missed, Subscription
 
 
 def event(number: int) -> Event:
@@ -83,3 +83,23 @@ async def test_a_cancelled_reader_can_read_again() -> None:
         await waiting
     bus.publish(event(1))
     assert await taken(subscription, 1) == [event(1)]
+
+
+def large(number: int) -> Event:
+    return Event("container", "start", f"c{number}", {"label": "x" * (1 << 19)}, time_ns=number)
+
+
+async def test_events_with_megabytes_of_labels_are_kept_in_smaller_number() -> None:
+    bus = EventBus()
+    slow = bus.subscribe()
+    for number in range(100):
+        bus.publish(large(number))
+    assert [found.time_ns for found in bus.history()] == [99]
+    first, *rest = await taken(slow, 32)
+    assert first == Missed(69)
+    assert rest == [large(number) for number in range(69, 100)]
+    huge = Event("container", "die", "c", {"x" * (HISTORY_SIZE + 1): ""}, time_ns=100)
+    bus.publish(huge)
+    assert bus.history() == [huge]
+    bus.publish(event(101))
+    assert bus.history() == [event(101)]

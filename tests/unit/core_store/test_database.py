@@ -359,6 +359,19 @@ def test_the_log_does_not_grow_without_end(database: Database, path: str, monkey
     assert os.stat(path + "-wal").st_size < 40 * 25 * 4096 / 4
 
 
+def test_the_log_does_not_grow_by_few_commits_of_much(
+    database: Database, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "_LARGEST", 1 << 20)
+    for number in range(20):
+        with database.write() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS large (text TEXT)")
+            connection.execute("DELETE FROM large")
+            connection.execute("INSERT INTO large VALUES (?)", (str(number) * (600 << 10),))
+        database._checkpoints.close()  # as if commits came slowly
+    assert os.stat(path + "-wal").st_size <= checkpoint.KEPT
+
+
 def test_a_checkpoint_that_finds_the_disk_full_is_only_told_of(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

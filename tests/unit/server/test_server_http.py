@@ -163,6 +163,28 @@ async def test_half_a_body_is_answered_and_cut_off(serving, monkeypatch):
     assert await client.rest() == b""
 
 
+async def test_a_body_that_drips_is_given_up(serving, monkeypatch):
+    monkeypatch.setattr(body, "WHOLE_TIMEOUT", 0.2)
+
+    async def read(call):
+        return answer(await call.json())
+
+    client = await (await serving([Route("POST", "/read", read)])).connect()
+    await client.send(b"POST /read HTTP/1.1\r\nHost: d\r\nContent-Length: 1000\r\n\r\n")
+
+    async def drip():
+        while True:
+            await client.send(b" ")
+            await asyncio.sleep(0.01)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(5):
+        status, headers = await client.head()
+    dripping.cancel()
+    assert status == 408
+    assert b"was not whole after 0.2 seconds" in await client.body(headers)
+
+
 async def test_a_client_that_hangs_up_in_its_body_harms_nobody(serving):
     place = await serving(ROUTES)
     client = await place.connect()

@@ -177,9 +177,10 @@ def test_query_raises_nothing_else(text):
         (b'{"a": NaN}', "NaN is not JSON"),
         (b"{\n\n", "invalid JSON"),
         (b"\xff\xfe", "invalid JSON"),
+        (b'{"a": "\xff"}', "invalid JSON: it is not UTF-8"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b'{"a": "\\u0000"}', "NUL"),
-        (b'{"a": ' + b"1" * 5000 + b"}", "invalid JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "invalid JSON: a number has too many digits"),
     ],
 )
 def test_bodies_of_nonsense(body, words):
@@ -207,6 +208,7 @@ def test_every_error_has_a_status():
     assert (status_of(TooLarge("x")), status_of(TooSlow("x"))) == (413, 408)
     assert status_of(MethodNotAllowed("x")) == 405
     assert one_line("a\nb\n") == "a b"
+    assert len(one_line("x" * 100_000)) == 4099
 
 
 def _nothing():

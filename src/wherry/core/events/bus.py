@@ -6,7 +6,7 @@ engine's matter. Single-threaded: call it from the event loop only.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +14,12 @@ HISTORY: Final = 256
 """How many events are kept, as dockerd does."""
 BACKLOG: Final = 4096
 """How many events a subscriber may be behind before it is cut off."""
+HISTORY_SIZE: Final = 1 << 20
+BACKLOG_SIZE: Final = 16 << 20
+"""The same by their size, in characters: a container's labels are in each of its events, and may have megabytes."""
+
+
+_FIXED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,11 @@ class Event:
     attributes: Mapping[str, str] = field(default_factory=dict)
     time_ns: int = 0
 
+    @property
+    def size(self) -> int:
+        """About how much memory it takes, in characters."""
+        return _FIXED + sum(map(len, self.attributes)) + sum(map(len, self.attributes.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Missed:
@@ -35,13 +46,44 @@ class Missed:
     count: int
 
 
+class Queue:
+    """The latest events, so many and so large at most; one there always is room for."""
+
+    def __init__(self, most: int, largest: int) -> None:
+        self._held: deque[tuple[Event, int]] = deque()
+        self._most = most
+        self._largest = largest
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Event]:
+        return (event for event, _ in self._held)
+
+    def put(self, event: Event, size: int) -> int:
+        """How many of the oldest were dropped for it."""
+        self._held.append((event, size))
+        self._size += size
+        dropped = 0
+        while len(self._held) > self._most or (self._size > self._largest and len(self._held) > 1):
+            self.take()
+            dropped += 1
+        return dropped
+
+    def take(self) -> Event:
+        """The oldest, which there must be."""
+        event, size = self._held.popleft()
+        self._size -= size
+        return event
+
+
 class Subscription(AsyncIterator[Event | Missed]):
     """Events in order. One reader; `aclose` it."""
 
     def __init__(self, bus: "EventBus", backlog: int) -> None:
         self._bus = bus
-        self._backlog = backlog
-        self._events: deque[Event] = deque()
+        self._events = Queue(backlog, BACKLOG_SIZE)
         self._missed = 0
         self._closed = False
         self._waiting: asyncio.Future[None] | None = None
@@ -53,18 +95,15 @@ class Subscription(AsyncIterator[Event | Missed]):
                 missed, self._missed = self._missed, 0
                 return Missed(missed)
             if self._events:
-                return self._events.popleft()
+                return self._events.take()
             if self._closed:
                 raise StopAsyncIteration
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event, size: int) -> None:
         """For the bus: never waits; the oldest event is dropped when the reader is too far behind."""
-        if len(self._events) >= self._backlog:
-            self._events.popleft()
-            self._missed += 1
-        self._events.append(event)
+        self._missed += self._events.put(event, size)
         self._wake()
 
     async def aclose(self) -> None:
@@ -86,22 +125,23 @@ class EventBus:
     """Publishing costs the same whoever listens, and never waits."""
 
     def __init__(self, history: int = HISTORY, backlog: int = BACKLOG) -> None:
-        self._history: deque[Event] = deque(maxlen=history)
+        self._history = Queue(history, HISTORY_SIZE)
         self._backlog = backlog
         self._subscriptions: list[Subscription] = []
         self._closed = False
 
     def publish(self, event: Event) -> None:
-        self._history.append(event)
+        size = event.size
+        self._history.put(event, size)
         for subscription in self._subscriptions:
-            subscription.put(event)
+            subscription.put(event, size)
 
     def subscribe(self, since_ns: int | None = None) -> Subscription:
         """Events from now on; before them, those that are kept from ``since_ns`` (nanoseconds since the epoch) on."""
         subscription = Subscription(self, self._backlog)
         if since_ns is not None:
             for event in self.history(since_ns):
-                subscription.put(event)
+                subscription.put(event, event.size)
         if self._closed:
             subscription.end()
         else:

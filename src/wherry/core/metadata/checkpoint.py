@@ -9,6 +9,9 @@ from typing import Final
 
 _EVERY: Final = 400
 """Commits, and rows that they changed: each is a few pages of the log; SQLite by itself would let come 1,000."""
+KEPT: Final = 4 << 20
+"""Bytes that the log's file keeps when it begins anew: 400 ordinary commits take less, and need not make it longer."""
+_LARGEST: Final = 32 << 20
 
 
 class Checkpoints:
@@ -23,10 +26,11 @@ class Checkpoints:
         self._changes = 0
         self._thread: threading.Thread | None = None
 
-    def committed(self, changes: int) -> None:
-        """Something was committed; ``changes`` is how many rows were changed since the database was opened."""
+    def committed(self, changes: int, size: int) -> None:
+        """Something was committed; ``changes`` is how many rows were changed since the database was opened, ``size``
+        how many bytes the log has: some rows are large."""
         self._commits += 1
-        if self._commits + changes - self._changes < _EVERY:
+        if self._commits + changes - self._changes < _EVERY and size < _LARGEST:
             return
         if self._thread is not None and self._thread.is_alive():
             return

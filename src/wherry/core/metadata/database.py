@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from wherry.core.metadata.checkpoint import Checkpoints
+from wherry.core.metadata.checkpoint import KEPT, Checkpoints
 from wherry.core.metadata.transactions import Taken
 from wherry.errors import (
     DataLoss,
@@ -82,6 +82,7 @@ class Database:
                 self._writer.execute("PRAGMA journal_mode=WAL")
                 self._writer.execute(_VERSIONS)
                 self._writer.execute("PRAGMA wal_autocheckpoint=0")
+                self._writer.execute(f"PRAGMA journal_size_limit={KEPT}")
                 self._writer.execute("PRAGMA busy_timeout=0")
         except WherryError:
             self._writer.close()
@@ -262,7 +263,14 @@ class Database:
         for done, undone in endings.values():
             (done if committed else undone)()
         if committed:
-            self._checkpoints.committed(self._writer.total_changes)
+            self._checkpoints.committed(self._writer.total_changes, self._logged())
+
+    def _logged(self) -> int:
+        """Bytes that the log takes."""
+        try:
+            return os.stat(self._path + "-wal").st_size
+        except OSError:
+            return 0
 
     def _checkpoint(self) -> None:
         """Bring what the log has into the file, in the checkpoints' thread; then begin the log anew.

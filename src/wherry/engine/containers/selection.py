@@ -52,7 +52,7 @@ def _ports(wanted: Sequence[str]) -> set[str]:
         span, _, protocol = text.partition("/")
         first, dash, last = span.partition("-")
         for number in (first, last) if dash else (first,):
-            if not (number.isascii() and number.isdecimal() and int(number[:6]) < 65_536):
+            if not (number.isascii() and number.isdecimal() and len(number) <= 5 and int(number) < 65_536):
                 raise InvalidArgument(f'strconv.ParseUint: parsing "{number[:60]}": invalid syntax')
         low, high = int(first), int(last or first)
         if high < low:

@@ -180,7 +180,7 @@ def _with_options(network: Network, options: Mapping[str, str]) -> Network:
             raise InvalidArgument(f"invalid bridge name {link[:60]!r}: at most {_LONGEST_LINK} characters")
         changes["link"] = link
     if mtu := options.get(f"{_PREFIX}driver.mtu", ""):
-        if not (mtu.isascii() and mtu.isdigit() and 68 <= int(mtu) <= 65_535):
+        if not (mtu.isascii() and mtu.isdigit() and len(mtu) <= 5 and 68 <= int(mtu) <= 65_535):
             raise InvalidArgument(f"invalid MTU {mtu[:20]!r}: a number of bytes from 68 to 65535")
         changes["mtu"] = int(mtu)
     if masquerade := options.get(f"{_PREFIX}bridge.enable_ip_masquerade", ""):

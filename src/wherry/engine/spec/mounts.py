@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from wherry.engine.document import is_number
 from wherry.engine.record import MountPoint
 from wherry.errors import InvalidArgument
 
@@ -217,7 +218,7 @@ def _wrong(entry: Mapping[str, Any], why: str) -> InvalidArgument:
 
 def _tmpfs_options(options: Mapping[str, Any]) -> tuple[str, ...]:
     size, mode = options.get("SizeBytes") or 0, options.get("Mode") or 0
-    if not isinstance(size, int) or not isinstance(mode, int) or size < 0 or mode < 0:
+    if not (is_number(size) and is_number(mode) and size >= 0 and 0 <= mode < 1 << 32):
         raise InvalidArgument('invalid mount config for type "tmpfs": SizeBytes and Mode must be numbers')
     return (*((f"size={size}",) if size else ()), *((f"mode={mode:o}",) if mode else ()))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wherry.engine.document import is_number
 from wherry.engine.spec.grants import split
 from wherry.engine.spec.security import security
 from wherry.errors import InvalidArgument
@@ -184,8 +185,10 @@ def rlimits(ulimits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """HostConfig.Ulimits. InvalidArgument: an unknown name, or a soft limit above the hard one."""
     result = []
     for limit in ulimits:
-        name, soft, hard = limit.get("Name"), limit.get("Soft"), limit.get("Hard")
-        if name not in _RLIMITS or not isinstance(soft, int) or not isinstance(hard, int):
+        name: Any = limit.get("Name")
+        soft: Any = limit.get("Soft")
+        hard: Any = limit.get("Hard")
+        if name not in _RLIMITS or not is_number(soft) or not is_number(hard):
             raise InvalidArgument(f"invalid ulimit: {str(name)[:60]!r} (known: {', '.join(_RLIMITS)})")
         unlimited = 2**64 - 1
         soft, hard = (unlimited if soft < 0 else soft), (unlimited if hard < 0 else hard)

@@ -14,6 +14,9 @@ from wherry.wasm import grants
 FUEL: Final = "dev.wherry.fuel"
 """A label of a container or its image, or an annotation: how many units its guests may use."""
 
+_DIGITS: Final = 19
+"""Of the largest number there may be."""
+
 HTTP: Final = "dev.wherry.http"
 """A label or annotation of the same kind: ``wagi`` or ``proxy``, how the module answers HTTP requests; a component that
 can do nothing else does so unasked. Those that begin with it and a dot set its server up: the shim reads them."""
@@ -50,7 +53,7 @@ def wasm_spec(
 def fuel(record: Record) -> dict[str, str]:
     """The annotation by which the shim meters fuel, from the label or annotation that asks for it. InvalidArgument."""
     text = record.labels.get(FUEL) or record.host_config["Annotations"].get(FUEL) or ""
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 63):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and 0 < int(text) < 1 << 63):
         raise InvalidArgument(f"invalid fuel {text[:40]!r}: a whole number of units above 0 is wanted in {FUEL}")
     return {FUEL: text} if text else {}
 
