@@ -9,7 +9,7 @@ _MAY = (
     ("wherry/core/metadata/database.py", {"at_once"}),  # a commit that waits for nobody
     ("wherry/core/spares.py", {"move"}),  # a rename in memory
     ("wherry/core/tasks/bundle.py", {"retire"}),
-    ("wherry/core/tasks/fifos.py", {"__init__"}),  # what lies beside FIFOs is in memory
+    ("wherry/core/tasks/fifos.py", {"__init__", "note_start"}),  # what lies beside FIFOs is in memory
     ("wherry/core/logs/ledger.py", {"note", "resume"}),
     ("wherry/core/logs/files.py", {"append_now", "ready_now"}),  # to a file that is there, and in the kernel's memory
     ("wherry/engine/containers/creation.py", {"_make"}),  # in the loop only if all it needs is at hand

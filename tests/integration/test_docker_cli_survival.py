@@ -72,6 +72,38 @@ def test_a_killed_engine_in_the_middle_of_a_run(fresh_daemon, fresh_docker, imag
     fresh_docker("rm", "-f", "cut")
 
 
+def _parents(pid: int) -> list[int]:
+    """The zygote and the server of a container's process."""
+    found = []
+    for _ in range(2):
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(pid)
+    return found
+
+
+def test_a_start_is_known_although_engine_and_shim_are_killed_right_after_it(fresh_daemon, fresh_docker, image):
+    docker = fresh_docker
+    docker("run", "-d", "--name", "first", image, "sleep")
+    served = _parents(int(docker("inspect", "-f", "{{.State.Pid}}", "first")))
+    docker("create", "--name", "cut", image, "sleep")
+    docker("create", "--name", "always", "--restart", "always", image, "sleep")
+    answers = []
+    for name in ("cut", "always"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(fresh_daemon.socket))
+            client.sendall(f"POST /containers/{name}/start HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answers.append(client.recv(12))
+    fresh_daemon.process.kill()  # within 50 ms, in which none of it is written down
+    for pid in served:
+        os.kill(pid, signal.SIGKILL)
+    assert answers == [b"HTTP/1.1 204"] * 2
+    fresh_daemon.process.wait(60)
+    fresh_daemon.start()
+    assert docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "cut") == "exited 255"
+    until(lambda: docker("inspect", "-f", "{{.State.Status}}", "always") == "running", "its policy is kept")
+    docker("rm", "-f", "first", "cut", "always")
+
+
 def test_kills_at_any_moment_of_runs_and_builds_leave_a_sound_root(fresh_daemon, fresh_docker, image, guest_context):
     docker = fresh_docker
     for moment in (0.01, 0.03, 0.06, 0.1, 0.2):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.core.tasks.fifos import FifoReader, FifoWriter, held, make_fifos, remove_fifos
+from wherry.core.tasks.fifos import FifoReader, FifoWriter, held, make_fifos, note_start, noted_start, remove_fifos
 from wherry.core.tasks.tasks import TaskIO
 from wherry.errors import InvalidArgument, Unavailable
 
@@ -173,3 +173,22 @@ async def test_paths_that_are_no_fifo(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(Unavailable):
         FifoReader(str(tmp_path / "link"))
+
+
+def test_word_of_a_start_goes_with_the_fifos(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    io = make_fifos(str(folder))
+    assert noted_start(str(folder)) == 0
+    note_start(io, 1234567890123456789)
+    note_start(io, 5)
+    assert noted_start(str(folder)) == 1234567890123456789
+    make_fifos(str(folder))
+    assert noted_start(str(folder)) == 0
+    for damaged in ("-", "\udcff"):
+        (folder / "started").unlink(missing_ok=True)
+        (folder / "started").symlink_to(damaged)
+        assert noted_start(str(folder)) == 0
+    remove_fifos(io)
+    assert not folder.exists()
+    note_start(io, 1)  # nobody's folder is made for it
+    assert not folder.exists()

@@ -98,6 +98,39 @@ async def test_killed_after_the_start_before_the_record(world: World, tasks: Fak
         await containers.remove(container, force=True)
 
 
+async def test_killed_together_with_the_shim_before_the_record_of_a_start(world: World, tasks: FakeTasks) -> None:
+    async with world.engine() as containers:
+        twice = await started(containers, "sleep")
+        await containers.stop(twice)
+        await until(lambda: tasks.tasks == {})
+        before = from_container(world.services.containers.get(twice))
+        await containers.start(twice)
+        others = {
+            name: await started(containers, "sleep", **host)
+            for name, host in {
+                "first": {},
+                "always": {"RestartPolicy": {"Name": "always"}},
+                "itself": {"AutoRemove": True},
+            }.items()
+        }
+    tasks.tasks.clear()
+    for container in others.values():
+        stored = from_container(world.services.containers.get(container))
+        world.services.containers.update(to_container(stored.with_state(status="created", pid=0, started_at=0)))
+    world.services.containers.update(to_container(before))  # its second run was not written
+    async with world.engine() as containers:
+        for container in (others["first"], twice):
+            found = await state(containers, container)
+            assert (found["Status"], found["ExitCode"]) == ("exited", 255)
+            assert found["StartedAt"] > "2020"
+            assert found["FinishedAt"] > found["StartedAt"]
+        await until(lambda: containers.registry.get(others["always"]).record.state.status == "running")
+        await until(lambda: others["itself"] not in containers.registry)
+        await containers.remove(others["always"], force=True)
+    async with world.engine() as containers:  # an end that was written is not found again
+        assert (await state(containers, twice))["FinishedAt"] == found["FinishedAt"]
+
+
 async def test_killed_before_the_record_of_a_task_made_ahead(world: World, tasks: FakeTasks) -> None:
     async with world.engine() as containers:
         container = await started(containers, "sleep")

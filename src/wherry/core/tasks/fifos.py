@@ -22,8 +22,9 @@ READ_SIZE = 256 << 10
 """Bytes taken by one read: few wake-ups at hundreds of MB/s, little memory when many readers idle."""
 LEDGER = "ledger"
 """Beside the FIFOs: how far their log has come. See core/logs/ledger.py."""
+_STARTED = "started"
 _OUTPUTS = frozenset(("stdout", "stderr"))
-_ALL = _OUTPUTS | {name + SUFFIX for name in _OUTPUTS} | {LEDGER}
+_ALL = _OUTPUTS | {name + SUFFIX for name in _OUTPUTS} | {LEDGER, _STARTED}
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size' default: the most that an unprivileged process may ask for
 
 
@@ -71,9 +72,25 @@ def remove_fifos(io: TaskIO) -> None:
 
 
 def _remove_kept(folder: str, paths: Iterable[str]) -> None:
-    for path in (*(path + SUFFIX for path in paths), os.path.join(folder, LEDGER)):
+    beside = (os.path.join(folder, name) for name in (LEDGER, _STARTED))
+    for path in (*(path + SUFFIX for path in paths), *beside):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def note_start(io: TaskIO, moment: int) -> None:
+    """Leave word beside the FIFOs that their process runs, since ``moment`` (nanoseconds since the epoch), once. It
+    outlives the engine and the process, though not the machine. Where it cannot be left, it is not."""
+    with contextlib.suppress(OSError):  # a link holds a few bytes by one call, within microseconds
+        os.symlink(str(moment), os.path.join(os.path.dirname(io.stdout or io.stdin), _STARTED))
+
+
+def noted_start(directory: str) -> int:
+    """The moment that `note_start` was told; 0: there is no word of it."""
+    try:
+        return int(os.readlink(os.path.join(directory, _STARTED)))
+    except (OSError, ValueError):
+        return 0
 
 
 class FifoFolders:

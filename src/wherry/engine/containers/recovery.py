@@ -8,11 +8,12 @@ import contextlib
 import logging
 from typing import Final
 
+from wherry.core.tasks.fifos import noted_start
 from wherry.core.tasks.tasks import ExitStatus, Task
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health
-from wherry.engine.containers.folders import Folders
+from wherry.engine.containers.folders import Folders, io_folder
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.registry import Registry
@@ -96,12 +97,20 @@ class Recovery:
             await self._go_on(live, task)
             return
         await self._sandboxes.close(live.record.id)
-        if status in ("running", "paused"):
+        if status in ("running", "paused") or await self._unwritten_start(live):
             log.warning("container %s: its task is lost", live.record.short_id)
             if await self._supervisor.record_end(live, ExitStatus(_LOST, self._services.clock() / _NS)):
                 self._supervisor.start_soon(live)
                 return
         await self._boot(live)
+
+    async def _unwritten_start(self, live: Live) -> bool:
+        """Whether it was started, and all who knew that were killed before it was written down; now it is known."""
+        noted = await asyncio.to_thread(noted_start, io_folder(self._services.config.state, live.record.id))
+        if noted <= live.record.state.finished_at:
+            return False
+        live.record = live.record.with_state({"stopped_by_user": False}, status="running", started_at=noted, error="")
+        return True
 
     async def _has_rootfs(self, live: Live) -> bool:
         """Without one it was being created when the engine was killed: nobody was told of it."""

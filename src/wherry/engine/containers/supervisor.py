@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from wherry.core.sweeper import Sweeper
+from wherry.core.tasks.fifos import note_start
 from wherry.core.tasks.tasks import ExitStatus, Task, Tasks
 from wherry.engine.background import Background
 from wherry.engine.containers import health
@@ -160,7 +161,8 @@ class Supervisor:
         return run, task
 
     async def _run(self, live: Live, running: Record, run: Run, task: Task) -> None:
-        """Start the task. That it runs is written down later: until then the runtime knows it.
+        """Start the task. That it runs is written down later: until then the runtime knows it, and should that be
+        killed together with the engine, there is a note beside its FIFOs.
 
         Its end is waited for from the start on, so that a short life need not wait for that. What comes of the end
         waits for the lock, which the caller holds.
@@ -173,6 +175,7 @@ class Supervisor:
             await asyncio.gather(watching, return_exceptions=True)
             await self._launcher.undo(run, task)
             raise
+        note_start(run.io, running.state.started_at)
         self._registry.save_soon(live, running)
         run.started(task)
         live.task = task
