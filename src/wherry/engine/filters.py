@@ -66,7 +66,7 @@ def moment(text: str, now: int) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1_000_000) * 1000
     except (ValueError, OverflowError):
-        raise InvalidArgument(f"invalid time {text[:60]!r}: seconds since the epoch, RFC 3339 or 1h30m") from None
+        raise InvalidArgument(f'failed to parse value as time or duration: "{text[:60]}"') from None
 
 
 def _duration(text: str) -> int | None:

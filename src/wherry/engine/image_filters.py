@@ -1,12 +1,15 @@
 """The filters of `docker images`. Pure but for the lookups of ``before`` and ``since``, which are given."""
 
 import fnmatch
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from wherry.engine.filters import boolean, labels_match, moment
 from wherry.engine.image_catalog import Entry, Variant
 from wherry.engine.image_views import created_seconds
+from wherry.errors import InvalidArgument
 from wherry.oci.reference import Reference
 
 KNOWN: Collection[str] = ("before", "dangling", "label", "label!", "reference", "since", "until")
@@ -50,6 +53,8 @@ def selection(
     nanoseconds since the epoch. InvalidArgument."""
     limits = [*before, *(moment(text, now) / 1e9 for text in filters.get("until", ()))]
     dangling = filters.get("dangling")
+    if not all(map(_is_pattern, filters.get("reference", ()))):
+        raise InvalidArgument("syntax error in pattern")
     return Selection(
         dangling=boolean("dangling", dangling) if dangling else None,
         labels=tuple(filters.get("label", ())),
@@ -64,6 +69,14 @@ def _named(pattern: str, name: str) -> bool:
     """Docker's reference filter: the pattern matches the familiar name, with or without the tag."""
     reference = Reference.parse_bare(name)
     return any(_matches(pattern, shown) for shown in (reference.familiar(), reference.familiar_name))
+
+
+def _is_pattern(text: str) -> bool:
+    """Whether its brackets are closed and hold something: fnmatch takes others for what they are."""
+    return not _OPEN.search(text)
+
+
+_OPEN: Final = re.compile(r"\[(?!\^?[^]]+\])")
 
 
 def _matches(pattern: str, name: str) -> bool:

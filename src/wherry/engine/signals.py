@@ -19,8 +19,10 @@ def parse(text: str) -> int:
         number = int(name)
     else:
         number = _NUMBERS.get(name, 0) or _real_time(name)
-    if not 0 < number <= _RTMAX:
+    if not number:
         raise InvalidArgument(f"Invalid signal: {text[:60]}")
+    if number > _RTMAX:
+        raise InvalidArgument(f"the linux daemon does not support signal {number}")
     return number
 
 

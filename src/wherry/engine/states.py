@@ -46,15 +46,15 @@ _REFUSALS: Final[dict[tuple[Event, Status], tuple[type[WherryError], str]]] = {
     ("pause", "restarting"): (Conflict, "container {id} is restarting, wait until the container is running"),
     ("remove", "running"): (
         Conflict,
-        "cannot remove container {id}: container is running: stop the container before removing or force remove",
+        'cannot remove container "/{id}": container is running: stop the container before removing or force remove',
     ),
     ("remove", "paused"): (
         Conflict,
-        "cannot remove container {id}: container is paused and must be unpaused first, or removed by force",
+        'cannot remove container "/{id}": container is paused and must be unpaused first, or removed by force',
     ),
     ("remove", "restarting"): (
         Conflict,
-        "cannot remove container {id}: container is restarting: stop the container before removing or force remove",
+        'cannot remove container "/{id}": container is restarting: stop the container before removing or force remove',
     ),
     ("remove", "removing"): (Conflict, "removal of container {id} is already in progress"),
 }

@@ -105,7 +105,7 @@ class System:
             "LiveRestoreEnabled": True,
             "Plugins": {
                 "Volume": ["local"],
-                "Network": ["host", "null"],
+                "Network": sorted({*self._services.network_drivers, "host", "null"}),
                 "Authorization": None,
                 "Log": ["json-file", "local", "none", "syslog"],
             },

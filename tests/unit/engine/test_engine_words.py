@@ -46,10 +46,15 @@ def test_signals(text: str, number: int) -> None:
     assert signals.parse(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "0", "65", "SIGNOPE", "-9", "9.0", "RTMIN+99", "RTMAX-64", "٩", "1" * 5000])
+@pytest.mark.parametrize("text", ["", "0", "SIGNOPE", "-9", "9.0", "RTMIN+99", "RTMAX-64", "٩", "1" * 5000])
 def test_no_signals(text: str) -> None:
     with pytest.raises(InvalidArgument, match="Invalid signal"):
         signals.parse(text)
+
+
+def test_signals_that_the_kernel_has_not() -> None:
+    with pytest.raises(InvalidArgument, match="the linux daemon does not support signal 65"):
+        signals.parse("65")
 
 
 def test_times() -> None:

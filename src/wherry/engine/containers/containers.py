@@ -6,7 +6,7 @@ no container half started.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -206,20 +206,23 @@ class Containers:
 
     async def pause(self, ref: str) -> None:
         """Conflict when it does not run, or is paused."""
-        await self._control.pause(self.registry.get(ref), ref)
+        await self._control.pause(self.registry.get(ref))
 
     async def unpause(self, ref: str) -> None:
         """Conflict when it is not paused."""
-        await self._control.unpause(self.registry.get(ref), ref)
+        await self._control.unpause(self.registry.get(ref))
 
     async def rename(self, ref: str, name: str) -> None:
         """Conflict: the name is in use. InvalidArgument: it is no name, or the present one."""
-        live, new = self.registry.get(ref), names.check(name)
+        live = self.registry.get(ref)
+        with _allocating():
+            new = names.check(name)
         async with live.lock:
             old = live.record.name
             if new == old:
                 raise InvalidArgument("Renaming a container with the same name as its current name")
-            await self.registry.rename(live, replace(live.record, name=new))
+            with _allocating():
+                await self.registry.rename(live, replace(live.record, name=new))
             await self.sandboxes.rename(live.record)
         self.tell(live.record, "rename", oldName=f"/{old}")
 
@@ -268,6 +271,8 @@ class Containers:
             for live in self.registry
             if (everything or live.record.state.status in RUNNING) and selection.chosen(live.record, wanted, around)
         ]
+        if wanted.keys() & {"publish", "expose"}:
+            found = [record for record in found if selection.ports_chosen(self.sandboxes.ports(record), wanted)]
         now = self.services.clock()
         rows = [
             views.summary(record, now, self.sandboxes.settings(record), self.sandboxes.ports(record))
@@ -471,3 +476,12 @@ class Containers:
 def _has_no_cgroup(record: Record, config: EngineConfig) -> bool:
     """Whether its runtime, which looks at cgroups, can tell its processes and figures from the engine's own."""
     return config.rootless and record.kind == "linux"
+
+
+@contextlib.contextmanager
+def _allocating() -> Iterator[None]:
+    """Say of what is wrong with a name that it is a new one, as docker does."""
+    try:
+        yield
+    except WherryError as error:
+        raise type(error)(f"Error when allocating new name: {error}") from None

@@ -100,17 +100,17 @@ class Control:
         await self._supervisor.start(live, ref)
         self._tell(live.record, "restart")
 
-    async def pause(self, live: Live, ref: str) -> None:
+    async def pause(self, live: Live) -> None:
         """Conflict: it does not run, or is paused."""
-        await self._freeze(live, ref, paused=True)
+        await self._freeze(live, paused=True)
 
-    async def unpause(self, live: Live, ref: str) -> None:
+    async def unpause(self, live: Live) -> None:
         """Conflict: it is not paused."""
-        await self._freeze(live, ref, paused=False)
+        await self._freeze(live, paused=False)
 
-    async def _freeze(self, live: Live, ref: str, *, paused: bool) -> None:
+    async def _freeze(self, live: Live, *, paused: bool) -> None:
         async with live.lock:
-            status = after(live.record.state.status, "pause" if paused else "unpause", ref)
+            status = after(live.record.state.status, "pause" if paused else "unpause", live.record.id)
             task = live.process()
             await (task.pause() if paused else task.resume())
             await self._registry.save(live, live.record.with_state(status=status))
@@ -138,7 +138,10 @@ class Control:
         async with live.lock:
             host = {**live.record.host_config, **changes}
             if "Memory" in changes and "MemorySwap" not in changes and 0 < host["MemorySwap"] < host["Memory"]:
-                raise InvalidArgument("Memory limit should be smaller than already set memoryswap limit")
+                raise InvalidArgument(
+                    f"Cannot update container {live.record.id}: Memory limit should be smaller than already set "
+                    "memoryswap limit, update the memoryswap at the same time"
+                )
             check_resources(host)
             await asyncio.to_thread(fit.check, host)
             if host["AutoRemove"] and host["RestartPolicy"]["Name"] != "no":
@@ -156,7 +159,12 @@ class Control:
 
     async def _apply(self, live: Live, host: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         if live.task is not None and set(changes) - {"RestartPolicy"}:
-            await live.task.update(resources(host))
+            # A running one's share of real time stays as it is, as docker has it.
+            wanted = resources({**host, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0})
+            try:
+                await live.task.update(wanted)
+            except WherryError as error:
+                raise type(error)(f"Cannot update container {live.record.id}: {error}") from None
 
 
 async def _within(live: Live, seconds: int | None) -> bool:

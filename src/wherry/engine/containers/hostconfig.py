@@ -22,6 +22,7 @@ from wherry.engine.restart import RestartPolicy
 from wherry.engine.spec.devices import THROTTLES
 from wherry.errors import InvalidArgument, Unimplemented
 
+SHM_SIZE: Final = 64 << 20
 RESOURCES: Final[dict[str, tuple[Form, Any]]] = {
     "CpuShares": (is_number, 0),
     "Memory": (is_number, 0),
@@ -78,7 +79,7 @@ HOST_CONFIG: Final[dict[str, tuple[Form, Any]]] = {
     "Tmpfs": (is_text_map, None),
     "UTSMode": (is_text, ""),
     "UsernsMode": (is_text, ""),
-    "ShmSize": (is_number, 64 << 20),
+    "ShmSize": (is_number, SHM_SIZE),
     "Sysctls": (is_text_map, None),
     "Runtime": (is_text, ""),
     "Isolation": (is_text, ""),
@@ -101,6 +102,7 @@ def host_config(document: Any) -> dict[str, Any]:
     host["LogConfig"] = _log_config(host["LogConfig"])
     host["Init"] = host["Init"] or None
     _check_modes(host)
+    host |= _meant(host)
     _check_network(host)
     check_resources(host)
     return host
@@ -125,20 +127,18 @@ def check_resources(host: Mapping[str, Any]) -> None:
     memory, swap, reservation = host["Memory"], host["MemorySwap"], host["MemoryReservation"]
     faults = (
         (0 < memory < _LEAST_MEMORY, "Minimum memory limit allowed is 512KB"),
+        (0 < reservation < _LEAST_MEMORY, "Minimum memory reservation allowed is 512KB"),
         (memory < 0, "memory limit must not be negative"),
         (memory == 0 and swap > 0, "You should always set the Memory limit when using Memoryswap limit, see usage"),
         (0 < swap < memory, "Minimum memoryswap limit should be larger than memory limit, see usage"),
         (0 < memory < reservation, "Minimum memory limit can not be less than memory reservation limit, see usage"),
-        (host["NanoCpus"] < 0, "NanoCPUs must not be negative"),
-        (
-            host["NanoCpus"] and (host["CpuQuota"] or host["CpuPeriod"]),
-            "Conflicting options: Nano CPUs and CPU quota or period cannot both be set",
-        ),
+        (host["NanoCpus"] and host["CpuPeriod"], "Conflicting options: Nano CPUs and CPU Period cannot both be set"),
+        (host["NanoCpus"] and host["CpuQuota"], "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
         (
             host["CpuPeriod"] and not 1_000 <= host["CpuPeriod"] <= 1_000_000,
-            "CPU cfs period must be between 1ms and 1s",
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
         ),
-        (0 < host["CpuQuota"] < 1_000, "CPU cfs quota cannot be less than 1ms (i.e. 1000)"),
+        (0 < host["CpuQuota"] < 1_000, "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
         (host["CpuShares"] < 0, "invalid CPU shares: the minimum is 2"),
         (
             bool(host["BlkioWeight"]) and not 10 <= host["BlkioWeight"] <= 1000,
@@ -146,14 +146,17 @@ def check_resources(host: Mapping[str, Any]) -> None:
         ),
         (
             bool(set(host["CpusetCpus"]) - set("0123456789,-")),
-            f"Invalid value {host['CpusetCpus'][:60]} for cpuset cpus",
+            f"Invalid value {host['CpusetCpus'][:60]} for cpuset cpus: invalid format: {host['CpusetCpus'][:60]}",
         ),
         (
             bool(set(host["CpusetMems"]) - set("0123456789,-")),
-            f"Invalid value {host['CpusetMems'][:60]} for cpuset mems",
+            f"Invalid value {host['CpusetMems'][:60]} for cpuset mems: invalid format: {host['CpusetMems'][:60]}",
         ),
         (host.get("ShmSize", 0) < 0, "SHM size can not be less than 0"),
-        (not -1000 <= host.get("OomScoreAdj", 0) <= 1000, "Invalid value for OomScoreAdj: the range is -1000 to 1000"),
+        (
+            not -1000 <= host.get("OomScoreAdj", 0) <= 1000,
+            f"Invalid value {host.get('OomScoreAdj')}, range for oom score adj is [-1000, 1000]",
+        ),
     )
     for wrong, text in faults:
         if wrong:
@@ -179,6 +182,19 @@ def _check_modes(host: Mapping[str, Any]) -> None:
     for field, (known, told) in _MODES.items():
         if host[field] not in known:
             raise InvalidArgument(f"invalid {told}: {host[field][:120]}")
+
+
+def _meant(host: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values stand for by which clients say that they want nothing particular, as docker tells it back."""
+    swappiness, most = host["MemorySwappiness"], host["PidsLimit"]
+    return {
+        "MemorySwap": host["MemorySwap"] or max(host["Memory"], 0) * 2,
+        "IpcMode": host["IpcMode"] or "private",
+        "CgroupnsMode": host["CgroupnsMode"] or "private",
+        "ShmSize": host["ShmSize"] or SHM_SIZE,
+        "MemorySwappiness": None if swappiness == -1 else swappiness,
+        "PidsLimit": None if most is not None and most <= 0 else most,
+    }
 
 
 def _check_network(host: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ async def _rendered(
     batches: AsyncIterator[Sequence[LogEntry]], record: Record, query: LogQuery, owned: Log | None
 ) -> AsyncIterator[Batch]:
     wanted = {name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked}
-    details = _details(record) if query.details else b""
+    details = _details(record) + b" " if query.details else b""
     try:
         async for entries in batches:
             found = entries if len(wanted) == 2 else [entry for entry in entries if entry.stream in wanted]
@@ -144,9 +144,9 @@ def _tag(record: Record) -> str:
 
 
 def _details(record: Record) -> bytes:
-    """The labels and variables that ``--log-opt labels=`` and ``env=`` name, as ``a=b,c=d `` before each line."""
+    """The labels and variables that ``--log-opt labels=`` and ``env=`` name, as ``a=b,c=d``; "" if there are none."""
     options = record.host_config["LogConfig"]["Config"]
     variables = dict(word.partition("=")[::2] for word in record.config["Env"])
     found = {key: record.labels[key] for key in options.get("labels", "").split(",") if key in record.labels}
     found |= {key: variables[key] for key in options.get("env", "").split(",") if key in variables}
-    return (",".join(f"{key}={value}" for key, value in sorted(found.items())) + " ").encode() if found else b""
+    return ",".join(f"{key}={value}" for key, value in sorted(found.items())).encode()

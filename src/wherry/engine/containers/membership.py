@@ -40,7 +40,7 @@ class Membership:
         live = self._registry.get(ref)
         async with live.lock:
             record = live.record
-            if network.name in record.networks:
+            if network.name in record.networks and live.running:
                 raise PermissionDenied(f"endpoint with name {record.name} already exists in network {network.name}")
             _check_private(live, network)
             joined = replace(record, networks={**record.networks, network.name: wanted})
@@ -60,7 +60,7 @@ class Membership:
         except NotFound:
             if not force:
                 raise
-            return ref
+            raise NotFound(f"endpoint {ref[:256]} not found") from None
         async with live.lock:
             record = live.record
             if network.name not in record.networks:

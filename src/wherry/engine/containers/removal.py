@@ -50,7 +50,7 @@ class Removal:
         async with live.lock:
             if live.gone:
                 raise NotFound(f"No such container: {ref}")
-            status = after(live.record.state.status, "remove", ref)
+            status = after(live.record.state.status, "remove", live.record.name)
             await ahead.drop(live)
             live.record = live.record.with_state(status=status)  # written down with the first step
             await self.finish(live, volumes=volumes)

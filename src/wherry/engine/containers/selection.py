@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from wherry.engine import filters
 from wherry.engine.containers.health import status_of
@@ -73,11 +73,9 @@ TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     "network": _network,
     "health": lambda record, wanted: status_of(record) in wanted,
     "is-task": lambda record, wanted: not filters.boolean("is-task", wanted),
-    "publish": lambda record, wanted: not record.host_config["PortBindings"].keys().isdisjoint(_ports(wanted)),
-    "expose": lambda record, wanted: not record.config["ExposedPorts"].keys().isdisjoint(_ports(wanted)),
     "isolation": lambda record, wanted: True,  # as docker on Linux
 }
-KNOWN: Final = frozenset({*TESTS, "before", "since"} - {"label!"})
+KNOWN: Final = frozenset({*TESTS, "before", "since", "publish", "expose"} - {"label!"})
 _HEALTH: Final = ("none", "starting", "healthy", "unhealthy")
 PRUNE_KNOWN: Final = frozenset({"until", "label", "label!"})
 
@@ -117,6 +115,18 @@ def chosen(record: Record, wanted: Wanted, around: Surroundings) -> bool:
     if around.since is not None and record.created <= around.since:
         return False
     return all(TESTS[key](record, values) for key, values in wanted.items() if key in TESTS)
+
+
+def ports_chosen(ports: Sequence[Mapping[str, Any]], wanted: Wanted) -> bool:
+    """Whether ``publish`` or ``expose`` let a container with these Ports of `docker ps` through. As with docker, the
+    first asks for the host's port, one of the two is enough, and what does not run has no ports."""
+    published, exposed = _ports(wanted.get("publish", ())), _ports(wanted.get("expose", ()))
+    if not published and not exposed:
+        return True
+    return any(
+        f"{port.get('PublicPort', 0)}/{port['Type']}" in published or f"{port['PrivatePort']}/{port['Type']}" in exposed
+        for port in ports
+    )
 
 
 def prunable(record: Record, wanted: Wanted, now: int) -> bool:

@@ -32,7 +32,7 @@ async def top(pids: Sequence[int], ps_args: str, programs: Mapping[int, str]) ->
     output, fault = await process.communicate()
     if process.returncode:
         text = fault.decode("utf-8", "replace").strip().partition("\n")[0]
-        raise InvalidArgument(f"error running ps: {text[:200]}")
+        raise InvalidArgument(f"ps: {text[:200]}")
     return parse(output[:_LONGEST].decode("utf-8", "replace"), frozenset(pids), programs)
 
 
@@ -41,7 +41,7 @@ def parse(text: str, pids: frozenset[int], programs: Mapping[int, str]) -> dict[
     lines = text.splitlines()
     titles = lines[0].split() if lines else []
     if "PID" not in titles:
-        raise InvalidArgument("Couldn't find PID field in ps output: add pid to the columns")
+        raise InvalidArgument("Couldn't find PID field in ps output")
     column = titles.index("PID")
     rows = (line.split(maxsplit=len(titles) - 1) for line in lines[1:])
     kept = [row for row in rows if len(row) > column and row[column].isdigit() and int(row[column]) in pids]

@@ -5,10 +5,13 @@ Source: Docker Engine API v1.51, ContainerInspect and ContainerList.
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from wherry.engine.containers.health import status_of
+from wherry.engine.networks.links import parse_link
 from wherry.engine.record import MountPoint, Record
+from wherry.engine.spec.linux import MASKED, READ_ONLY
+from wherry.engine.spec.security import security
 from wherry.engine.times import human_duration, rfc3339
 
 Json = dict[str, Any]
@@ -45,14 +48,38 @@ def inspect(
         "ImageManifestDescriptor": None,
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": security(record.host_config["SecurityOpt"] or ()).apparmor,
         "ExecIDs": list(exec_ids) or None,
-        "HostConfig": dict(record.host_config),
+        "HostConfig": _host_config(record),
         "GraphDriver": {"Name": driver, "Data": _graph_data(layers)},
         "Mounts": _mounts(record),
-        "Config": {**record.config, "Image": record.image},
+        "Config": _config(record),
         "NetworkSettings": network,
     }
+
+
+def _host_config(record: Record) -> Json:
+    """As docker tells it: with what the runtime hides of /proc and /sys, and fields that mean something on Windows."""
+    host = record.host_config
+    usual = (None, None) if record.kind == "wasm" or host["Privileged"] else (MASKED, READ_ONLY)
+    shown = {key: value for key, value in host.items() if value or key not in _UNSAID_HOST}
+    for key, paths in zip(("MaskedPaths", "ReadonlyPaths"), usual, strict=True):
+        shown[key] = list(paths) if host[key] is None and paths is not None else host[key]
+    told = [f"/{name}:/{record.name}/{alias}" for name, alias in map(parse_link, host["Links"] or ())]
+    return {**shown, **_WINDOWS, "Links": told or None}
+
+
+def _config(record: Record) -> Json:
+    told = {key: value for key, value in record.config.items() if value or key not in _UNSAID_CONFIG}
+    return {**told, "Volumes": record.config["Volumes"] or None, "Image": record.image}
+
+
+# What docker's documents leave out when it is empty.
+_UNSAID_HOST: Final = frozenset({"Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"})
+_UNSAID_CONFIG: Final = frozenset(
+    {"ArgsEscaped", "ExposedPorts", "Healthcheck", "NetworkDisabled", "Shell", "StopSignal", "StopTimeout"}
+)
+_WINDOWS: Final = {"CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0}
 
 
 def _state(record: Record) -> Json:

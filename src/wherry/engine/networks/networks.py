@@ -9,9 +9,9 @@ from wherry.engine.networks import views
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.networks.request import HOST, PREDEFINED, network_of
 from wherry.engine.networks.sandboxes import Sandboxes
-from wherry.engine.networks.settings import check, settings
+from wherry.engine.networks.settings import check, check_address, settings
 from wherry.engine.services import EngineServices, Publisher
-from wherry.errors import Conflict, PermissionDenied, WherryError
+from wherry.errors import Conflict, InvalidArgument, PermissionDenied, WherryError
 
 Json = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
@@ -72,6 +72,9 @@ class Networks:
     async def list(self, filters: Filters | None = None) -> list[Json]:
         """Without the containers, as docker's list has them."""
         wanted = docker_filters.checked(filters, _KNOWN)
+        for kind in wanted.get("type", ()):
+            if kind not in ("custom", "builtin"):
+                raise InvalidArgument(f"invalid filter: 'type'='{kind[:60]}'")
         return [views.network(network, ()) for network in self._registry if self._chosen(network, wanted)]
 
     async def inspect(self, ref: str) -> Json:
@@ -134,6 +137,7 @@ class Networks:
         network = self._changeable(ref)
         entry = settings(wanted)
         check(network.name, entry)
+        check_address(network, entry)
         self._tell(network, "connect", container=await self._members.connect(container, network, entry))
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:

@@ -180,6 +180,7 @@ class Sandboxes:
         asked = wanted.get("IPAMConfig") or {}
         if asked.get("IPv6Address") and not network.subnet6:
             raise InvalidArgument(f"network {network.name} has no IPv6: it was not made with --ipv6")
+        settings.check_address(network, wanted)
         return Endpoint(
             id=self._services.new_id(),
             network=network.id,

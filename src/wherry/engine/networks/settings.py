@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from wherry.core.networks.network import Network
 from wherry.engine.document import Form, checked, is_number, is_object, is_text, is_text_map, is_texts
 from wherry.engine.networks import links
 from wherry.engine.networks.request import BRIDGE, HOST, NONE, PREDEFINED
@@ -82,6 +83,8 @@ def attachments(host: Mapping[str, Any], config: Mapping[str, dict[str, Any]]) -
     mode = mode_of(host)
     named = {BRIDGE if name == "default" else name: entry for name, entry in config.items()}
     if mode.startswith(JOINED):
+        if mode == JOINED:
+            raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
         if named:
             raise InvalidArgument("conflicting options: a container in another one's network can be in no other")
         return {}
@@ -110,3 +113,15 @@ def check(name: str, entry: Settings) -> None:
             raise InvalidArgument("user specified IP address is supported on user defined networks only")
     if name in (HOST, NONE) and entry["MacAddress"]:
         raise InvalidArgument("conflicting options: mac-address and the network mode")
+
+
+def check_address(network: Network, entry: Settings) -> None:
+    """InvalidArgument: the address that is asked for is none of this network's, or it may get another subnet."""
+    asked = entry.get("IPAMConfig") or {}
+    if network.chosen and "IPv4Address" in asked:
+        raise InvalidArgument(
+            "user specified IP address is supported only when connecting to networks with user configured subnets"
+        )
+    for key, subnet in (("IPv4Address", network.subnet), ("IPv6Address", network.subnet6)):
+        if key in asked and not (subnet and ipaddress.ip_address(asked[key]) in ipaddress.ip_network(subnet)):
+            raise InvalidArgument(f"no configured subnet or ip-range contain the IP address {asked[key]}")

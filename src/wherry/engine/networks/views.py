@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wherry.core.networks.network import Endpoint, Network
+from wherry.engine.networks.request import PREDEFINED
 from wherry.engine.times import rfc3339
 
 Json = dict[str, Any]
@@ -23,7 +24,11 @@ def network(found: Network, members: Sequence[tuple[Endpoint, str]]) -> Json:
         "Driver": found.driver,
         "EnableIPv4": found.driver == "bridge",
         "EnableIPv6": bool(found.subnet6),
-        "IPAM": {"Driver": "default", "Options": dict(found.ipam_options) or None, "Config": _ipam(found)},
+        "IPAM": {
+            "Driver": "default",
+            "Options": _ipam_options(found),
+            "Config": _ipam(found),
+        },
         "Internal": found.internal,
         "Attachable": found.attachable,
         "Ingress": False,
@@ -33,6 +38,10 @@ def network(found: Network, members: Sequence[tuple[Endpoint, str]]) -> Json:
         "Options": dict(found.options),
         "Labels": dict(found.labels),
     }
+
+
+def _ipam_options(found: Network) -> Json | None:
+    return None if found.name in PREDEFINED else dict(found.ipam_options)
 
 
 def _ipam(found: Network) -> list[Json]:
@@ -67,6 +76,11 @@ def network_settings(
         "Bridge": "",
         "SandboxID": posixpath.basename(sandbox),
         "SandboxKey": sandbox,
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
         "Ports": port_map([endpoint for _, endpoint in attached], exposed) if attached else {},
         "EndpointID": bridged.id if bridged else "",
         "Gateway": bridged.gateway if bridged else "",

@@ -5,6 +5,7 @@ Whether a source exists, and making it, is the caller's matter: see containers/c
 Source: Docker Engine API v1.51, Mount and MountPoint.
 """
 
+import json
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -150,7 +151,11 @@ def _mount(entry: Mapping[str, Any]) -> MountPoint:
             raise _wrong(entry, f"field {name} must not be specified")
         if not isinstance(entry.get(name) or {}, dict):
             raise _wrong(entry, f"field {name} must be an object")
-    return make(entry, source, _destination(target))
+    try:
+        destination = _destination(target)
+    except InvalidArgument as error:
+        raise _wrong(entry, str(error)) from None
+    return make(entry, source, destination)
 
 
 def _mount_bind(entry: Mapping[str, Any], source: str, destination: str) -> MountPoint:
@@ -227,7 +232,7 @@ def _tmpfs(path: str, options: str) -> MountPoint:
     words = [word for word in options.split(",") if word]
     bad = [word for word in words if word.partition("=")[0] not in _TMPFS_WORDS]
     if bad:
-        raise InvalidArgument(f"invalid tmpfs option {bad[0][:60]!r}")
+        raise InvalidArgument(f"invalid tmpfs option {json.dumps([word[:60] for word in bad])}")
     kept = tuple(word for word in words if word not in ("ro", "rw"))
     return MountPoint("tmpfs", "", _destination(path), "ro" not in words, kept)
 

@@ -38,20 +38,16 @@ def security(options: Sequence[str]) -> Security:
             raise InvalidArgument(f'invalid --security-opt 1: "{option[:200]}"')
         if key not in _KNOWN:
             raise InvalidArgument(f'invalid --security-opt 2: "{option[:200]}"')
+        if key in _FLAGS and value not in _TRUE | _FALSE:
+            raise InvalidArgument(f'invalid --security-opt 2: "{option[:200]}"')
         found[key] = value
     return Security(
-        no_new_privileges=_flag("no-new-privileges", found),
+        no_new_privileges=found.get("no-new-privileges") in _TRUE,
         seccomp="" if found.get("seccomp", "") in _BUILT_IN else found["seccomp"],
         apparmor=found.get("apparmor", ""),
-        writable_cgroups=_flag("writable-cgroups", found),
+        writable_cgroups=found.get("writable-cgroups") in _TRUE,
     )
 
 
-_KNOWN: Final = frozenset({"no-new-privileges", "seccomp", "apparmor", "label", "writable-cgroups"})
-
-
-def _flag(key: str, found: dict[str, str]) -> bool:
-    value = found.get(key, "false")
-    if value not in _TRUE | _FALSE:
-        raise InvalidArgument(f'invalid --security-opt 2: "{key}={value[:100]}"')
-    return value in _TRUE
+_FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
+_KNOWN: Final = _FLAGS | {"seccomp", "apparmor", "label"}

@@ -10,6 +10,7 @@ from wherry.server.hijack import take_over
 from wherry.server.response import Response
 from wherry.server.router import Route
 from wherry.server.routes.containers import size_of
+from wherry.server.routes.streams import detach_keys
 
 
 class ExecRoutes:
@@ -30,6 +31,10 @@ class ExecRoutes:
         config = await call.json()
         if not config.get("Cmd"):
             raise InvalidArgument("No exec command specified")
+        try:
+            detach_keys(str(config.get("DetachKeys") or ""))
+        except InvalidArgument:
+            raise InvalidArgument(f"invalid escape keys ({str(config['DetachKeys'])[:60]}) provided") from None
         return answer(await self._execs.create(call["ref"], config), 201)
 
     async def start(self, call: Call) -> Response:

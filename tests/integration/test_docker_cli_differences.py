@@ -1,0 +1,95 @@
+"""What the docker CLI prints by this engine and once printed otherwise than by dockerd, the same typed
+to both: a table of command lines, as cli_commands.py's. Commands that are there for every flag are in that one."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Docker
+from tests.linux_images import busybox_context
+
+# By the objects made in `made`; "!" before what a failing command says. {id} is any container's full id.
+SAID = {
+    "kill -s 99 up": "!the linux daemon does not support signal 99$",
+    "pause done": "!container {id} is not running$",
+    "pause held": "!container {id} is already paused$",
+    "unpause up": "!container {id} is not paused$",
+    "rm up": '!cannot remove container "/up": container is running: stop the container before removing',
+    "rm held": '!cannot remove container "/held": container is paused',
+    "rename up done": '!Error when allocating new name: Conflict. The container name "/done" is already in use by',
+    "rename up 'a b'": "!Error when allocating new name: Invalid container name",
+    "top up --nope": "!daemon: ps: error:",
+    "top up -eo comm": "!Couldn't find PID field in ps output",
+    "logs --details done": "^ out$",
+    "exec --detach-keys x,,y up ls": r"!invalid escape keys \(x,,y\) provided",
+    "update --cpus -1 up": "!(?i)range of CPUs is from 0.01 to",
+    "update --cpu-period 10 up": "!CPU cfs period can not be less than 1ms .* or larger than 1s",
+    "update --cpuset-cpus x up": "!Invalid value x for cpuset cpus: invalid format: x$",
+    "update --cpu-shares 1 up": "!Cannot update container {id}: ",
+    "update --cpu-rt-runtime 1000 up": "^up$",
+    "update -m 256m limited": "!Memory limit should be smaller than already set memoryswap limit, update the",
+    "update -m 256m --memory-swap 512m limited": "^limited$",
+    "create --oom-score-adj 5000 box": r"!Invalid value 5000, range for oom score adj is \[-1000, 1000\]",
+    "create --memory-reservation 1k box": "!Minimum memory reservation allowed is",
+    "create --cpus 1 --cpu-period 10000 box": "!Conflicting options: Nano CPUs and CPU Period cannot both be set",
+    "create --tmpfs /x:nope box": r'!invalid tmpfs option \["nope"\]',
+    "create --mount type=volume,dst=x box": '!invalid mount config for type "volume": invalid mount path: .x. mount',
+    "create --security-opt no-new-privileges:maybe box": '!invalid --security-opt 2: "no-new-privileges:maybe"',
+    "create --network container: box": "!invalid network mode: invalid container format container:<name.id>",
+    "ps --filter publish=8099 --format '{{.Names}}'": "^held$",
+    "ps --filter publish=80 --format '{{.Names}}'": "^$",
+    "ps --filter expose=80 --format '{{.Names}}'": "^held$",
+    "ps -a --filter publish=8098 --format '{{.Names}}'": "^$",
+    "images --filter reference='['": "!syntax error in pattern",
+    "images --filter reference='b[a-p]x' --format '{{.Repository}}'": "^box$",
+    "image prune -f --filter until=x": '!failed to parse value as time or duration: "x"',
+    "network ls --filter type=x": "!invalid filter: 'type'='x'",
+    "network connect --ip 10.88.0.5 auto done": "!user specified IP address is supported only when connecting to",
+    "network connect --ip 1.2.3.4 fixed done": "!no configured subnet or ip-range contain the IP address 1.2.3.4",
+    "network connect fixed done": "^$",
+    "network connect --ip 10.213.9.7 fixed done": "^$",  # again: what does not run can be told otherwise
+    "inspect -f '{{.NetworkSettings.Networks.fixed.IPAMConfig.IPv4Address}}' done": "^10.213.9.7$",
+    "network disconnect -f auto nope": "!endpoint nope not found",
+    "info -f '{{.Plugins.Network}}'": r"^\[bridge host null\]$",
+    "inspect -f '{{.HostConfig.MemorySwap}} {{.HostConfig.ShmSize}} {{.HostConfig.IpcMode}}' limited": "864 private$",
+    "inspect -f '{{.HostConfig.Links}} {{.AppArmorProfile}}' limited": r"^\[/done:/limited/other\] unconfined$",
+}
+
+
+@pytest.fixture(scope="module")
+def made(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
+    docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
+    docker("network", "create", "auto")
+    docker("network", "create", "--subnet", "10.213.9.0/24", "fixed")
+    docker("run", "-d", "--name", "up", "--network", "none", "box", "sleep", "600")
+    docker("run", "-d", "--name", "held", "-p", "127.0.0.1:8099:80", "box", "sleep", "600")
+    docker("pause", "held")
+    docker("run", "--name", "done", "-p", "127.0.0.1:8098:80", "box", "echo", "out")
+    limits = ("-m", "64m", "--link", "done:other", "--security-opt", "apparmor=unconfined")
+    docker("create", "--name", "limited", *limits, "box")
+
+
+def test_what_was_said_otherwise(docker: Docker, made: None) -> None:
+    wrong = []
+    for line, wanted in SAID.items():
+        ended = docker.run(*shlex.split(line))
+        said = (ended.stdout + ended.stderr).rstrip()
+        pattern = wanted.removeprefix("!").replace("{id}", "[0-9a-f]{64}")
+        if bool(ended.returncode) != wanted.startswith("!") or not re.search(pattern, said, re.MULTILINE):
+            wrong.append(f"docker {line}: {ended.returncode} {said!r}, not {wanted!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_documents_have_the_fields_that_dockers_have(docker: Docker, made: None, tmp_path: Path) -> None:
+    document = json.loads(docker("inspect", "up"))[0]
+    host, config, network = document["HostConfig"], document["Config"], document["NetworkSettings"]
+    assert "/proc/kcore" in host["MaskedPaths"]
+    assert "/proc/sys" in host["ReadonlyPaths"]
+    assert (host["PidsLimit"], host["MemorySwappiness"], host["CpuCount"]) == (None, None, 0)
+    assert not {"Init", "Mounts", "Tmpfs", "Sysctls", "StorageOpt", "Annotations"} & host.keys()
+    assert not {"Healthcheck", "Shell", "StopSignal", "StopTimeout", "ExposedPorts", "NetworkDisabled"} & config.keys()
+    assert (config["Volumes"], network["HairpinMode"], network["SecondaryIPAddresses"]) == (None, False, None)
+    assert json.loads(docker("network", "inspect", "fixed"))[0]["IPAM"]["Options"] == {}
