@@ -223,7 +223,7 @@ REFUSED = {
     "--name nope/x": "Invalid container name (nope/x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
     "--network nope": "network nope not found",
     "--network-alias al": "network-scoped aliases are only supported for user-defined networks",
-    "--oom-score-adj 5000": "OomScoreAdj",
+    "--oom-score-adj 5000": "range for oom score adj",
     "--pid nope": "invalid PID mode",
     "--platform nope": "nope",
     "--publish nope": "invalid containerPort: nope",
