@@ -5,9 +5,14 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from wherry.linux import cgroups, clone, landlock
-from wherry.linux.syscalls import NUMBERS, syscall_with_gil
+from wherry.linux.syscalls import NUMBERS, bound, libc
+
+_STACK: Final = 64 << 10
+"""Bytes, for a child that calls one function."""
+_clone = bound(libc, "clone", ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +74,15 @@ def _seccomp() -> str:
 def can_clone(flags: int) -> OSError | None:
     """Try to clone a child with ``flags`` that ends at once; the error, if the kernel refused.
 
-    The child makes the interpreter's lock anew: a thread that waits for it is not there, and to wait for
-    that one in turn was to hang, and `docker info` with it.
+    The child is libc's _exit and nothing else. Were it Python's for one instruction, the interpreter might hand its
+    lock to a thread that the child does not have, and wait until that one takes it; `docker info` hung with it.
     """
-    zero = ctypes.c_ulong(0)
-    ctypes.pythonapi.PyOS_BeforeFork()
-    try:
-        pid = syscall_with_gil("clone", ctypes.c_ulong(flags | signal.SIGCHLD), zero, zero, zero, zero)
-    except OSError as error:
-        ctypes.pythonapi.PyOS_AfterFork_Parent()
-        return error
-    if pid == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
-        os._exit(0)
-    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    stack = ctypes.create_string_buffer(_STACK)
+    top = (ctypes.addressof(stack) + _STACK) & ~0xF
+    leave = ctypes.cast(libc._exit, ctypes.c_void_p)  # noqa: SLF001 - libc's name
+    pid = _clone(leave, top, flags | signal.SIGCHLD, None)
+    if pid < 0:
+        number = ctypes.get_errno()
+        return OSError(number, os.strerror(number))
     os.waitpid(pid, 0)
     return None

@@ -362,7 +362,6 @@ def bound(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Call
 
 
 _syscall = bound(libc, "syscall", ctypes.c_long)
-_syscall_with_gil = bound(libc_with_gil, "syscall", ctypes.c_long)
 
 
 def check(result: int, what: str = "") -> int:
@@ -376,8 +375,3 @@ def check(result: int, what: str = "") -> int:
 def syscall(name: str, *args: object, what: str = "") -> int:
     """Make a system call by name with the GIL released; ``what`` names the object in the error."""
     return check(_syscall(ctypes.c_long(NUMBERS[name]), *args), what)
-
-
-def syscall_with_gil(name: str, *args: object) -> int:
-    """The same with the GIL held throughout: for calls that return twice."""
-    return check(_syscall_with_gil(ctypes.c_long(NUMBERS[name]), *args))
