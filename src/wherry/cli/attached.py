@@ -68,7 +68,7 @@ def interact(
         if tty and stdin:
             matcher = detach.DetachMatcher(detach.parse_keys(detach.DEFAULT if keys is None else keys))
             if sys.stdin.isatty():
-                stack.enter_context(terminal.raw_mode(0))
+                stack.enter_context(terminal.raw_mode())
         if tty:
             hooks.on_resize()
         finished = Session(hijacked, watch, hooks, stdin=0 if stdin else None, matcher=matcher, wait=wait).run()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from wherry.cli import network_values, values
+from wherry.cli import network_values, terminal, values
 from wherry.cli.app import App
 from wherry.cli.human import parse_duration, parse_size
 from wherry.cli.textfile import read_text
@@ -76,7 +76,7 @@ def options() -> list[click.Option]:
         _one("-u", "--user", metavar="UID[:GID]", help_="User in the container."),
         _many("--group-add", metavar="GROUP", hidden=True),
         _one("--restart", metavar="POLICY", help_="no, always, on-failure[:N] or unless-stopped."),
-        _one("--log-driver", metavar="DRIVER", help_="Log driver: json-file or none."),
+        _one("--log-driver", metavar="DRIVER", help_="Log driver: json-file, local, syslog, none."),
         _many("--log-opt", metavar="KEY=VALUE", help_="Log option: max-size=10m, max-file=3."),
         _one("-h", "--hostname", metavar="NAME", help_="Host name in the container."),
         _one("--domainname", metavar="NAME", hidden=True),
@@ -221,7 +221,8 @@ def _host_config(given: dict[str, Any]) -> dict[str, Any]:
     if given["device"]:
         host["Devices"] = [_device(text) for text in given["device"]]
     if given["tty"]:
-        host["ConsoleSize"] = _console_size()
+        columns, lines = terminal.size() or (0, 0)
+        host["ConsoleSize"] = [lines, columns]
     return host
 
 
@@ -273,14 +274,6 @@ def _device(text: str) -> dict[str, str]:
     outer, _, rest = text.partition(":")
     inner, _, permissions = rest.partition(":")
     return {"PathOnHost": outer, "PathInContainer": inner or outer, "CgroupPermissions": permissions or "rwm"}
-
-
-def _console_size() -> list[int]:
-    try:
-        columns, lines = os.get_terminal_size(1)
-    except OSError:
-        return [0, 0]
-    return [lines, columns]
 
 
 def _healthcheck(given: dict[str, Any]) -> dict[str, Any] | None:

@@ -92,13 +92,12 @@ def pull(
     # Imported only here: what is there already is run without them.
     from wherry.cli.credentials import Logins, header
     from wherry.cli.layers import follow
+    from wherry.cli.refs import repository_and_tag
 
-    name, at, digest = image.partition("@")
-    tag = digest
+    name, at, tag = image.partition("@")  # a digest stands in the tag's place
     if not at:
-        repository, separator, last = name.rpartition(":")
-        # A colon before a slash belongs to the registry's port.
-        name, tag = (repository, last) if separator and "/" not in last else (name, "" if all_tags else "latest")
+        name, tag = repository_and_tag(name)
+        tag = tag or ("" if all_tags else "latest")
     if all_tags and tag:
         raise InvalidArgument("tag can't be used with --all-tags/-a")
     query = {"fromImage": name, "tag": tag or None, "platform": platform}

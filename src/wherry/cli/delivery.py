@@ -34,7 +34,6 @@ def _write(output: str, pieces: Iterable[bytes]) -> None:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o600)
         os.replace(temporary, output)
     except BaseException:  # also Ctrl-C: half a file must not stay
         os.unlink(temporary)

@@ -23,9 +23,9 @@ def _scaled(size: float, base: float, units: tuple[str, ...], precision: int) ->
     return f"{size:.{precision}g}{units[unit]}"
 
 
-def human_size(size: float, precision: int = 3) -> str:
+def human_size(size: float) -> str:
     """Bytes in powers of 1000: ``22.8kB``, ``1.2MB``."""
-    return _scaled(size, 1000.0, _DECIMAL, precision)
+    return _scaled(size, 1000.0, _DECIMAL, 3)
 
 
 def binary_size(size: float) -> str:

@@ -42,6 +42,12 @@ def network(ref: str, rest: str = "") -> str:
     return f"/networks/{_checked(ref, 'network')}{rest}"
 
 
+def repository_and_tag(name: str) -> tuple[str, str]:
+    """``REPOSITORY[:TAG]`` taken apart; a colon before a slash belongs to a registry's port."""
+    repository, _, tag = name.rpartition(":")
+    return (repository, tag) if tag and "/" not in tag and repository else (name, "")
+
+
 def _checked(ref: str, kind: str) -> str:
     if not ref.strip() or ".." in ref.split("/"):
         raise InvalidArgument(f"invalid {kind} name or ID: {ref!r}")

@@ -20,24 +20,24 @@ PROXIED = (
 
 
 @contextlib.contextmanager
-def raw_mode(descriptor: int) -> Iterator[None]:
-    """Pass every key on, Ctrl-C included."""
+def raw_mode() -> Iterator[None]:
+    """Pass every key typed at stdin on, Ctrl-C included."""
     import termios
     import tty
 
-    before = termios.tcgetattr(descriptor)
+    before = termios.tcgetattr(0)
     try:
-        tty.setraw(descriptor, termios.TCSANOW)
+        tty.setraw(0, termios.TCSANOW)
         yield
     finally:
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-def size(descriptor: int = 1) -> tuple[int, int] | None:
-    """(columns, lines), or None when it is no terminal."""
+def size() -> tuple[int, int] | None:
+    """(columns, lines) of stdout, or None when it is no terminal."""
     try:
-        columns, lines = os.get_terminal_size(descriptor)
+        columns, lines = os.get_terminal_size(1)
     except OSError:
         return None
     return columns, lines

@@ -54,12 +54,10 @@ Replay = Callable[[int], AsyncIterator[tuple[str, bytes]]]
 class AttachSession:
     """A client's end of a process's stdio. Made by `attached`; close it with `aclose`, which is idempotent."""
 
-    def __init__(
-        self, streams: Streams, options: AttachOptions, before: AsyncIterator[tuple[str, bytes]] | None
-    ) -> None:
+    def __init__(self, streams: Streams, options: AttachOptions) -> None:
         self._streams = streams
         self._options = options
-        self._before = before
+        self._before: AsyncIterator[tuple[str, bytes]] | None = None
         self._keys = DetachKeys(options.detach_keys if streams.tty else b"")
         self._closed = False
         self._stdin_closed = False
@@ -70,7 +68,11 @@ class AttachSession:
         wanted |= {"stderr"} if self._options.stderr else set()
         streams = frozenset(wanted) if self._options.stream else frozenset()
         self._streams.clients += 1
-        self._subscription, now = await self._streams.output.subscribe(streams)
+        try:
+            self._subscription, now = await self._streams.output.subscribe(streams)
+        except BaseException:  # cancelled: a client that is gone must not keep a run that nobody else waits for
+            self._streams.clients -= 1
+            raise
         if not self._options.stream:
             self._subscription.end()
         if replay is not None and self._options.logs:
@@ -129,6 +131,6 @@ class AttachSession:
 
 async def attached(streams: Streams, options: AttachOptions, replay: Replay | None = None) -> AttachSession:
     """A session that misses nothing from now on."""
-    session = AttachSession(streams, options, None)
+    session = AttachSession(streams, options)
     await session.open(replay)
     return session

@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from wherry.core.tasks.fifos import make_fifos
-from wherry.core.tasks.tasks import ExitStatus, Process, Task, TaskIO
+from wherry.core.tasks.tasks import ExitStatus, Process
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.containers.containers import Containers
-from wherry.engine.containers.execspec import exec_document
-from wherry.engine.containers.folders import io_folder
+from wherry.engine.containers.execspec import add, exec_document
+from wherry.engine.containers.folders import exec_fifos
 from wherry.engine.containers.launch import NOT_RUNNABLE, exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.document import Form, checked, is_command, is_flag, is_text, is_texts
@@ -125,19 +123,18 @@ class Execs:
         try:
             task = found.live.process()
             document = await asyncio.to_thread(exec_document, self._services, found.live.record, config, start.size)
-        except WherryError as error:  # no runtime was asked: no such user, or the container has just ended
+            io = await exec_fifos(
+                self._services.config.state, found.live, found.id, stdin=config["AttachStdin"], terminal=config["Tty"]
+            )
+        except WherryError as error:  # no runtime was asked: no such user, a full disk, or the container has just ended
             found.exit_code = NOT_RUNNABLE
             run.streams.output.say("stdout", f"{error}\r\n".encode())
             run.failed()
             raise
-        folder = os.path.join(io_folder(self._services.config.state, found.live.record.id), found.id[:12])
-        io = await asyncio.to_thread(
-            make_fifos, folder, stdin=config["AttachStdin"], terminal=config["Tty"], prefix="exec-"
-        )
         process: Process | None = None
         try:
             run.open(io, Nowhere(), self._background)
-            process = await self._made(found, task, document, io)
+            process = await add(task, found.id, document, io, wasm=found.live.record.kind == "wasm")
             found.pid = await process.start()
         except BaseException as error:
             if isinstance(error, WherryError):
@@ -152,17 +149,6 @@ class Execs:
         found.process = process
         found.live.exec_programs[found.pid] = " ".join(config["Cmd"])
         self._background.spawn(self._watch(found, process, run))
-
-    async def _made(self, found: _Exec, task: Task, document: Json, io: TaskIO) -> Process:
-        try:
-            return await task.exec(found.id, document, io)
-        except InvalidArgument as error:
-            if found.live.record.kind != "wasm":
-                raise
-            # The shim judges the module; in the words by which clients tell 126. What names its cause already stays so.
-            if str(error).startswith(("exec: ", "chdir to cwd ")):
-                raise
-            raise InvalidArgument(f'exec: "{found.config["Cmd"][0]}": exec format error: {error}') from error
 
     async def _watch(self, found: _Exec, process: Process, run: Run) -> None:
         live = found.live

@@ -169,12 +169,15 @@ class Output:
         self._leaving = [found for found in self._subscriptions if not found.cut and not (found.idle and found.empty)]
         self._subscriptions.clear()
 
-    async def heard(self, longest: float) -> None:
-        """After the `end`: return when every client has got all of it, or after ``longest`` seconds."""
+    async def heard(self, longest: float) -> bool:
+        """After the `end`: return when every client has got all of it, or after ``longest`` seconds. Whether they
+        have."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest):
                 for subscription in self._leaving:
                     await subscription.over.wait()
+                return True
+        return False
 
 
 class Stdin:

@@ -4,6 +4,8 @@
   the next request.
 - A head that stops halfway is cut after a while; a request that is no HTTP gets a JSON answer.
 - A streaming handler is cancelled when its client goes; one that changes things runs to its end.
+- A client that says it will send no more (a half-close) is answered all the same: every request that is whole, and a
+  part of one with an error. What waits for others gives up then: see heed.py.
 
 Heads are read by wire/http1.py, bodies by request.py, what is answered is the handler's affair.
 """
@@ -32,6 +34,7 @@ LONGEST_HEADER: Final = 512 << 10
 """Bytes: logins and a build's secrets lie there."""
 _SWEEP: Final = 60.0
 _GONE: Final = "the client is gone"
+_NO_MORE: Final = "the client closed its side of the connection"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Connection(asyncio.Protocol):
         self.since = 0.0
         self.ended = False
         self.on_lost: Callable[[], object] | None = None
+        self.on_ended: Callable[[], object] | None = None
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -65,6 +69,12 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         """Nobody asks anything."""
         return self.task is None
+
+    @property
+    def deserted(self) -> bool:
+        """The client will send no more, and nobody reads what it may have sent of a body: whether it is still there can
+        only be seen by writing."""
+        return self.ended and (self._request is None or self._request.body.settled)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -82,9 +92,25 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """A half-close ends the connection, unless it is a stream about to be hijacked."""
+        """The client will send no more: the connection ends when all that it asked has been answered."""
         self.ended = True
-        return self._request is not None and self._request.upgrades
+        if self._request is None:
+            self._end()
+        else:
+            self._request.body.cut(_NO_MORE)
+            self._tell_ended()
+        return True
+
+    def _tell_ended(self) -> None:
+        if self.on_ended is not None and self.deserted:
+            told, self.on_ended = self.on_ended, None
+            told()
+
+    def _end(self) -> None:
+        """Nothing is under way and nothing more will come."""
+        if self._beginning and not self.transport.is_closing():
+            self._refuse(BadRequest(400, f"the request is not whole: {_NO_MORE}"))
+        self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone: a streaming handler has nobody to talk to."""
@@ -156,6 +182,7 @@ class Connection(asyncio.Protocol):
             self._paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+        self._tell_ended()
 
     def _watch_head(self) -> None:
         """A head that began shall be whole in time."""
@@ -209,7 +236,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _over(self, request: Request, *, keep: bool) -> None:
-        self._request = self.task = self.on_lost = None
+        self._request = self.task = self.on_lost = self.on_ended = None
         if self._transport is None:
             self._connections.discard(self)
         elif not keep:
@@ -221,6 +248,8 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
             if rest := request.body.rest():
                 self._next(rest)
+            if self.ended and self.idle:
+                self._end()
 
 
 def _nothing() -> None:

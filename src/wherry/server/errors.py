@@ -36,6 +36,10 @@ class TooSlow(errors.InvalidArgument):
     """The request's body stopped coming."""
 
 
+class Canceled(errors.InvalidArgument):
+    """The client will send no more, and what it asked would have lasted."""
+
+
 class MethodNotAllowed(errors.InvalidArgument):
     """The path exists, but not with this method."""
 

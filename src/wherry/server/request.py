@@ -42,6 +42,11 @@ class Incoming:
         return self._wanted is None
 
     @property
+    def settled(self) -> bool:
+        """It was all read, or nobody waits for it."""
+        return self._body.done or not self.asked
+
+    @property
     def full(self) -> bool:
         """More is waiting than should."""
         return self._body.held > HIGH_WATER
@@ -67,7 +72,7 @@ class Incoming:
         except BadRequest as error:
             self._fault = str(error)
             raise self._broken() from None
-        if data:
+        if data or self._body.done:
             self._relieved()
         return data
 
@@ -97,10 +102,15 @@ class Incoming:
 
 class Origin(Protocol):
     """The connection that a request came from. ``ended``: the client will send no more; ``on_lost`` is called when it
-    is gone."""
+    is gone, ``on_ended`` when it is `deserted`."""
 
     ended: bool
     on_lost: Callable[[], object] | None
+    on_ended: Callable[[], object] | None
+
+    @property
+    def deserted(self) -> bool:
+        """The client will send no more, and what it sent was read or is not wanted; perhaps it is gone."""
 
     @property
     def transport(self) -> asyncio.Transport:

@@ -197,6 +197,13 @@ def test_rmi(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
     assert captured.out == "Untagged: hello:latest\nDeleted: sha256:1\n"
 
 
+def test_rmi_force_forgives_only_what_is_not_there(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.on("DELETE", "/images/used", (409, {"message": "conflict: it is being used by running container 1"}))
+    assert wherry(engine, "rmi", "-f", "none") == 0
+    assert wherry(engine, "rmi", "-f", "used", "none") == 1
+    assert capfd.readouterr().err.count("\n") == 3
+
+
 def test_tag_rename_history_top(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
     engine.on("POST", "/images/a/tag", (201, None))
     engine.on("POST", "/containers/a/rename", (204, None))
@@ -324,17 +331,25 @@ def test_events(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_df_and_prune(engine: FakeEngine, capfd: pytest.CaptureFixture[str]) -> None:
-    engine.on(
-        "GET", "/system/df", {"LayersSize": 2000, "Images": [{"Size": 1500, "Containers": 1}], "Containers": None}
-    )
+    volumes = [{"UsageData": {"Size": 300, "RefCount": 1}}, {"UsageData": {"Size": 100, "RefCount": 0}}]
+    images = [{"Size": 1500, "Containers": 1}]
+    usage = {"LayersSize": 2000, "Images": images, "Containers": None, "Volumes": volumes}
+    engine.on("GET", "/system/df", usage)
     engine.on("POST", "/containers/prune", {"ContainersDeleted": ["a"], "SpaceReclaimed": 10})
     engine.on("POST", "/networks/prune", {"NetworksDeleted": ["idle"]})
     engine.on("POST", "/images/prune", {"ImagesDeleted": [{"Deleted": "sha256:1"}], "SpaceReclaimed": 5})
     engine.on("POST", "/build/prune", {"SpaceReclaimed": 1})
     assert wherry(engine, "system", "df") == 0
-    assert capfd.readouterr().out.splitlines()[1].split() == ["Images", "1", "1", "2kB", "500B", "(25%)"]
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert rows[1] == ["Images", "1", "1", "2kB", "500B", "(25%)"]
+    assert rows[3] == ["Local", "Volumes", "2", "1", "400B", "100B", "(25%)"]
     assert wherry(engine, "system", "prune", "-f") == 0
-    assert capfd.readouterr().out.endswith("Total reclaimed space: 16B\n")
+    assert capfd.readouterr().out == (
+        "Deleted Containers:\na\n\nDeleted Networks:\nidle\n\nDeleted Images:\ndeleted: sha256:1\n\n"
+        "Total reclaimed space: 16B\n"
+    )
+    asked = [request.query for request in engine.requests if request.path.endswith("/images/prune")]
+    assert [json.loads(query["filters"][0]) for query in asked] == [{"dangling": ["true"]}]
 
 
 def test_stats(engine: FakeEngine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,3 +248,15 @@ def test_a_mode_is_what_the_file_has(tmp_path: Path) -> None:
         assert stat.S_IMODE(found.status.st_mode) == 0o6711
         ((entry, _),) = view.walk(found, b"odd")
         assert entry.mode == 0o6711
+
+
+def test_a_layer_that_is_gone_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FileNotFoundError), View([str(tmp_path / "there"), str(tmp_path / "gone")]):
+        raise AssertionError("it cannot be looked at")
+    opened = [
+        os.readlink(f"/proc/self/fd/{name}")
+        for name in os.listdir("/proc/self/fd")
+        if os.path.islink(f"/proc/self/fd/{name}")
+    ]
+    assert str(tmp_path / "there") not in opened

@@ -35,8 +35,8 @@ def writer_of(path: str) -> int:
 def test_which_fifos_are_made(tmp_path: Path) -> None:
     plain = make_fifos(str(tmp_path / "a"))
     assert plain == TaskIO("", str(tmp_path / "a/stdout"), str(tmp_path / "a/stderr"), terminal=False)
-    terminal = make_fifos(str(tmp_path / "b"), stdin=True, terminal=True, prefix="exec-1-")
-    assert terminal == TaskIO(str(tmp_path / "b/exec-1-stdin"), str(tmp_path / "b/exec-1-stdout"), "", terminal=True)
+    terminal = make_fifos(str(tmp_path / "b"), stdin=True, terminal=True)
+    assert terminal == TaskIO(str(tmp_path / "b/stdin"), str(tmp_path / "b/stdout"), "", terminal=True)
     for path in (plain.stdout, terminal.stdin):
         assert stat.S_ISFIFO(os.stat(path).st_mode)
         assert os.stat(path).st_mode & 0o777 == 0o600

@@ -138,6 +138,64 @@ async def test_who_asks_for_the_end_while_it_is_heard_waits_like_the_others(
         await session.aclose()
 
 
+async def test_one_whose_client_never_reads_is_removed_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_HEARD", 60)
+    async with asyncio.timeout(10), world.engine() as containers:
+        container = await create(containers, "hello")
+        session = await containers.attach(container, ALL)
+        ended = asyncio.ensure_future(await containers.wait(container, "next-exit"))
+        removed = asyncio.ensure_future(await containers.wait(container, "removed"))
+        await containers.start(container)
+        await until(lambda: not containers.registry.get(container).running)
+        await containers.remove(container)
+        with pytest.raises(NotFound):
+            await containers.inspect(container)
+        # Who waits is told when the last words were heard, as ever, and in order.
+        assert not ended.done()
+        assert not removed.done()
+        assert len([chunk async for chunk in session.output()]) == 2
+        assert [(await told)["StatusCode"] for told in (ended, removed)] == [7, 7]
+        await session.aclose()
+
+
+async def test_the_next_run_begins_when_the_last_ones_end_was_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_HEARD", 60)
+    async with asyncio.timeout(10), world.engine() as containers:
+        container = await create(containers, "hello")
+        session = await containers.attach(container, ALL)
+        await containers.start(container)
+        await until(lambda: containers.registry.get(container).farewell)
+        last = asyncio.ensure_future(await containers.wait(container))
+        starting = asyncio.create_task(containers.start(container))
+        await asyncio.sleep(0)
+        assert not last.done()
+        assert not starting.done()
+        await session.aclose()
+        await starting
+        assert (await last)["StatusCode"] == 7
+        assert world.events.actions(container).count("start") == 2
+
+
+async def test_one_that_removes_itself_does_so_when_its_last_words_were_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_HEARD", 60)
+    async with asyncio.timeout(10), world.engine() as containers:
+        container = await create(containers, "hello", HostConfig={"AutoRemove": True})
+        session = await containers.attach(container, ALL)
+        removed = asyncio.ensure_future(await containers.wait(container, "removed"))
+        await containers.start(container)
+        await until(lambda: containers.registry.get(container).farewell)
+        assert "destroy" not in world.events.actions(container)
+        assert len([chunk async for chunk in session.output()]) == 2
+        assert (await removed)["StatusCode"] == 7
+        await session.aclose()
+
+
 async def test_without_clients_wait_is_answered_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_HEARD", 60)
     async with asyncio.timeout(10), world.engine() as containers:

@@ -1,13 +1,15 @@
 """Exec: another process in a container."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeTasks
+from wherry.engine.containers.folders import io_folder
 from wherry.engine.exec import ExecStart
-from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
+from wherry.errors import Conflict, InvalidArgument, NotFound, ResourceExhausted, WherryError
 
 
 async def test_an_exec_runs_with_its_own_streams(world: World, tasks: FakeTasks) -> None:
@@ -36,6 +38,27 @@ async def test_an_exec_runs_with_its_own_streams(world: World, tasks: FakeTasks)
         await containers.remove(container, force=True)
         with pytest.raises(NotFound, match="No such exec instance"):
             await execs.inspect(made)
+
+
+async def test_an_exec_without_room_for_its_streams_says_so_and_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise ResourceExhausted("cannot make a FIFO: no space left on device")
+
+    session_of_engine = world.engine()
+    async with session_of_engine as containers:
+        execs = session_of_engine.execs
+        container = (await containers.create(None, {"Image": "hello", "Cmd": ["sleep"]}, None))["Id"]
+        await containers.start(container)
+        made = (await execs.create(container, {"Cmd": ["/x", "sleep"], "AttachStdout": True}))["Id"]
+        monkeypatch.setattr("wherry.engine.containers.folders.make_fifos", full)
+        session = await execs.start(made, ExecStart())
+        assert session is not None
+        async with asyncio.timeout(5):
+            said = [chunk async for chunk in session.output()]
+        assert said == [("stdout", b"cannot make a FIFO: no space left on device\r\n")]
+        assert (await execs.inspect(made))["ExitCode"] == 126
 
 
 async def test_stdin_and_detaching(world: World, tasks: FakeTasks) -> None:
@@ -107,4 +130,42 @@ async def test_nonsense_is_refused(world: World) -> None:
                 await session_of_engine.execs.create(container, config)
         with pytest.raises(NotFound):
             await session_of_engine.execs.start("f" * 64, ExecStart())
+        await containers.remove(container, force=True)
+
+
+@pytest.mark.parametrize("place", ["wherry.engine.exec", "wherry.engine.containers.probes"])
+async def test_one_that_begins_as_its_container_goes_leaves_no_folder(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_of_engine = world.engine()
+    async with session_of_engine as containers:
+        config = {"Image": "hello", "Cmd": ["sleep"]}
+        if place.endswith("probes"):
+            config["Healthcheck"] = {"Test": ["CMD", "/x"], "Interval": 10_000_000, "Timeout": 10**9}
+        container = (await containers.create(None, config, None))["Id"]
+        folder = Path(io_folder(world.services.config.state, container))
+        asked = []
+
+        def document(*_: object) -> dict:
+            folder.rename(folder.with_name("retired"))  # what an end does, in this very moment
+            asked.append(True)
+            return {"args": ["/x"]}
+
+        monkeypatch.setattr(f"{place}.exec_document", document)
+        await containers.start(container)
+        if place.endswith("exec"):
+            made = (await session_of_engine.execs.create(container, {"Cmd": ["/x"]}))["Id"]
+            with pytest.raises(Conflict, match="is not running"):
+                await session_of_engine.execs.start(made, ExecStart(detach=True))
+            attached = (await session_of_engine.execs.create(container, {"Cmd": ["/x"], "AttachStdout": True}))["Id"]
+            folder.with_name("retired").rename(folder)
+            session = await session_of_engine.execs.start(attached, ExecStart())
+            assert session is not None
+            async with asyncio.timeout(5):
+                assert b"is not running" in b"".join([data async for _, data in session.output()])
+        else:
+            await until(lambda: containers.registry.get(container).record.state.health["Log"])
+            assert "is not running" in containers.registry.get(container).record.state.health["Log"][0]["Output"]
+        assert asked
+        assert not folder.exists()
         await containers.remove(container, force=True)

@@ -1,8 +1,10 @@
 """A container's files by the engine, of one that does not run: nothing blocks, nothing stays open, nothing leaks."""
 
+import asyncio
 import io
 import os
 import tarfile
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.engine import WASM, World
+from wherry.engine.containers import files
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.pins import Pins
 from wherry.engine.record import Record
@@ -44,6 +47,10 @@ def handles() -> set[str]:
         for name in os.listdir("/proc/self/fd")
         if os.path.lexists(f"/proc/self/fd/{name}")
     }
+
+
+def layers() -> set[str]:
+    return {path for path in handles() if "/snapshots/" in path}
 
 
 @pytest.fixture
@@ -131,6 +138,37 @@ async def test_an_upload_that_breaks_off_changes_nothing(world: World, image: st
         with pytest.raises(InvalidArgument, match="cut short"):
             await containers.unarchive(boat, "/etc", broken())
         assert await containers.changes(boat) == []
+
+
+@pytest.mark.parametrize("where", ["Pins.hold", "_look"])
+async def test_a_client_that_goes_while_files_are_looked_at_leaves_nothing_open(
+    world: World, image: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that is at it meanwhile must not read from descriptors that are somebody else's by then."""
+    within, go_on = threading.Event(), threading.Event()
+    original: Any = Pins.hold if where == "Pins.hold" else files._look
+
+    def held_up(*args: Any, **how: Any) -> Any:
+        if how or where == "_look":  # not a task made ahead
+            within.set()
+            go_on.wait()
+        return original(*args, **how)
+
+    async with world.engine() as containers:
+        boat = await made(containers, image, Binds=["v1:/data"])
+        monkeypatch.setattr(f"wherry.engine.containers.files.{where}", held_up)
+        asking = asyncio.create_task(containers.archive(boat, "/etc"))
+        await asyncio.to_thread(within.wait)
+        opened = layers()
+        assert opened, "the container's are open by now"
+        asking.cancel()
+        await asyncio.wait([asking], timeout=0)
+        assert layers() == opened, "closed under the thread that reads from them"
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not layers()
+        assert (await containers.path_stat(boat, "/etc/words"))["size"] == 5
 
 
 async def test_a_part_that_is_swapped_for_a_link_leads_nobody_out(

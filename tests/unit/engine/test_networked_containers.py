@@ -283,6 +283,32 @@ async def test_a_place_that_cannot_be_made_is_not_missed(world: World) -> None:
         await started(containers, "three")
 
 
+async def test_a_place_whose_taker_was_cancelled_is_taken_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    attach = world.network_driver.attach
+
+    async def held_up(*args: Any) -> Endpoint:
+        asked.set()
+        await go_on.wait()
+        return await attach(*args)
+
+    async with world.engine() as containers:
+        steady = await started(containers, "steady")
+        await started(containers, "short")
+        third = await create(containers, "third")
+        monkeypatch.setattr(world.network_driver, "attach", held_up)
+        await containers.kill("short")
+        await asked.wait()
+        starting = asyncio.create_task(containers.start(third))
+        await until(lambda: not containers.sandboxes._berths._places)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        go_on.set()
+        await until(lambda: world.namespaces.there == {steady} and len(world.network_driver.attached) == 1)
+        await containers.start(third)
+
+
 async def test_ports_that_cannot_be_opened_leave_nothing(world: World) -> None:
     async with world.engine() as containers:
         world.network_driver.publish_fault = Unavailable("network plugin portmap failed")

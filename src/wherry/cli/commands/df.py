@@ -29,11 +29,12 @@ def rows(usage: Mapping[str, Any]) -> list[dict[str, str]]:
     volumes, cache = usage.get("Volumes") or [], usage.get("BuildCache") or []
     layers = usage.get("LayersSize") or sum(image.get("Size") or 0 for image in images)
     used = sum(image.get("Size") or 0 for image in images if (image.get("Containers") or 0) > 0)
+    mounted = [volume for volume in volumes if _uses(volume)]
     running = [item for item in containers if item.get("State") in ("running", "paused", "restarting")]
     return [
         _row("Images", images, [i for i in images if (i.get("Containers") or 0) > 0], layers, max(0, layers - used)),
         _row("Containers", containers, running, _size(containers), _size(containers) - _size(running)),
-        _row("Local Volumes", volumes, [v for v in volumes if _uses(v)], _volumes(volumes), 0),
+        _row("Local Volumes", volumes, mounted, _volumes(volumes), _volumes(volumes) - _volumes(mounted)),
         _row("Build Cache", cache, [c for c in cache if c.get("InUse")], _cached(cache), _cached(cache)),
     ]
 

@@ -16,12 +16,10 @@ _KINDS = {0: "C", 1: "A", 2: "D"}
 _PIECE = 1 << 20
 
 
-def _named(reference: str) -> dict[str, str]:
-    """``REPOSITORY[:TAG]`` as the API's two fields; a colon before a slash is a registry's port."""
-    repository, colon, tag = reference.rpartition(":")
-    if not colon or "/" in tag:
-        return {"repo": reference}
-    return {"repo": repository, "tag": tag}
+def _named(name: str) -> dict[str, str | None]:
+    """As the API has it; nothing for no name."""
+    repository, tag = refs.repository_and_tag(name)
+    return {"repo": repository or None, "tag": tag or None}
 
 
 @declare("[OPTIONS] CONTAINER [REPOSITORY[:TAG]]", "Make an image of a container's changes.")
@@ -43,7 +41,7 @@ def commit(
 ) -> None:
     """The id of the new image."""
     query = {"container": container, "author": author, "comment": message, "changes": list(changes), "pause": pause}
-    print(app.client.call("POST", "/commit", {**query, **(_named(name) if name else {})}, {})["Id"])
+    print(app.client.call("POST", "/commit", {**query, **_named(name)}, {})["Id"])
 
 
 @declare("[OPTIONS] FILE|- [REPOSITORY[:TAG]]", "Make an image of an archive of a root filesystem.")
@@ -61,8 +59,7 @@ def import_(
     with open(os.dup(sys.stdin.fileno()) if file == "-" else file, "rb") as archive:
         pieces = iter(lambda: archive.read(_PIECE), b"")
         headers = {"Content-Type": "application/x-tar"}
-        whole = {**query, **(_named(name) if name else {})}
-        for line in app.client.stream("POST", "/images/create", whole, pieces, headers):
+        for line in app.client.stream("POST", "/images/create", {**query, **_named(name)}, pieces, headers):
             if error := line.get("error"):
                 raise CommandError(error, FAILED)
             print(line.get("status", ""))

@@ -35,7 +35,7 @@ def container_prune(app: App, force: bool, conditions: tuple[str, ...]) -> int:
     """Containers."""
     if not _agreed("all stopped containers", force):
         return FAILED
-    return _finish(_containers(app, filters(conditions)))
+    return _finish(_prune(app, "Containers", filters(conditions)))
 
 
 @declare("[OPTIONS]", "Remove unused images.")
@@ -46,7 +46,7 @@ def image_prune(app: App, force: bool, conditions: tuple[str, ...], everything: 
     what = "all images without a container" if everything else "all dangling images"
     if not _agreed(what, force):
         return FAILED
-    return _finish(_images(app, filters(conditions), everything))
+    return _finish(_prune_images(app, filters(conditions), everything))
 
 
 @declare("[OPTIONS]", "Remove volumes that no container has.")
@@ -57,7 +57,7 @@ def volume_prune(app: App, force: bool, conditions: tuple[str, ...], everything:
     what = "all local volumes not used by at least one container"
     if not _agreed(what if everything else what.replace("all", "anonymous", 1), force):
         return FAILED
-    return _finish(_volumes(app, filters(conditions), everything))
+    return _finish(_prune(app, "Volumes", {**filters(conditions), **({"all": ["true"]} if everything else {})}))
 
 
 @declare("[OPTIONS]", "Remove networks that no container uses.")
@@ -66,7 +66,7 @@ def network_prune(app: App, force: bool, conditions: tuple[str, ...]) -> int:
     """Networks; they take no space."""
     if not _agreed("all custom networks not used by at least one container", force):
         return FAILED
-    _networks(app, filters(conditions))
+    _prune(app, "Networks", filters(conditions))
     return 0
 
 
@@ -82,49 +82,28 @@ def system_prune(app: App, force: bool, conditions: tuple[str, ...], everything:
     wanted = filters(conditions)
     if volumes and "until" in wanted:
         raise InvalidArgument('the "until" filter is not supported with "--volumes"')
-    freed = _containers(app, wanted)
-    _networks(app, wanted)
-    freed += _images(app, wanted, everything)
-    freed += _volumes(app, wanted, False) if volumes else 0
+    freed = _prune(app, "Containers", wanted)
+    _prune(app, "Networks", wanted)
+    freed += _prune_images(app, wanted, everything)
+    freed += _prune(app, "Volumes", wanted) if volumes else 0
     cache = app.client.call("POST", "/build/prune", {"all": everything or None, "filters": wanted or None}) or {}
     return _finish(freed + (cache.get("SpaceReclaimed") or 0))
 
 
-def _containers(app: App, wanted: _Wanted) -> int:
-    answer = app.client.call("POST", "/containers/prune", {"filters": wanted or None})
-    if answer.get("ContainersDeleted"):
-        print("Deleted Containers:", *answer["ContainersDeleted"], sep="\n")
+def _prune(app: App, noun: str, wanted: _Wanted) -> int:
+    """Remove ``Containers``, say, and tell what went; the bytes that came free."""
+    answer = app.client.call("POST", f"/{noun.lower()}/prune", {"filters": wanted or None})
+    if deleted := answer.get(f"{noun}Deleted"):
+        print(f"Deleted {noun}:")
+        for item in deleted:
+            lines = [f"{word.lower()}: {name}" for word, name in item.items()] if isinstance(item, dict) else [item]
+            print(*lines, sep="\n")
         print()
     return int(answer.get("SpaceReclaimed") or 0)
 
 
-def _networks(app: App, wanted: _Wanted) -> None:
-    answer = app.client.call("POST", "/networks/prune", {"filters": wanted or None})
-    if answer.get("NetworksDeleted"):
-        print("Deleted Networks:", *answer["NetworksDeleted"], sep="\n")
-        print()
-
-
-def _images(app: App, wanted: _Wanted, everything: bool) -> int:
-    answer = app.client.call(
-        "POST", "/images/prune", {"filters": {**wanted, "dangling": [str(not everything).lower()]}}
-    )
-    if answer.get("ImagesDeleted"):
-        print("Deleted Images:")
-        for item in answer["ImagesDeleted"]:
-            for word, name in item.items():
-                print(f"{word.lower()}: {name}")
-        print()
-    return int(answer.get("SpaceReclaimed") or 0)
-
-
-def _volumes(app: App, wanted: _Wanted, everything: bool) -> int:
-    whole = {**wanted, **({"all": ["true"]} if everything else {})}
-    answer = app.client.call("POST", "/volumes/prune", {"filters": whole or None})
-    if answer.get("VolumesDeleted"):
-        print("Deleted Volumes:", *answer["VolumesDeleted"], sep="\n")
-        print()
-    return int(answer.get("SpaceReclaimed") or 0)
+def _prune_images(app: App, wanted: _Wanted, everything: bool) -> int:
+    return _prune(app, "Images", {**wanted, "dangling": [str(not everything).lower()]})
 
 
 def _finish(freed: int) -> int:

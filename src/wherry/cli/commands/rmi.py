@@ -18,7 +18,7 @@ from wherry.errors import NotFound, WherryError
 @click.argument("images", nargs=-1, required=True, shell_complete=images_known)
 @click.pass_obj
 def command(app: App, images: tuple[str, ...], force: bool, no_prune: bool) -> int:
-    """What was untagged and what was deleted, line by line."""
+    """What was untagged and what was deleted, line by line. With ``-f`` one that is not there is no failure."""
     code = 0
     for ref in images:
         try:
@@ -26,7 +26,8 @@ def command(app: App, images: tuple[str, ...], force: bool, no_prune: bool) -> i
         except WherryError as error:
             sys.stdout.flush()
             print(f"wherry: {error}", file=sys.stderr)
-            code = 0 if force and isinstance(error, NotFound) else FAILED
+            if not (force and isinstance(error, NotFound)):
+                code = FAILED
             continue
         for item in done or ():
             for word, name in item.items():

@@ -14,7 +14,7 @@ from wherry.cli.complete import images as images_known
 from wherry.cli.container_options import document, options, streams
 from wherry.cli.creating import create
 from wherry.cli.detach import checked_keys
-from wherry.errors import NotFound, NotModified, WherryError
+from wherry.errors import WherryError
 
 
 @declare(
@@ -85,5 +85,5 @@ def _run(
 
 def _forget_unstarted(app: App, container: str) -> None:
     """What never ran is not removed by its exit. One that runs is left alone: without force the engine refuses."""
-    with contextlib.suppress(WherryError, NotFound, NotModified):
+    with contextlib.suppress(WherryError):
         app.client.call("DELETE", f"/containers/{container}", {"v": True})

@@ -14,7 +14,5 @@ from wherry.cli.complete import images as images_known
 @click.pass_obj
 def command(app: App, image: str, name: str) -> None:
     """A colon before a slash belongs to a registry's port."""
-    repository, separator, tag = name.rpartition(":")
-    if not separator or "/" in tag:
-        repository, tag = name, ""
+    repository, tag = refs.repository_and_tag(name)
     app.client.call("POST", refs.image(image, "/tag"), {"repo": repository, "tag": tag})

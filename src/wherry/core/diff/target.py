@@ -196,11 +196,17 @@ class Root:
         return handle
 
     def _make_writable(self, handle: int, place: tuple[bytes, ...]) -> None:
-        """Without privilege a folder's own mode (0555, say) keeps even its owner out: `closed` remembers it."""
+        """Without privilege a folder's own mode (0555, say) keeps even its owner out: `closed` remembers it. The
+        descriptor does not outlive a failure."""
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
-        if not self.target.own and mode & 0o300 != 0o300:
-            self.closed.setdefault(place, mode)
+        if self.target.own or mode & 0o300 == 0o300:
+            return
+        try:
             os.fchmod(handle, mode | 0o700)
+        except OSError:  # somebody else's
+            os.close(handle)
+            raise
+        self.closed.setdefault(place, mode)
 
     def _link(self, target: bytes, place: tuple[bytes, ...]) -> bytes:
         """Images have paths through links of lower layers (lib -> /usr/lib). A layer that goes through a link which it

@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Protocol, Self
 
 from wherry.core.diff.changes import KINDS, described
@@ -64,13 +63,15 @@ class View:
         self._top: list[int] = []
 
     def __enter__(self) -> Self:
-        for layer in self._layers:
-            self._top.append(os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        try:
+            for layer in self._layers:
+                self._top.append(os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except BaseException:  # the descriptors must not outlive this call
+            self.__exit__()
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for handle in self._top:
             os.close(handle)
         self._top.clear()

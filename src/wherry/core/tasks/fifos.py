@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from wherry.core.spares import Spares
 from wherry.core.tasks.spool import SUFFIX, Spool
 from wherry.core.tasks.tasks import TaskIO
-from wherry.errors import InvalidArgument, ResourceExhausted, Unavailable
+from wherry.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 
 READ_SIZE = 256 << 10
 """Bytes taken by one read: few wake-ups at hundreds of MB/s, little memory when many readers idle."""
@@ -28,18 +28,20 @@ _ALL = _OUTPUTS | {name + SUFFIX for name in _OUTPUTS} | {LEDGER, _STARTED}
 _PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size' default: the most that an unprivileged process may ask for
 
 
-def make_fifos(directory: str, *, stdin: bool = False, terminal: bool = False, prefix: str = "") -> TaskIO:
+def make_fifos(directory: str, *, stdin: bool = False, terminal: bool = False, parents: bool = True) -> TaskIO:
     """Make the FIFOs of one process in ``directory``, which is made too; leftovers of the same name are replaced.
 
     With ``terminal`` there is no stderr: a terminal has one output. Blocks, but only on directory entries.
-    ResourceExhausted, InvalidArgument: the folder cannot be written.
+    ResourceExhausted, InvalidArgument: the folder cannot be written. NotFound: it has no parent, and shall have none.
     """
     names = [name for name, wanted in (("stdin", stdin), ("stdout", True), ("stderr", not terminal)) if wanted]
-    paths = {name: os.path.join(directory, prefix + name) for name in names}
+    paths = {name: os.path.join(directory, name) for name in names}
     try:
         try:
             os.mkdir(directory, 0o700)
-        except (FileNotFoundError, FileExistsError):
+        except (FileNotFoundError, FileExistsError) as error:
+            if isinstance(error, FileNotFoundError) and not parents:
+                raise NotFound(f"cannot make FIFOs in {directory}: {error.strerror}") from None
             os.makedirs(directory, 0o700, exist_ok=True)
             _remove_kept(directory, paths.values())
         for path in paths.values():

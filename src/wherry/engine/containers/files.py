@@ -12,7 +12,7 @@ import posixpath
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 from wherry.core.diff.apply import Manner, extract
@@ -21,6 +21,7 @@ from wherry.core.diff.target import Root, Target
 from wherry.core.diff.unpack import target_of
 from wherry.core.diff.view import Found, Place, View
 from wherry.core.faults import translating
+from wherry.core.threads import blocking
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
 from wherry.engine.containers.launch import find_user
@@ -48,11 +49,10 @@ _GO_BITS: Final = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """The files as they are now. ``target`` is where to write; ``stack`` holds what must be closed."""
+    """The files as they are now; ``target`` is where to write."""
 
     view: View
     target: Target
-    stack: ExitStack
 
 
 class Files:
@@ -65,25 +65,24 @@ class Files:
 
     async def stat(self, live: Live, ref: str, path: str) -> Json:
         """What X-Docker-Container-Path-Stat says of ``path``. NotFound."""
-        opened = await self._open(live)
-        return await asyncio.to_thread(_stat_and_close, opened, path, ref)
+        with ExitStack() as stack:
+            opened = await self._open(live, stack)
+            return (await blocking(_look, opened.view, path, ref))[1]
 
     async def read(self, live: Live, ref: str, path: str) -> tuple[Json, AsyncIterator[bytes]]:
         """The same, and an archive of it. NotFound."""
-        opened = await self._open(live)
-        try:
-            found, document = await asyncio.to_thread(_look, opened.view, path, ref)
-        except BaseException:
-            opened.stack.close()
-            raise
-        self._tell(live.record, "archive-path")
-        return document, _archive(opened, found, _base(_absolute(path)))
+        with ExitStack() as stack:
+            opened = await self._open(live, stack)
+            found, document = await blocking(_look, opened.view, path, ref)
+            self._tell(live.record, "archive-path")
+            return document, _archive(opened.view, found, _base(_absolute(path)), stack.pop_all())
 
     async def export(self, live: Live) -> AsyncIterator[bytes]:
         """An archive of the whole rootfs, volumes left out; its names begin with no ``./``, as docker's."""
-        opened = await asyncio.to_thread(self._open_layers, live.record, False)
-        self._tell(live.record, "export")
-        return _archive(opened, opened.view.find(b"/", follow=True), b"")
+        with ExitStack() as stack:
+            opened = await blocking(self._open_layers, live.record, stack, mounts=False)
+            self._tell(live.record, "export")
+            return _archive(opened.view, opened.view.find(b"/", follow=True), b"", stack.pop_all())
 
     async def write(
         self, live: Live, ref: str, path: str, chunks: AsyncIterator[bytes], *, keep_kinds: bool, own: bool
@@ -98,8 +97,9 @@ class Files:
                     raise NotFound(f"No such container: {ref}")
                 # A task made ahead has mounted the rootfs, and may have read the module that is about to be replaced.
                 await self._ahead.drop(live)
-                opened = await self._open_locked(live)
-                await asyncio.to_thread(self._extract, live.record, opened, file, path, ref, keep_kinds, own)
+                with ExitStack() as stack:
+                    opened = await self._open_locked(live, stack)
+                    await blocking(self._extract, live.record, opened, file, path, ref, keep_kinds, own)
         finally:
             file.close()
         self._tell(live.record, "extract-to-dir")
@@ -107,65 +107,55 @@ class Files:
     def _extract(
         self, record: Record, opened: _Opened, file: BinaryIO, path: str, ref: str, keep_kinds: bool, own: bool
     ) -> None:
-        with opened.stack:
-            found = _find(opened.view, path, ref, follow=True)
-            if not found.is_folder:
-                raise InvalidArgument("extraction point is not a directory")
-            _check_writable(record, found.place)
-            owner = None
-            if own and record.config["User"]:
-                user = find_user(record.config["User"], (), self._services.snapshots.layers(record.id))
-                owner = (user.uid, user.gid)
-            file.seek(0)
-            manner = Manner(at=found.place, layer=False, keep_kinds=keep_kinds, owner=owner)
-            with translating(f"copy to {path[:200]} in container {ref}"):
-                extract(file, opened.target, manner)
+        found = _find(opened.view, path, ref, follow=True)
+        if not found.is_folder:
+            raise InvalidArgument("extraction point is not a directory")
+        _check_writable(record, found.place)
+        owner = None
+        if own and record.config["User"]:
+            user = find_user(record.config["User"], (), self._services.snapshots.layers(record.id))
+            owner = (user.uid, user.gid)
+        file.seek(0)
+        manner = Manner(at=found.place, layer=False, keep_kinds=keep_kinds, owner=owner)
+        with translating(f"copy to {path[:200]} in container {ref}"):
+            extract(file, opened.target, manner)
 
-    async def _open(self, live: Live) -> _Opened:
+    async def _open(self, live: Live, stack: ExitStack) -> _Opened:
+        """What must be closed goes on ``stack``: whoever is cancelled in the middle closes it too."""
         async with live.lock:
             if live.gone:
                 raise NotFound(f"No such container: {live.record.id}")
-            return await self._open_locked(live)
+            return await self._open_locked(live, stack)
 
-    async def _open_locked(self, live: Live) -> _Opened:
+    async def _open_locked(self, live: Live, stack: ExitStack) -> _Opened:
         """With the lock held: what runs cannot be restarted meanwhile."""
-        if live.task is None:
-            return await asyncio.to_thread(self._open_layers, live.record, True)
-        stack = ExitStack()
-        try:
-            root = await asyncio.to_thread(_open_root, live.task.pid, stack)
+        if live.task is not None:
+            root = await blocking(_open_root, live.task.pid, stack)
             if root and (await live.task.state()).status in ("running", "paused"):
                 # It lives, so that root was its own.
                 view = stack.enter_context(View([root]))
-                return _Opened(view, Target(root + "/.", own=os.geteuid() == 0), stack)
-            if root or self._services.snapshots.name == "copy":
-                stack.close()
-                return await asyncio.to_thread(self._open_layers, live.record, True)
-        except BaseException:
-            stack.close()
-            raise
-        raise FailedPrecondition(
-            f"the files of container {live.record.id[:12]} cannot be reached while it runs, for it runs in a user "
-            "namespace: stop it first, or run the engine as root"
-        )
+                return _Opened(view, Target(root + "/.", own=os.geteuid() == 0))
+            if not root and self._services.snapshots.name != "copy":
+                raise FailedPrecondition(
+                    f"the files of container {live.record.id[:12]} cannot be reached while it runs, for it runs in a "
+                    "user namespace: stop it first, or run the engine as root"
+                )
+        return await blocking(self._open_layers, live.record, stack, mounts=True)
 
-    def _open_layers(self, record: Record, mounts: bool) -> _Opened:
+    def _open_layers(self, record: Record, stack: ExitStack, *, mounts: bool) -> _Opened:
         """Of a container that does not run; ``mounts``: with its volumes. What is to be mounted gets its place, as the
         start would make it."""
         snapshots = self._services.snapshots
         target = target_of(snapshots, record.id, own=os.geteuid() == 0)
-        with ExitStack() as stack:
-            pins = Pins()
-            stack.callback(pins.release)
-            view = stack.enter_context(View(snapshots.layers(record.id)))
-            places: dict[Place, str] = {}
-            for point in pins.hold(record, here=True).mounts if mounts else ():
-                if point.type != "tmpfs" and os.path.exists(point.source):
-                    target = Target(target.path, target.lowers, target.opaque, target.own, places)
-                    places[_mounted(view, target, point)] = point.source
-            folders = {place: source for place, source in places.items() if os.path.isdir(source)}
-            target = Target(target.path, target.lowers, target.opaque, target.own, folders)
-            return _Opened(view, target, stack.pop_all())
+        pins = Pins()
+        stack.callback(pins.release)
+        view = stack.enter_context(View(snapshots.layers(record.id)))
+        places: dict[Place, str] = {}
+        for point in pins.hold(record, here=True).mounts if mounts else ():
+            if point.type != "tmpfs" and os.path.exists(point.source):
+                places[_mounted(view, replace(target, mounts=places), point)] = point.source
+        folders = {place: source for place, source in places.items() if os.path.isdir(source)}
+        return _Opened(view, replace(target, mounts=folders))
 
 
 def _open_root(pid: int, stack: ExitStack) -> str:
@@ -239,17 +229,12 @@ def _leads_to(view: View, path: str, found: Found) -> str:
         return posixpath.normpath(posixpath.join(folder, os.fsdecode(found.link)))
 
 
-def _stat_and_close(opened: _Opened, path: str, ref: str) -> Json:
-    with opened.stack:
-        return _look(opened.view, path, ref)[1]
-
-
-def _archive(opened: _Opened, found: Found, name: bytes) -> AsyncIterator[bytes]:
+def _archive(view: View, found: Found, name: bytes, opened: ExitStack) -> AsyncIterator[bytes]:
     def parts() -> Iterator[bytes]:
         with translating("read the container's files"):
-            yield from archived(opened.view.walk(found, name))
+            yield from archived(view.walk(found, name))
 
-    return InThreads(parts(), opened.stack.close)
+    return InThreads(parts(), opened.close)
 
 
 def _check_writable(record: Record, place: Place) -> None:

@@ -3,6 +3,7 @@
 Most containers are like others, and most last a moment: so what one had is the next one's. Logs are not.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -11,10 +12,12 @@ from typing import Final
 
 from wherry.core.logs.files import make_log
 from wherry.core.spares import Spares
-from wherry.core.tasks.fifos import FifoFolders
+from wherry.core.tasks.fifos import FifoFolders, make_fifos
 from wherry.core.tasks.tasks import TaskIO
+from wherry.engine.containers.live import Live
 from wherry.engine.record import Record
 from wherry.engine.services import EngineConfig
+from wherry.errors import Conflict, NotFound
 
 _MODE: Final = 0o710
 _EMPTY: Final = "log"
@@ -77,6 +80,16 @@ class Folders:
 def _is_kept(record: Record) -> bool:
     """Whether the folder of its log is one that is used again."""
     return bool(record.host_config["LogConfig"]["Type"] == "json-file")
+
+
+async def exec_fifos(state: str, live: Live, exec_id: str, *, stdin: bool = False, terminal: bool = False) -> TaskIO:
+    """Those of one more process of a container that runs. They lie in its own folder, and go with it. Conflict: it is
+    gone already. ResourceExhausted, InvalidArgument."""
+    folder = os.path.join(io_folder(state, live.record.id), exec_id[:12])
+    try:
+        return await asyncio.to_thread(make_fifos, folder, stdin=stdin, terminal=terminal, parents=False)
+    except NotFound:
+        raise Conflict(f"container {live.record.id} is not running") from None
 
 
 def remove_folders(config: EngineConfig, name: str) -> None:

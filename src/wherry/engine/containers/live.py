@@ -61,6 +61,8 @@ class Live:
         self.unwritten = False
         self.leaving = False
         """It has ended, and who waits for that is about to be told: attached clients hear its last words first."""
+        self.farewell: asyncio.Task[None] | None = None
+        """What tells them, if somebody is slow to hear. Nobody but the next run waits for it."""
         self.keep = False
         self.gone = False
         self.exec_ids: set[str] = set()
@@ -81,6 +83,19 @@ class Live:
         signal, before the start that it comes from is written down."""
         async with self.lock:
             return
+
+    def told(self) -> None:
+        """Whoever waited for its end knows of it now."""
+        self.leaving, self.farewell = False, None
+        self.waiters.exited(self.record.state.exit_code)
+
+    def told_of_removal(self, error: str = "") -> None:
+        """The same of its being gone, or of why it cannot be removed; not before its last words were heard."""
+        code = self.record.state.exit_code
+        if self.farewell is None:
+            self.waiters.removed(code, error)
+        else:
+            self.farewell.add_done_callback(lambda _: self.waiters.removed(code, error))
 
     def wait(self, condition: str) -> Awaitable[Json]:
         """Registers now. InvalidArgument: there is no such condition."""

@@ -6,25 +6,24 @@ What results mean is in health.py. The loop ends with the run that it was begun 
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from typing import Final
 
-from wherry.core.tasks.fifos import FifoReader, make_fifos, remove_fifos
+from wherry.core.tasks.fifos import FifoReader, remove_fifos
 from wherry.core.tasks.tasks import Process, Task, TaskIO
 from wherry.engine import signals
 from wherry.engine.background import Background
 from wherry.engine.containers import health, httpcheck
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.execspec import exec_document
-from wherry.engine.containers.folders import io_folder
+from wherry.engine.containers.execspec import add, exec_document
+from wherry.engine.containers.folders import exec_fifos
 from wherry.engine.containers.health import Policy, Result
 from wherry.engine.containers.launch import exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.registry import Registry
 from wherry.engine.record import Record
 from wherry.engine.services import EngineServices
-from wherry.errors import InvalidArgument, WherryError
+from wherry.errors import WherryError
 
 _NS: Final = 1_000_000_000
 _GRACE: Final = 2.0
@@ -110,26 +109,17 @@ class Probes:
         exec_id = self._services.new_id()
         config = {"Cmd": words, "User": "", "Env": [], "WorkingDir": "", "Privileged": False, "Tty": False}
         document = await asyncio.to_thread(exec_document, self._services, record, config)
-        folder = os.path.join(io_folder(self._services.config.state, record.id), exec_id[:12])
-        io = await asyncio.to_thread(make_fifos, folder, prefix="exec-")
+        io = await exec_fifos(self._services.config.state, live, exec_id)
         told = " ".join(words)
         self._tell(record, f"exec_create: {told}", execID=exec_id)
         try:
-            process = await self._made(live, task, exec_id, document, io)
+            process = await add(task, exec_id, document, io, wasm=record.kind == "wasm")
             self._tell(record, f"exec_start: {told}", execID=exec_id)
             code, output = await self._carried_out(process, io, policy)
             self._tell(record, "exec_die", execID=exec_id, exitCode=str(code))
             return code, output
         finally:
             await asyncio.to_thread(remove_fifos, io)
-
-    async def _made(self, live: Live, task: Task, exec_id: str, document: health.Json, io: TaskIO) -> Process:
-        try:
-            return await task.exec(exec_id, document, io)
-        except InvalidArgument as error:
-            if live.record.kind != "wasm":
-                raise
-            raise InvalidArgument(f'exec: "{document["args"][0]}": exec format error: {error}') from error
 
     async def _carried_out(self, process: Process, io: TaskIO, policy: Policy) -> tuple[int, str]:
         readers = [FifoReader(path) for path in (io.stdout, io.stderr) if path]

@@ -69,9 +69,9 @@ class Removal:
             log.warning("container %s: %s", record.short_id, error)
             dead = record.with_state(status=after("removing", "remove-failed", record.id), error=str(error))
             await self._registry.note(live, dead)
-            live.waiters.removed(record.state.exit_code, str(error))
+            live.told_of_removal(str(error))
             raise
-        live.waiters.removed(record.state.exit_code)
+        live.told_of_removal()
         self._tell(record, "destroy")
 
     async def _take_away(self, live: Live) -> None:

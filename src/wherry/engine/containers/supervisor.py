@@ -39,6 +39,8 @@ _OOM_PATIENCE: Final = 0.2
 _SHORT_GRACE: Final = 0.25
 _HEARD: Final = 0.25
 """Seconds that attached clients are given to take the last output before those who wait are told of the end."""
+_HEARD_SOON: Final = 0.02
+"""Seconds of that which all else waits for, too: most take it at once, and are told before anything else is done."""
 _TURNS: Final = 3
 """Of the event loop, within which a session's end has become the end of a connection."""
 
@@ -102,6 +104,8 @@ class Supervisor:
     async def _start(self, live: Live, ref: str) -> None:
         if live.gone:
             raise NotFound(f"No such container: {ref}")
+        if live.farewell is not None:  # the last run's end is not to be taken for this one's
+            await asyncio.wait([live.farewell])
         record = live.record
         status = after(record.state.status, "start", ref)
         if self._forget_timer(live):
@@ -232,6 +236,8 @@ class Supervisor:
         if again:
             live.restart_timer = self._background.spawn(self._start_later(live))
         elif goes:
+            if live.farewell is not None:
+                await asyncio.wait([live.farewell])
             await self._auto_remove(live)
 
     async def record_end(self, live: Live, ended: ExitStatus) -> bool:
@@ -270,17 +276,24 @@ class Supervisor:
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         if not again:
             try:
-                if run is not None:  # clients take the answer to wait for the end of output, too
-                    await run.streams.output.heard(_HEARD)
+                # Clients take the answer to wait for the end of output, too.
+                if run is not None and not await run.streams.output.heard(_HEARD_SOON):
+                    live.farewell = self._background.spawn(self._bid_farewell(live, run))
             finally:
-                live.leaving = False
-                live.waiters.exited(ended.code)
+                if live.farewell is None:
+                    live.told()
             await _turns()  # and who waits is answered before anything is written
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:
             await self._registry.note(live, live.record)
         return again
+
+    async def _bid_farewell(self, live: Live, run: Run) -> None:
+        try:
+            await run.streams.output.heard(_HEARD - _HEARD_SOON)
+        finally:
+            live.told()
 
     async def _forget_task(self, live: Live, task: Task) -> None:
         try:

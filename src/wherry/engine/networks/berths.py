@@ -17,7 +17,7 @@ from wherry.core.networks.network import Endpoint, Network
 from wherry.engine.background import Background
 from wherry.engine.networks.registry import NetworkRegistry
 from wherry.engine.services import EngineServices
-from wherry.errors import WherryError
+from wherry.errors import NotFound, WherryError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,18 @@ class Berths:
     async def take(self, network: Network) -> Berth | None:
         """The place on this network, which is the caller's now, if there is one or is about to be."""
         place = self._places.pop(network.id, None)
-        return await place.made if place is not None and place.begun else None
+        if place is None or not place.begun:
+            return None
+        try:
+            return await asyncio.shield(place.made)
+        except asyncio.CancelledError:
+            self._background.spawn(self._unwanted(network, place.made))
+            raise
+
+    async def _unwanted(self, network: Network, made: asyncio.Future[Berth | None]) -> None:
+        berth = await made
+        if berth is not None:
+            await self.discard(network, berth)
 
     def used(self, network: Network) -> None:
         """A container was put into it: the next may come soon, if this one did."""
@@ -128,6 +139,6 @@ class Berths:
     async def close(self) -> None:
         """The engine stops."""
         self._closed = True
-        with contextlib.suppress(KeyError):
-            for network_id in list(self._places):
+        for network_id in list(self._places):
+            with contextlib.suppress(NotFound):  # it was removed meanwhile
                 await self.clear(self._registry.get(network_id))

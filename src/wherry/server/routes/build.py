@@ -12,6 +12,7 @@ from wherry.errors import InvalidArgument, Unimplemented
 from wherry.server.body import chunks
 from wherry.server.call import ApiRoute, Call, answer, begun
 from wherry.server.credentials import several
+from wherry.server.heed import worked
 from wherry.server.query import Query
 from wherry.server.response import Response
 from wherry.server.router import Kind, Route
@@ -41,7 +42,8 @@ class BuildRoutes:
         request = call.request
         wanted = options(call.query, several(request.header("x-registry-config")))
         wanted = replace(wanted, secrets=secrets(request.header(SECRETS.lower())))
-        return await call.lines(await begun(self._builds.build(wanted, chunks(call.request.body))))
+        building = self._builds.build(wanted, chunks(request.body))
+        return await call.lines(await begun(worked(request.connection, building)))
 
     async def prune(self, call: Call) -> Response:
         return answer(await self._builds.prune(call.query.filters()))

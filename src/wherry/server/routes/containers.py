@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from wherry.engine.containers.containers import Containers
 from wherry.errors import InvalidArgument
 from wherry.server.call import JSON_TYPE, ApiRoute, Call, answer, done, encode
+from wherry.server.errors import Canceled
+from wherry.server.heed import CANCELED, attended
 from wherry.server.response import Response
 from wherry.server.router import Kind, Route
 from wherry.server.versions import ApiVersion
@@ -61,7 +63,11 @@ class ContainerRoutes:
         # Registered first, then the head goes out: clients start the container once they have seen it.
         ended = await self._containers.wait(call["ref"], condition)
         response = await call.stream(JSON_TYPE)
-        response.end_with(encode({"Error": None, **(await ended)}) + b"\n")
+        try:
+            status = await attended(call.request.connection, ended)
+        except Canceled:
+            status = {"Error": {"Message": CANCELED}, "StatusCode": -1}
+        response.end_with(encode({"Error": None, **status}) + b"\n")
         return response
 
     async def list(self, call: Call) -> Response:

@@ -17,6 +17,7 @@ from wherry.errors import InvalidArgument, Unimplemented
 from wherry.server.body import chunks
 from wherry.server.call import HEADERS, ApiRoute, Call, answer, begun
 from wherry.server.credentials import from_header, from_json
+from wherry.server.heed import worked
 from wherry.server.platforms import platform_of
 from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
@@ -53,7 +54,7 @@ class RegistryRoutes:
             raise InvalidArgument("fromImage names the image to pull")
         keys = trusted_keys(call.request.header(KEYS.lower()))
         request = PullRequest.parse(name, query.text("tag"), query.text("platform"), _credentials(call), keys)
-        return await call.lines(await begun(self._pulls.stream(request)))
+        return await call.lines(await begun(worked(call.request.connection, self._pulls.stream(request))))
 
     async def _import(self, call: Call) -> Response:
         if call.query.text("fromSrc") != "-":
@@ -66,7 +67,7 @@ class RegistryRoutes:
         request = PushRequest.parse(
             call["name"], query.text("tag"), platform_of(query), _credentials(call), query.text("as")
         )
-        return await call.lines(await begun(self._pushes.stream(request)))
+        return await call.lines(await begun(worked(call.request.connection, self._pushes.stream(request))))
 
     async def search(self, call: Call) -> Response:
         raise Unimplemented("searching a registry is not offered")

@@ -9,6 +9,7 @@ from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.engine.containers.logbook import Batch
 from wherry.errors import InvalidArgument
 from wherry.server.call import ApiRoute, Call, closing
+from wherry.server.heed import watched
 from wherry.server.hijack import stream_type, take_over
 from wherry.server.response import Response
 from wherry.server.router import Kind, Route
@@ -60,6 +61,8 @@ class StreamRoutes:
         ref = call["ref"]
         tty = await self._containers.is_tty(ref)
         output = await self._containers.logs(ref, wanted)
+        if wanted.follow:
+            output = watched(call.request.connection, output)
         async with closing(output):
             response = await call.stream(stream_type(call.version, tty=tty))
             async for batch in output:
@@ -68,10 +71,9 @@ class StreamRoutes:
 
     async def stats(self, call: Call) -> Response:
         query = call.query
-        figures = await self._containers.stats(
-            call["ref"], stream=query.flag("stream", default=True), one_shot=query.flag("one-shot")
-        )
-        return await call.lines(figures)
+        stream = query.flag("stream", default=True)
+        figures = await self._containers.stats(call["ref"], stream=stream, one_shot=query.flag("one-shot"))
+        return await call.lines(watched(call.request.connection, figures) if stream else figures)
 
 
 def _framed(batch: Batch, *, tty: bool) -> bytes:

@@ -7,6 +7,7 @@ from wherry.engine.events import Events
 from wherry.engine.system import System
 from wherry.server.call import HEADERS, ApiRoute, Call, answer
 from wherry.server.credentials import several
+from wherry.server.heed import watched, worked
 from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 
@@ -56,8 +57,9 @@ class SystemRoutes:
         happening = self._events.subscribe(
             since=query.nanoseconds("since"), until=query.nanoseconds("until"), filters=query.filters()
         )
-        return await call.lines(happening)
+        return await call.lines(watched(call.request.connection, happening))
 
     async def check(self, call: Call) -> Response:
         logins = several(call.request.header("x-registry-config"))
-        return await call.lines(self._checks.run(repair=call.query.flag("repair"), logins=logins))
+        faults = self._checks.run(repair=call.query.flag("repair"), logins=logins)
+        return await call.lines(worked(call.request.connection, faults))
