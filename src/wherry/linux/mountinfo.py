@@ -6,9 +6,11 @@ Source: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
 from __future__ import annotations
 
 import os
+import select
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterable
 
     Table = frozenset[tuple[str, str]]
@@ -16,13 +18,30 @@ if TYPE_CHECKING:
 _ESCAPED = ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\"))
 
 
-def table() -> Table:
-    """Every mount's number and the path it lies at; nothing where there is no /proc."""
-    try:
-        with open("/proc/self/mountinfo", errors="surrogateescape") as file:
-            return frozenset((number, _path(point)) for number, _, _, _, point, *_ in map(str.split, file))
-    except OSError:
-        return frozenset()
+class Mounts:
+    """The caller's, which the kernel writes down anew for whoever asks: they are read again only once one has come or
+    gone. Holds a descriptor for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._file: io.FileIO | None = None
+        self._changes = select.poll()
+        self._table: Table = frozenset()
+
+    def table(self) -> Table:
+        """Every mount's number and the path it lies at; nothing where there is no /proc."""
+        try:
+            if self._file is None:
+                self._file = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: SIM115 - kept
+                self._changes.register(self._file, select.POLLPRI)
+            elif not self._changes.poll(0):
+                return self._table
+            # What changes from here on, the next poll tells.
+            self._file.seek(0)
+            lines = os.fsdecode(self._file.readall()).splitlines()
+            self._table = frozenset((number, _path(point)) for number, _, _, _, point, *_ in map(str.split, lines))
+        except OSError:
+            return frozenset()
+        return self._table
 
 
 def changed(before: Table, now: Table, folders: Iterable[str]) -> bool:

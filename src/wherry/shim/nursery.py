@@ -104,6 +104,7 @@ class Nursery:
         self._modules: frozenset[str] = frozenset()
         self._warmup = ""
         self._networks = Networks()
+        self._mounts = mountinfo.Mounts()
         self._spares: list[_Spare] = []
         self._wanted = 0
         self._refilling = False
@@ -290,7 +291,7 @@ class Nursery:
         for spare in self._spares:
             if spare.flags != flags or (new.preloaded and new.preloaded not in spare.modules):
                 continue
-            if not folders or not mountinfo.changed(spare.mounts, mountinfo.table(), folders):
+            if not folders or not mountinfo.changed(spare.mounts, self._mounts.table(), folders):
                 self._spares.remove(spare)
                 return spare
         return None
@@ -309,7 +310,7 @@ class Nursery:
             self._abandon(spare.lines)
         with suppress(WherryError, OSError):  # the next container meets the same, and is told
             while len(self._spares) < _MOST_SPARES:
-                seen = mountinfo.table()
+                seen = self._mounts.table()
                 lines = self._ask(Conception(self._wanted, "", rehearse=True, beside=False, into=False), [])
                 self._spares.append(_Spare(self._wanted, self._modules, lines, seen))
             if not self._dropping:

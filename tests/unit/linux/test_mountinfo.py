@@ -39,13 +39,17 @@ def test_the_real_table(tmp_path: Path) -> None:
     odd.mkdir()
     link = tmp_path / "link"
     link.symlink_to(odd)
-    before = mountinfo.table()
+    mounts = mountinfo.Mounts()
+    before = mounts.table()
+    assert mounts.table() is before
     assert "/" in {point for _, point in before}
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", odd], check=True)
     try:
-        now = mountinfo.table()
+        now = mounts.table()
+        assert now == mountinfo.Mounts().table()
         assert str(odd) in {point for _, point in now - before}
         assert mountinfo.changed(before, now, [str(link)])
         assert not mountinfo.changed(before, now, [str(tmp_path / "other")])
     finally:
         subprocess.run(["umount", odd], check=True)
+    assert mounts.table() == before
