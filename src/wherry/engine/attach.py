@@ -84,6 +84,11 @@ class AttachSession:
         return self._streams.tty
 
     @property
+    def listens(self) -> bool:
+        """Whether what the client sends is of any use."""
+        return self._options.stdin
+
+    @property
     def told_all(self) -> bool:
         """Whether `output` has given all that there is by now."""
         return self._subscription.empty

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import select
 
+from wherry.suppress import suppress
+
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterable
 
     Table = frozenset[tuple[str, str]]
 
+_READ = 64 << 10
 _ESCAPED = ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\"))
 
 
@@ -23,25 +25,23 @@ class Mounts:
     gone. Holds a descriptor for as long as it lives."""
 
     def __init__(self) -> None:
-        self._file: io.FileIO | None = None
+        self._fd = -1
         self._changes = select.poll()
         self._table: Table = frozenset()
+        with suppress(OSError):
+            self._fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+            self._changes.register(self._fd, select.POLLPRI)
+            self._table = self._read()
 
     def table(self) -> Table:
         """Every mount's number and the path it lies at; nothing where there is no /proc."""
-        try:
-            if self._file is None:
-                self._file = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: SIM115 - kept
-                self._changes.register(self._file, select.POLLPRI)
-            elif not self._changes.poll(0):
-                return self._table
-            # What changes from here on, the next poll tells.
-            self._file.seek(0)
-            lines = os.fsdecode(self._file.readall()).splitlines()
-            self._table = frozenset((number, _path(point)) for number, _, _, _, point, *_ in map(str.split, lines))
-        except OSError:
-            return frozenset()
+        if self._changes.poll(0):  # what changes from here on, the next poll tells
+            self._table = self._read()
         return self._table
+
+    def _read(self) -> Table:
+        lines = os.fsdecode(_whole(self._fd)).splitlines()
+        return frozenset((number, _path(point)) for number, _, _, _, point, *_ in map(str.split, lines))
 
 
 def changed(before: Table, now: Table, folders: Iterable[str]) -> bool:
@@ -53,6 +53,13 @@ def changed(before: Table, now: Table, folders: Iterable[str]) -> bool:
         for folder in (os.path.realpath(folder).rstrip("/") + "/" for folder in folders)
         for point in points
     )
+
+
+def _whole(fd: int) -> bytes:
+    found = b""
+    while more := os.pread(fd, _READ, len(found)):
+        found += more
+    return found
 
 
 def _path(word: str) -> str:

@@ -51,6 +51,7 @@ class Duplex(asyncio.Protocol):
         self._transport = transport = connection.transport
         self._incoming: deque[bytes] = deque([early] if early else [])
         self._held = len(early)
+        self._deaf = False
         self._ended = connection.ended
         self._lost = transport.is_closing()
         self._readable = asyncio.Event()
@@ -58,8 +59,12 @@ class Duplex(asyncio.Protocol):
         self._writable.set()
         transport.set_protocol(self)
         transport.resume_reading()
+        if self._ended:
+            self._look_later()
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._incoming.append(data)
         self._held += len(data)
         if self._held > HIGH_WATER:
@@ -69,7 +74,21 @@ class Duplex(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._ended = True
         self._readable.set()
+        self._look_later()
         return True  # the other direction goes on
+
+    def _look_later(self) -> None:
+        """Whether a client that sends no more still reads, nobody tells before something is sent to it, which may be
+        never: one has to look."""
+        asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _look(self) -> None:
+        if self._lost:
+            return
+        if hung_up(self._transport.get_extra_info("socket")):
+            self._transport.abort()
+        else:
+            self._look_later()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -82,6 +101,10 @@ class Duplex(asyncio.Protocol):
         self._readable.set()
         self._writable.set()
         self._connection.connection_lost(exc)
+
+    def ignore(self) -> None:
+        """What the client sends is dropped from now on."""
+        self._deaf = True
 
     async def read(self) -> bytes:
         """What the client sent since; b"" once it will send no more."""
@@ -104,14 +127,6 @@ class Duplex(asyncio.Protocol):
             await self._writable.wait()
         if self._lost or self._transport.is_closing():
             raise Unavailable("the client is gone")
-
-    async def gone(self) -> None:
-        """Return once the client, who will send no more, does not read any more either. Nobody tells of that before
-        something is sent, which may be never: one has to look."""
-        while not self._lost:
-            await asyncio.sleep(LOOK)
-            if hung_up(self._transport.get_extra_info("socket")):
-                return
 
     async def head_read(self) -> None:
         """Return once the client has read what was sent: the head, by itself.
@@ -197,6 +212,10 @@ async def take_over(call: Call, session: AttachSession) -> Hijacked:
 
 
 async def _join(duplex: Duplex, session: AttachSession, *, by_itself: bool) -> None:
+    if not session.listens:
+        duplex.ignore()
+        await _carry(duplex, session, by_itself=by_itself)
+        return
     feeder = asyncio.create_task(_feed(duplex, session))
     try:
         await _carry(duplex, session, by_itself=by_itself)
@@ -221,8 +240,6 @@ async def _feed(duplex: Duplex, session: AttachSession) -> None:
         while data := await duplex.read():
             await session.write(data)
         await session.close_stdin()
-        await duplex.gone()
-        await session.aclose()
     except WherryError as error:
         # A process that ended takes no more input; its output tells when the stream is over.
         log.debug("stdin was not taken: %s", error)

@@ -19,8 +19,9 @@ PLAIN = b"POST /v1.41/attach HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n"
 class Session:
     """What the engine would hand out: records input, plays output that the test feeds."""
 
-    def __init__(self, tty=False, slow=False):
+    def __init__(self, tty=False, slow=False, listens=True):
         self.tty = tty
+        self.listens = listens
         self.outgoing = asyncio.Queue()
         self.input = b""
         self.input_ended = asyncio.Event()
@@ -197,19 +198,26 @@ async def test_a_client_that_vanishes_closes_the_session(serving):
     await _within(session.closed.wait())
 
 
-async def test_a_client_that_vanishes_from_a_silent_process_is_missed(serving, monkeypatch):
+@pytest.mark.parametrize("listens", [True, False])
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_client_that_vanishes_from_a_silent_process_is_missed(serving, monkeypatch, listens, early):
     monkeypatch.setattr(hijack, "LOOK", 0.01)
-    session = Session()
+    session = Session(listens=listens)
     client = await (await serving(_routes(session))).connect()
-    await client.send(UPGRADE)
+    await client.send(UPGRADE + (b"all of it" if early else b""))
+    if early:
+        client.writer.write_eof()
     await client.head()
-    await client.send(b"all of it")
-    client.writer.write_eof()
-    await _within(session.input_ended.wait())
+    if not early:
+        await client.send(b"all of it")
+        client.writer.write_eof()
+    if listens:
+        await _within(session.input_ended.wait())
+    await asyncio.sleep(0.05)  # it is looked at again and again
     assert not session.closed.is_set()
     client.writer.close()
     await _within(session.closed.wait())
-    assert session.input == b"all of it"
+    assert session.input == (b"all of it" if listens else b"")
 
 
 async def test_nothing_is_sent_to_a_client_that_is_gone(serving, caplog):

@@ -9,7 +9,7 @@ from typing import Final
 
 _EVERY: Final = 400
 """Commits, and rows that they changed: each is a few pages of the log; SQLite by itself would let come 1,000."""
-KEPT: Final = 4 << 20
+KEPT: Final = 8 << 20
 """Bytes that the log's file keeps when it begins anew: 400 ordinary commits take less, and need not make it longer."""
 _LARGEST: Final = 32 << 20
 
