@@ -6,9 +6,11 @@ Source: https://docs.docker.com/reference/dockerfile/#run---mounttypecache
 import asyncio
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
+from weakref import WeakValueDictionary
 
 from wherry.build.cache import fingerprint
 from wherry.core.faults import translating
@@ -22,8 +24,8 @@ class CacheMounts:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._users: dict[str, int] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._users: Counter[str] = Counter()
 
     @asynccontextmanager
     async def use(self, name: str, sharing: str, make: Callable[[str], None]) -> AsyncIterator[str]:
@@ -35,11 +37,13 @@ class CacheMounts:
         lock = self._locks.setdefault(name, asyncio.Lock()) if sharing == "locked" else asyncio.Lock()
         async with lock:
             key = self._free(name) if sharing == "private" else fingerprint("cache mount", name)
-            self._users[key] = self._users.get(key, 0) + 1
+            self._users[key] += 1
             try:
                 yield await blocking(self._folder, key, make)
             finally:
                 self._users[key] -= 1
+                if not self._users[key]:
+                    del self._users[key]
 
     def _free(self, name: str) -> str:
         number = 0

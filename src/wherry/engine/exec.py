@@ -34,6 +34,15 @@ _CONFIG: Final[dict[str, tuple[Form, Any]]] = {
 }
 
 
+_NS: Final = 1_000_000_000
+_KEPT: Final = 300
+"""Seconds for which one that has ended can be asked about; moby forgets it after five to ten minutes."""
+_AWAITED: Final = 3600
+"""Seconds within which one is started, or forgotten."""
+_SWEEP: Final = 60
+"""Seconds between two looks for those: who runs one a second shall not fill the memory, nor look at all each time."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExecStart:
     """Body of POST /exec/{id}/start. ``size`` is (height, width) in cells."""
@@ -45,11 +54,13 @@ class ExecStart:
 
 @dataclass(slots=True)
 class _Exec:
-    """``exit_code`` is None until it has ended; ``process`` None until it is started."""
+    """``exit_code`` is None until it has ended; ``process`` None until it is started. ``since`` is when it was made, or
+    ended, in nanoseconds since the epoch."""
 
     id: str
     live: Live
     config: Json
+    since: int
     process: Process | None = None
     pid: int = 0
     exit_code: int | None = None
@@ -62,7 +73,8 @@ class _Exec:
 
 
 class Execs:
-    """Execs are kept as long as their container is; ``ref`` is an exec's full id. They do not outlive the engine.
+    """Execs are kept for a while after their end, and no longer than their container; ``ref`` is an exec's full id.
+    They do not outlive the engine.
 
     NotFound: ``No such exec instance: x``.
     """
@@ -73,6 +85,7 @@ class Execs:
         self._background = containers.background
         self._tell = containers.tell
         self._execs: dict[str, _Exec] = {}
+        self._swept = 0
 
     async def create(self, ref: str, config: Mapping[str, Any]) -> Json:
         """``ref`` is a container's. Returns ``{"Id"}``. Conflict: the container does not run."""
@@ -84,8 +97,10 @@ class Execs:
         if live.record.state.status == "paused":
             raise Conflict(f"Container {ref} is paused, unpause the container before exec")
         live.process()
-        self._forget_those_of_removed()
-        made = _Exec(self._services.new_id(), live, wanted)
+        now = self._services.clock()
+        if not 0 <= now - self._swept < _SWEEP * _NS:
+            self._forget(now)
+        made = _Exec(self._services.new_id(), live, wanted, now)
         self._execs[made.id] = made
         live.exec_ids.add(made.id)
         self._tell(live.record, f"exec_create: {' '.join(wanted['Cmd'])}", execID=made.id)
@@ -112,6 +127,7 @@ class Execs:
             await self._launch(found, run, start)
         except WherryError as error:
             found.exit_code = found.exit_code or exit_code_of(error)
+            self._over(found)
             if session is None:
                 raise
             return session
@@ -164,7 +180,7 @@ class Execs:
             await asyncio.to_thread(run.remove)
             self._tell(live.record, "exec_die", execID=found.id, exitCode=str(ended.code))
         finally:
-            live.exec_ids.discard(found.id)
+            self._over(found)
             live.exec_programs.pop(found.pid, None)
             run.failed()
 
@@ -205,8 +221,20 @@ class Execs:
             raise NotFound(f"No such exec instance: {ref[:128]}")
         return found
 
-    def _forget_those_of_removed(self) -> None:
-        self._execs = {key: found for key, found in self._execs.items() if not found.live.gone}
+    def _over(self, found: _Exec) -> None:
+        """It is its container's no more, but can be asked about for a while."""
+        found.live.exec_ids.discard(found.id)
+        found.since = self._services.clock()
+
+    def _forget(self, now: int) -> None:
+        """Those that nobody will ask about any more, or start."""
+        self._swept = now
+        for found in list(self._execs.values()):
+            age = (now - found.since) / _NS
+            old = age > _KEPT if found.exit_code is not None else not found.started and age > _AWAITED
+            if old or found.live.gone:
+                found.live.exec_ids.discard(found.id)
+                del self._execs[found.id]
 
 
 def _refusal(error: WherryError) -> bytes:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _Identity = tuple[int, int, int, int, int]
 _MOST_OUTPUT = 1 << 20
+_MOST_KNOWN = 4096
+"""Files whose compiled modules are remembered; what others were compiled to lies in the cache."""
 _HASHED_HERE = 4 << 20
 """Bytes of a module."""
 _COMPILER = (
@@ -64,7 +66,7 @@ class Modules:
             done("", error)
             return
         if known is not None:
-            self._compiled[key] = known
+            self._remember(key, known)
             done(known, None)
             return
 
@@ -72,10 +74,15 @@ class Modules:
             if isinstance(answer, WherryError):
                 done("", answer)
             else:
-                self._compiled[key] = answer
+                self._remember(key, answer)
                 done(answer, None)
 
         self._compile(["--fuel", path] if fuel else [path], compiled)
+
+    def _remember(self, key: tuple[_Identity, bool], compiled: str) -> None:
+        self._compiled[key] = compiled
+        if len(self._compiled) > _MOST_KNOWN:
+            del self._compiled[next(iter(self._compiled))]
 
     def forget(self, compiled: str) -> None:
         """A compiled module turned out to be damaged, or swept away: the next `find` makes it anew."""

@@ -26,7 +26,7 @@ from wherry.shim.usage import Page
 from wherry.shim.zygote import Zygote
 from wherry.suppress import suppress
 from wherry.wasm.cache import find_edition
-from wherry.wasm.program import Traits, traits_of
+from wherry.wasm.program import MOST_PROGRAMS, Traits, traits_of
 
 TYPE_CHECKING = False  # see record.py
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _JOINED = (
     | clone.CLONE_NEWCGROUP
 )  # fmt: skip
 _MOST_SPARES = 1
+_MOST_TRAITS = 1024
+"""Modules whose traits are remembered: some hundred bytes each."""
 _KEPT_FOR = 10.0
 """Seconds after the last container was made."""
 _REFILL_AFTER = 0.01
@@ -101,7 +103,9 @@ class Nursery:
         self._landlock = landlock.abi_version()
         self._owner = Owner(os.geteuid() != 0, os.geteuid(), os.getegid())
         self._traits: dict[str, Traits] = {}
+        self._loaded: dict[str, None] = {}
         self._modules: frozenset[str] = frozenset()
+        """The same, as the spares that were cloned since hold them."""
         self._warmup = ""
         self._networks = Networks()
         self._mounts = mountinfo.Mounts()
@@ -203,6 +207,8 @@ class Nursery:
         tells why."""
         routes = new.sandbox.http[2] if new.sandbox.http and new.sandbox.http[1] == "wagi" and not beside else ()
         paths = {new.module, *(route[1] for route in routes if route[1])}
+        if len(self._traits) > _MOST_TRAITS:
+            self._traits.clear()
         with suppress(WherryError):
             for path in paths - self._traits.keys():
                 self._traits[path] = traits_of(path)
@@ -255,8 +261,17 @@ class Nursery:
             theirs.close()
             _close(given)
         if request.module and not request.fuel:
-            self._modules |= {request.module}
+            self._has_loaded(request.module)
         return _Lines(kept[0], kept[1], ours, order)
+
+    def _has_loaded(self, module: str) -> None:
+        """The zygote keeps the last of them, and so many."""
+        self._loaded.pop(module, None)
+        self._loaded[module] = None
+        if len(self._loaded) > MOST_PROGRAMS:
+            del self._loaded[next(iter(self._loaded))]
+        if module not in self._modules:
+            self._modules = frozenset(self._loaded)
 
     def _tell_zygote(self, message: bytes, descriptors: list[int]) -> None:
         try:
@@ -264,7 +279,7 @@ class Nursery:
         except OSError:  # it is dead; the containers are not, for they are not its children
             self._zygote.bury()
             self._zygote = self._start_zygote()
-            self._modules = frozenset()
+            self._loaded, self._modules = {}, frozenset()
             if self._warmup:
                 zygote.send(self._zygote.line, orders.warm(self._warmup, self._zygote.area.address), [])
             zygote.send(self._zygote.line, message, descriptors)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Program", "Runtime", "Traits", "new_guest", "traits_of"]
 
-_MOST_PROGRAMS = 64
+MOST_PROGRAMS = 64
+"""Compiled modules that stay loaded."""
 
 
 class Runtime:
@@ -73,8 +74,8 @@ class Runtime:
         """Those that are loaded, by their files' `edition`."""
 
     def load(self, compiled_path: str) -> Program:
-        """Map a compiled module and bind its imports, if all are such as every child shares; the last 64 stay loaded,
-        each for as long as its file is what it was.
+        """Map a compiled module and bind its imports, if all are such as every child shares; the last ones stay
+        loaded, each for as long as its file is what it was.
 
         InvalidArgument names an import that no host here provides; DataLoss: this engine can't use the file, compile
         the module again; NotFound: no such file; PermissionDenied: others may have written it.
@@ -86,7 +87,7 @@ class Runtime:
         finally:
             os.close(fd)
         self.programs[key] = program
-        if len(self.programs) > _MOST_PROGRAMS:
+        if len(self.programs) > MOST_PROGRAMS:
             del self.programs[next(iter(self.programs))]
         return program
 

@@ -1,6 +1,7 @@
 """RUN of Linux stages, with a runner that writes into the snapshot's folder; mounts, caches and stubs by themselves."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,6 +228,8 @@ async def test_sharing_of_caches(tmp_path: Path) -> None:
 
     await asyncio.gather(locked("x"), locked("y"))
     assert order == ["x", "x", "y", "y"]
+    gc.collect()
+    assert (dict(caches._users), dict(caches._locks)) == ({}, {})  # nothing stays of names that builds made up
 
 
 async def test_layers_of_another_images_cache(shop: Workshop, runner: FakeRunner) -> None:

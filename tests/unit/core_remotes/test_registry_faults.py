@@ -12,8 +12,8 @@ from tests.fakes.remotes import image_document
 from wherry.core.content.local import LocalContentStore
 from wherry.core.content.store import write_blob
 from wherry.core.remotes import transfer, upload
-from wherry.core.remotes.hosts import RegistryConfig
-from wherry.core.remotes.http import Timing
+from wherry.core.remotes.hosts import Endpoint, RegistryConfig
+from wherry.core.remotes.http import Client, Reached, Timing
 from wherry.core.remotes.registry import RegistryRemotes, RegistryRepository
 from wherry.core.remotes.remote import ANONYMOUS, Credentials
 from wherry.errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted, Unauthenticated, Unavailable
@@ -84,6 +84,16 @@ async def test_a_broken_connection_is_taken_up_again(world: World, cut: int, ran
     asked = [headers.get("Range") for line, headers in world.registry.seen if "blobs" in line]
     assert len(asked) == (2 if ranges and cut == len(DATA) - 1 else 3)
     assert (asked[1] is not None) == (cut > 0)
+
+
+def test_what_is_known_of_registries_is_bounded() -> None:
+    timing = Timing(asyncio.sleep, lambda: 0.0, lambda: 0.0, lambda: 1.0, stall=1.0)
+    client = Client(RegistryConfig(), timing)
+    for number in range(1000):
+        place = Endpoint((f"https://r{number}.example",))
+        client.remember(place, Reached(place.urls[0], (), 0.0))
+        assert client.reached(place) is not None
+    assert len(client._reached) <= 256
 
 
 async def test_one_that_never_gets_on_is_given_up(world: World) -> None:

@@ -1,6 +1,9 @@
 """Exec: another process in a container."""
 
 import asyncio
+import contextlib
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,4 +171,36 @@ async def test_one_that_begins_as_its_container_goes_leaves_no_folder(
             assert "is not running" in containers.registry.get(container).record.state.health["Log"][0]["Output"]
         assert asked
         assert not folder.exists()
+        await containers.remove(container, force=True)
+
+
+async def test_those_that_have_ended_are_forgotten_after_a_while_and_those_that_run_are_not(
+    world: World, tasks: FakeTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.time_ns()]
+    world.services = replace(world.services, clock=lambda: now[0])
+    session_of_engine = world.engine()
+    async with session_of_engine as containers:
+        execs = session_of_engine.execs
+        container = (await containers.create(None, {"Image": "hello", "Cmd": ["sleep"]}, None))["Id"]
+        await containers.start(container)
+        ids = [(await execs.create(container, {"Cmd": ["/x", word]}))["Id"] for word in ("hello", "sleep", "no")]
+        for made in ids[:2]:
+            await execs.start(made, ExecStart(detach=True))
+        await until(lambda: "exec_die" in world.events.actions(container))
+        tasks.start_fault = NotFound("no such program")
+        failed = (await execs.create(container, {"Cmd": ["/nope"]}))["Id"]
+        with pytest.raises(NotFound):
+            await execs.start(failed, ExecStart(detach=True))
+        tasks.start_fault = None
+        assert set((await containers.inspect(container))["ExecIDs"]) == {*ids[1:]}
+        for seconds, left in ((200, {*ids, failed}), (200, {*ids[1:]}), (3601, {ids[1]})):
+            now[0] += seconds * 1_000_000_000
+            made = (await execs.create(container, {"Cmd": ["/x"]}))["Id"]
+            known = set()
+            for one in (*ids, failed):
+                with contextlib.suppress(NotFound):
+                    known.add((await execs.inspect(one))["ID"])
+            assert known == left
+        assert set((await containers.inspect(container))["ExecIDs"]) == {ids[1], made}
         await containers.remove(container, force=True)

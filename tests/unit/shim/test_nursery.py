@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import wasmtime
 
+import wherry.shim.modules
 from wherry.errors import FailedPrecondition, InvalidArgument, Unavailable, WherryError
 from wherry.linux import cgroups
 from wherry.linux.steps import Area
@@ -24,6 +25,7 @@ from wherry.shim.reactor import Reactor
 from wherry.shim.stdio import Paths, Stdio
 from wherry.shim.usage import Page
 from wherry.shim.zygote import Zygote
+from wherry.wasm.program import Traits
 
 NO_CGROUP = cgroups.Cgroup({})
 AREA = Area()
@@ -183,6 +185,43 @@ def test_a_spare_that_died_is_waited_for_and_nobody_stays(monkeypatch: pytest.Mo
             let_go(new)
         with pytest.raises(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def test_what_is_known_of_modules_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with closing(ours), closing(theirs):
+        reactor = Reactor()
+        nursery = Nursery(reactor, Zygote(0, ours, AREA), refuse, FILTERS)
+        monkeypatch.setattr(nurseries, "traits_of", lambda _: Traits())
+        most = nurseries.MOST_PROGRAMS
+        for number in range(2 * most):
+            nursery._has_loaded(f"/m{number}")
+        nursery._has_loaded(f"/m{most}")  # the oldest, and now the latest
+        nursery._has_loaded("/new")
+        assert (
+            nursery._modules
+            == frozenset(nursery._loaded)
+            == {f"/m{n}" for n in range(most, 2 * most)} - {f"/m{most + 1}"} | {"/new"}
+        )
+        monkeypatch.setattr(nurseries, "_MOST_TRAITS", 3)
+        new = newborn(reactor)
+        for number in range(10):
+            nursery._traits_of(Newborn(*new[:3], f"/m{number}", *new[4:]), beside=False)
+            assert len(nursery._traits) <= 4
+        let_go(new)
+
+
+def test_files_of_compiled_modules_are_remembered_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = Modules(Reactor(), [os.path.dirname(os.path.dirname(wasmtime.__file__))], str(tmp_path))
+    monkeypatch.setattr(wherry.shim.modules, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(modules._caches[False], "find", lambda digest: f"/compiled/{digest}")
+    module = tmp_path / "m.wasm"
+    found: list[str] = []
+    for text in "abcdef":
+        module.write_text(text)
+        modules.find(str(module), lambda path, _: found.append(path))
+        assert len(modules._compiled) <= 3
+    assert len(set(found)) == 6
 
 
 def test_a_compiler_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

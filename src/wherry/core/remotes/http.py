@@ -35,6 +35,7 @@ _READ_BUFFER = 1 << 20
 _TOKEN_LIMIT = 1 << 20
 _REMEMBERED = 300.0
 """Seconds for which an endpoint is taken to answer as it did: it is then not asked first how it does."""
+_MOST_REACHED = 256
 _MOST_CONTEXTS = 64
 """TLS contexts that are kept: each has the machine's certificates read, some hundred KiB."""
 Body = bytes | Callable[[], AsyncGenerator[bytes, None]]
@@ -109,6 +110,8 @@ class Client:
     def remember(self, endpoint: Endpoint, reached: Reached | None) -> None:
         """How it answers; None: it does not any more."""
         if reached is not None:
+            if len(self._reached) >= _MOST_REACHED:  # whoever pulls names as many as he likes
+                self._reached.clear()
             self._reached[endpoint] = reached
         else:
             self._reached.pop(endpoint, None)

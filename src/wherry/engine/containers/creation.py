@@ -336,7 +336,9 @@ class Creation:
         key = (tuple(base), record.args[0], record.config["WorkingDir"], words)
         found = self._entries.get(key)
         if found is None:
-            found = self._entries[key] = _entry_file(record, base)
+            found = _entry_file(record, base)
+            if sum(map(len, (*key[1:3], *words))) <= _LONGEST_REQUEST:
+                self._entries[key] = found
             if len(self._entries) > _KEPT_ENTRIES:
                 self._entries.clear()
         return found
