@@ -58,7 +58,14 @@ class MemoryLogs:
             raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
 
     async def open(
-        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+        self,
+        driver: str,
+        options: Mapping[str, str],
+        path: str,
+        *,
+        strict: bool = False,
+        ledger: str = "",
+        attributes: Mapping[str, str] | None = None,
     ) -> MemoryLog:
         if self.fault is not None:
             raise self.fault

@@ -140,6 +140,27 @@ def test_since_until_tail_follow_details(docker: Docker, run) -> None:
     assert docker("logs", "--details", "--tail", "1", container) == "SIZE=9,team=blue line 9"
 
 
+def test_attributes_are_in_the_file_and_in_details(docker: Docker, run) -> None:
+    container = run(
+        "--label=team=blue",
+        "--label=tea=a,b c",
+        "--env=SIZE=9",
+        "--log-opt=labels-regex=^te",
+        "--log-opt=env-regex=^SI.E$",
+        "--log-opt=tag={{.ImageName}}/{{.Name}}",
+        "lines",
+        1,
+    )
+    docker("wait", container)
+    name = docker("inspect", "-f", "{{.Name}}", container)
+    told = docker("logs", "--details", container)
+    assert told == f"SIZE=9,tag=talker{name.replace('/', '%2F')},tea=a%2Cb+c,team=blue line 0"
+    line = json.loads(Path(docker("inspect", "-f", "{{.LogPath}}", container)).read_text())
+    assert line["attrs"] == {"SIZE": "9", "tag": f"talker{name}", "tea": "a,b c", "team": "blue"}
+    for tag in ("{{.Nope}}", "{{", "{{range .}}"):
+        assert "invalid tag" in docker.fails("create", "--log-opt", f"tag={tag}", "talker")
+
+
 def test_nothing_is_kept_by_none(docker: Docker, run) -> None:
     container = run("--log-driver=none", "lines", 3)
     docker("wait", container)

@@ -1,5 +1,6 @@
 """Whole blocks of lines, encoded and decoded at once: the same as line by line, whatever stands in them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from wherry.core.logs.lines import (
     encode,
     encode_local,
     format_time,
+    json_lines,
 )
 from wherry.core.logs.log import LogEntry
 from wherry.core.logs.options import FileOptions
@@ -103,3 +105,22 @@ def test_a_block_rotates_where_its_lines_would(tmp_path: Path) -> None:
         each = (tmp_path / f"each/c.log{number}").read_bytes()
         assert (tmp_path / f"whole/c.log{number}").read_bytes() == each
         assert each
+
+
+def test_attributes_stand_in_each_line_and_are_read_over() -> None:
+    attributes = {"tag": 'a"b\\n', "stream": "x", "a": "é"}
+    format_ = json_lines(attributes)
+    block = b'one\ntwo \\ "three"\nfour\x01\n'
+    stamp = format_.stamp(START)
+    encoded = format_.encode_block("stderr", stamp, block)
+    lines = [line + b"\n" for line in block.split(b"\n")[:-1]]
+    assert encoded == b"".join(format_.encode("stderr", stamp, line) for line in lines)
+    for line, was in zip(encoded.splitlines(), lines, strict=True):
+        found = json.loads(line)
+        assert list(found) == ["log", "stream", "attrs", "time"]
+        assert (found["attrs"], found["log"]) == (attributes, was.decode())
+    raw = format_.encode("stderr", stamp, b"\xff\n")
+    assert json.loads(raw)["attrs"] == attributes
+    entries = format_.decode_lines([*encoded.splitlines(keepends=True), raw])
+    assert entries == [LogEntry("stderr", START, line) for line in [*lines, b"\xff\n"]]
+    assert json_lines({}) is JSON_LINES

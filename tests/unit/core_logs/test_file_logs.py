@@ -352,7 +352,7 @@ async def test_none_keeps_nothing() -> None:
         ("syslog", {"syslog-facility": "24"}, "invalid syslog facility"),
         ("syslog", {"syslog-address": "host:514"}, "syslog-address should be in form proto://address, got host:514"),
         ("syslog", {"syslog-address": "http://x"}, "unsupported scheme: 'http'"),
-        ("syslog", {"syslog-address": "tcp+tls://x"}, "tcp+tls is not offered"),
+        ("syslog", {"syslog-address": "https://x"}, "unsupported scheme: 'https'"),
         ("syslog", {"syslog-address": "udp://h:port"}, "invalid syslog-address"),
         ("syslog", {"syslog-address": "udp://:5"}, "invalid syslog-address"),
         ("syslog", {"syslog-address": "unix://dev/log"}, "must be absolute"),

@@ -3,11 +3,13 @@
 import asyncio
 import re
 import socket
+import ssl
 import threading
 from pathlib import Path
 
 import pytest
 
+from tests.integration.tls_box import make_certificate
 from wherry.core.logs.drivers import LogDrivers
 from wherry.core.logs.sending import Sender
 from wherry.core.logs.syslog import Target
@@ -133,3 +135,87 @@ def test_a_connection_that_broke_is_made_anew(tmp_path: Path) -> None:
     now[0] = 6.0
     with pytest.raises(Unavailable):
         sender.send(START, [("stdout", b"tried again\n")])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+class TlsServer:
+    """A syslog server by TLS, that keeps what it is sent."""
+
+    def __init__(self, certificate: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+        context.load_verify_locations(certificate / "cert.pem")
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp+tls://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.received = b""
+        self.known: dict | None = None
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        plain, _ = self._listener.accept()
+        plain.settimeout(20)
+        try:
+            with self._context.wrap_socket(plain, server_side=True) as line:
+                self.known = line.getpeercert()
+                while data := line.recv(1 << 16):
+                    self.received += data
+        except ssl.SSLError:
+            plain.close()
+
+    def end(self) -> bytes:
+        self._thread.join(20)
+        self._listener.close()
+        return self.received
+
+
+@pytest.mark.parametrize("form", ["", "rfc5424"])
+async def test_lines_arrive_by_tls(certificate: Path, tmp_path: Path, form: str) -> None:
+    served = TlsServer(certificate)
+    files = {"syslog-tls-ca-cert": "cert.pem", "syslog-tls-cert": "cert.pem", "syslog-tls-key": "key.pem"}
+    options = {name: str(certificate / file) for name, file in files.items()}
+    options |= {"syslog-address": served.address, "syslog-format": form, "tag": "t"}
+    log = await LogDrivers().open("syslog", options, str(tmp_path / "c.log"), strict=True)
+    await log.write("stdout", START, b"one\ntwo\n")
+    await log.aclose()
+    received = await asyncio.to_thread(served.end)
+    assert served.known
+    if form:
+        size, _, rest = received.partition(b" ")
+        assert rest[: int(size)].endswith(b" t - one\n")
+        assert rest[int(size) :].endswith(b" t - two\n")
+    else:
+        assert re.fullmatch(rb"<30>.* t\[\d+\]: one\n<30>.* t\[\d+\]: two\n", received)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "certificate.verify.failed"),
+        ({"syslog-tls-ca-cert": "/nowhere"}, "no such file"),
+        ({"syslog-tls-skip-verify": "", "syslog-tls-cert": __file__}, "ssl"),
+    ],
+)
+async def test_a_server_that_is_not_trusted(
+    certificate: Path, tmp_path: Path, options: dict[str, str], words: str
+) -> None:
+    served = TlsServer(certificate)
+    options = {"syslog-address": served.address, **options}
+    with pytest.raises(Unavailable, match=f"failed to initialize logging driver: dial tcp\\+tls .*{words}"):
+        await LogDrivers().open("syslog", options, str(tmp_path / "c.log"), strict=True)
+    assert await asyncio.to_thread(served.end) == b""
+
+
+async def test_a_server_need_not_be_asked_who_it_is(certificate: Path, tmp_path: Path) -> None:
+    served = TlsServer(certificate)
+    options = {"syslog-address": served.address, "syslog-tls-skip-verify": "1"}
+    log = await LogDrivers().open("syslog", options, str(tmp_path / "c.log"), strict=True)
+    await log.write("stdout", START, b"one\n")
+    await log.aclose()
+    assert (await asyncio.to_thread(served.end)).endswith(b": one\n")

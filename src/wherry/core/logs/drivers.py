@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from wherry.core.logs import options as known
 from wherry.core.logs.file_log import FileLog
-from wherry.core.logs.lines import LOCAL_LINES
+from wherry.core.logs.lines import LOCAL_LINES, json_lines
 from wherry.core.logs.log import Log
 from wherry.core.logs.none import NoLog
 from wherry.core.logs.options import FileOptions
@@ -23,7 +23,14 @@ class LogDrivers:
         known.check(driver, options)
 
     async def open(
-        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+        self,
+        driver: str,
+        options: Mapping[str, str],
+        path: str,
+        *,
+        strict: bool = False,
+        ledger: str = "",
+        attributes: Mapping[str, str] | None = None,
     ) -> Log:
         """See the contract."""
         known.check(driver, options)
@@ -37,7 +44,7 @@ class LogDrivers:
             if strict:
                 await log.connect()
             return log
-        return FileLog(path, known.parse_json_file(options), self._clock, ledger=ledger)
+        return FileLog(path, known.parse_json_file(options), self._clock, json_lines(attributes or {}), ledger)
 
     def _local(self, path: str, options: FileOptions, ledger: str) -> FileLog:
         return FileLog(path, options, self._clock, LOCAL_LINES, ledger)

@@ -1,9 +1,9 @@
 """Between output and the lines of a log file: cutting, encoding, decoding. Pure.
 
-json-file's format is Docker's: one JSON object per line with ``log``, ``stream`` and ``time``. Text is UTF-8 there, so
-bytes that are not become U+FFFD, each by itself, as Go does it; beside that ``raw`` has them as they were, in base64,
-for us alone. local's lines are ours: a letter for the stream (a capital one for a whole line, a small one for a part),
-the time in nanoseconds, a space, the bytes.
+json-file's format is Docker's: one JSON object per line with ``log``, ``stream`` and ``time``, and ``attrs`` where the
+log's options name any. Text is UTF-8 there, so bytes that are not become U+FFFD, each by itself, as Go does it; beside
+that ``raw`` has them as they were, in base64, for us alone. local's lines are ours: a letter for the stream (a capital
+one for a whole line, a small one for a part), the time in nanoseconds, a space, the bytes.
 
 Source: moby daemon/logger/copier.go (16 KiB) and daemon/logger/jsonfilelog/jsonlog.
 """
@@ -12,10 +12,10 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from wherry.core.logs.log import LogEntry
@@ -78,18 +78,18 @@ class Splitter:
             yield rest
 
 
-def encode(stream: str, time: bytes, line: bytes) -> bytes:
-    """One line of a json-file log; ``time`` as `format_time` gives it."""
+def encode(stream: str, time: bytes, line: bytes, attributes: bytes = b"") -> bytes:
+    """One line of a json-file log; ``time`` as `format_time` gives it, ``attributes`` a field with its comma."""
     try:
         text, raw = line.decode(), b""
     except UnicodeDecodeError:
         text = line.decode(errors="surrogateescape").translate(_TO_REPLACEMENT)
         raw = b',"raw":"%b"' % base64.b64encode(line)
     quoted = _quote(text).encode()
-    return b'{"log":%b,"stream":"%b","time":"%b"%b}\n' % (quoted, stream.encode(), time, raw)
+    return b'{"log":%b,"stream":"%b"%b,"time":"%b"%b}\n' % (quoted, stream.encode(), attributes, time, raw)
 
 
-def encode_block(stream: str, time: bytes, block: bytes) -> bytes | None:
+def encode_block(stream: str, time: bytes, block: bytes, attributes: bytes = b"") -> bytes | None:
     """As `encode` of each line of ``block``, all whole, without a step of Python for each. None: it is not all text."""
     try:
         text = "" if block.isascii() else block.decode()
@@ -105,8 +105,8 @@ def encode_block(stream: str, time: bytes, block: bytes) -> bytes | None:
         # A backslash of the text's own may have an n behind it; what is quoted has no NUL.
         text = _quote((text or block.decode())[:-1])[1:-1]
         quoted, newline = text.encode().replace(b"\\\\", b"\0"), b"\\n"
-    end = b'\\n","stream":"%b","time":"%b"}\n' % (stream.encode(), time)
-    quoted = quoted.replace(newline, b'%b{"log":"' % end)
+    end = b'\\n","stream":"%b"%b,"time":"%b"}\n' % (stream.encode(), attributes, time)
+    quoted = quoted.replace(newline, end + _HEAD)
     return _HEAD + (quoted if newline == b"\n" else quoted.replace(b"\0", b"\\\\")) + end
 
 
@@ -259,4 +259,14 @@ class Format:
 
 
 JSON_LINES: Final = Format(format_time, encode, encode_block, decode_lines)
+
+
+def json_lines(attributes: Mapping[str, str]) -> Format:
+    """json-file's with these in each line, for those that read the file itself. Docker calls them ``attrs``."""
+    if not attributes:
+        return JSON_LINES
+    field = b',"attrs":' + json.dumps(dict(sorted(attributes.items())), separators=(",", ":")).encode()
+    return Format(format_time, partial(encode, attributes=field), partial(encode_block, attributes=field), decode_lines)
+
+
 LOCAL_LINES: Final = Format(stamp_local, encode_local, encode_local_block, decode_local_lines)

@@ -59,8 +59,16 @@ class LogFactory(Protocol):
         """InvalidArgument: no such driver, or options that it does not have."""
 
     async def open(
-        self, driver: str, options: Mapping[str, str], path: str, *, strict: bool = False, ledger: str = ""
+        self,
+        driver: str,
+        options: Mapping[str, str],
+        path: str,
+        *,
+        strict: bool = False,
+        ledger: str = "",
+        attributes: Mapping[str, str] | None = None,
     ) -> Log:
         """The log whose file is ``path``; the file itself is made by the first write. ``ledger`` names a file beside
-        the run's FIFOs, in which how far the log has come outlives this process. InvalidArgument as `check`.
+        the run's FIFOs, in which how far the log has come outlives this process. ``attributes`` go with each line where
+        the driver's format has a place for them. InvalidArgument as `check`.
         Unavailable, if ``strict``: the server that lines are sent to cannot be reached now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wherry.core.logs.syslog import Target
+from wherry.core.logs.syslog import Target, Tls
 from wherry.errors import InvalidArgument
 
 JSON_FILE: Final = "json-file"
@@ -20,7 +20,10 @@ DRIVERS: Final = (JSON_FILE, LOCAL, NONE, SYSLOG)
 # labels, env and tag concern what the engine shows of each line; the others the file.
 _ABOUT_LINES = frozenset("labels labels-regex env env-regex tag".split())
 _FILE_OPTIONS = frozenset("max-file max-size compress".split()) | _ABOUT_LINES
-_SYSLOG_OPTIONS = frozenset("syslog-address syslog-facility syslog-format".split()) | _ABOUT_LINES
+_SYSLOG_OPTIONS = _ABOUT_LINES | frozenset(
+    "syslog-address syslog-facility syslog-format syslog-tls-ca-cert syslog-tls-cert syslog-tls-key "
+    "syslog-tls-skip-verify".split()
+)
 # docker takes these with any driver; the cache is what `logs` reads of a driver that keeps nothing itself.
 _ANY_OPTIONS = frozenset("mode max-buffer-size cache-disabled cache-max-size cache-max-file cache-compress".split())
 _LOCAL_DEFAULTS = {"max-size": "20m", "max-file": "5", "compress": "true"}
@@ -31,6 +34,10 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
+
+_TAG_FIELDS: Final = ("DaemonName", "FullID", "ID", "ImageFullID", "ImageID", "ImageName", "Name")
+TAG_FIELD: Final = re.compile(rf"{{{{-?\s*\.({'|'.join(_TAG_FIELDS)})\s*-?}}}}")
+"""A field of a container in a tag; the rest of Go's templates is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,9 @@ def check(driver: str, options: Mapping[str, str]) -> None:
         if mode != "non-blocking":
             raise InvalidArgument("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
         parse_size(options["max-buffer-size"], 1024)
+    if "{{" in TAG_FIELD.sub("", options.get("tag", "")):
+        known = ", ".join(_TAG_FIELDS)
+        raise InvalidArgument(f"logger: invalid tag '{options['tag'][:80]}': what {{{{.NAME}}}} may name is {known}")
     if driver not in DRIVERS:
         raise InvalidArgument(
             f"logger: no log driver named '{driver[:80]}' is registered (known: {', '.join(DRIVERS)})"
@@ -91,6 +101,12 @@ def parse_syslog(options: Mapping[str, str]) -> Target:
         options.get("syslog-facility", ""),
         options.get("syslog-format", ""),
         options.get("tag", ""),
+        Tls(
+            options.get("syslog-tls-ca-cert", ""),
+            options.get("syslog-tls-cert", ""),
+            options.get("syslog-tls-key", ""),
+            verify="syslog-tls-skip-verify" not in options,  # whatever it says, as docker has it
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import stat
 import threading
 import time
@@ -19,6 +20,8 @@ _PATIENCE: Final = 5.0
 """Seconds for a connection, and for a server that does not take what it is sent."""
 _RETRY: Final = 5.0
 """Seconds after a failure in which nothing is tried: what comes then is lost to the server, not to `logs`."""
+_FAREWELL: Final = 0.5
+"""Seconds that a server has to end TLS as well."""
 
 
 class SyslogLog:
@@ -144,6 +147,8 @@ class Sender:
         target = self._target
         if target.scheme == "tcp":
             return socket.create_connection((target.host, target.port), timeout=_PATIENCE)
+        if target.secure:
+            return _ciphered(socket.create_connection((target.host, target.port), timeout=_PATIENCE), target)
         if target.scheme == "udp":
             family, kind, protocol, _, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0]
             return _to(socket.socket(family, kind, protocol), address)
@@ -155,12 +160,42 @@ class Sender:
 
     def _drop(self) -> None:
         if self._socket is not None:
+            if isinstance(self._socket, ssl.SSLSocket):
+                _goodbye(self._socket)
             self._socket.close()
             self._socket = None
 
     def _unreachable(self, error: OSError) -> Unavailable:
         reason = error.strerror or str(error) or type(error).__name__
         return Unavailable(f"failed to initialize logging driver: dial {self._target}: connect: {reason.lower()}")
+
+
+def _ciphered(plain: socket.socket, target: Target) -> ssl.SSLSocket:
+    """TLS over it. OSError, which that of TLS and of missing files is too; then it is closed."""
+    try:
+        context = ssl.create_default_context(cafile=target.tls.ca or None)
+        if not target.tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if target.tls.cert:
+            context.load_cert_chain(target.tls.cert, target.tls.key or None, password=_no_password)
+        return context.wrap_socket(plain, server_hostname=target.host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _no_password() -> str:
+    """Nobody is there to type it."""
+    raise OSError("the key has a passphrase")
+
+
+def _goodbye(sock: ssl.SSLSocket) -> None:
+    """TLS's own end. What the server sent is read by that: if it were not, the kernel would tear the connection down,
+    and with it what the server has not read yet."""
+    with contextlib.suppress(OSError, ValueError):
+        sock.settimeout(_FAREWELL)
+        sock.unwrap()
 
 
 def _to(sock: socket.socket, address: object) -> socket.socket:

@@ -1,6 +1,6 @@
 """What is said to a syslog server, and where it is: addresses, facilities, formats. Pure; sending is in sending.py.
 
-Source: RFC 3164, RFC 5424; moby daemon/logger/syslog for the options, their defaults and errors.
+Source: RFC 3164, RFC 5424, RFC 5425; moby daemon/logger/syslog for the options, their defaults and errors.
 """
 
 import re
@@ -21,15 +21,26 @@ _FACILITIES: Final = {
     for number, name in enumerate("kern user mail daemon auth syslog lpr news uucp cron authpriv ftp".split())
 } | {f"local{number}": 16 + number for number in range(8)}
 _FORMATS: Final = ("", "rfc3164", "rfc5424", "rfc5424micro")
-_SCHEMES: Final = ("udp", "tcp", "unix", "unixgram")
+_TLS: Final = "tcp+tls"
+_SCHEMES: Final = ("udp", "tcp", _TLS, "unix", "unixgram")
 _UNSAFE: Final = re.compile(r"[^!-~]+")
 _LONGEST_TAG: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of PEM by which a server is known, "" for what the system trusts, and by which we are known to it."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """One server and how it is spoken to. ``scheme`` is udp, tcp, unix (a stream), unixgram, or "" for the local
-    server; ``path`` is a socket's; ``facility`` a number; ``format`` "" is what local servers are used to."""
+    """One server and how it is spoken to. ``scheme`` is udp, tcp, tcp+tls, unix (a stream), unixgram, or "" for the
+    local server; ``path`` is a socket's; ``facility`` a number; ``format`` "" is what local servers are used to."""
 
     scheme: str
     host: str = ""
@@ -38,15 +49,28 @@ class Target:
     facility: int = _FACILITIES[_DAEMON]
     format: str = ""
     tag: str = ""
+    tls: Tls = Tls()
 
     @classmethod
-    def parse(cls, address: str, facility: str, format: str, tag: str) -> "Target":  # noqa: A002 - the option's name
+    def parse(
+        cls,
+        address: str,
+        facility: str,
+        format: str,  # noqa: A002 - the option's name
+        tag: str,
+        tls: Tls = Tls(),
+    ) -> "Target":
         """The options' texts. InvalidArgument, worded as docker's."""
         if format not in _FORMATS:
             raise InvalidArgument("Invalid syslog format")
         scheme, host, port, path = _address(address)
         tag = _UNSAFE.sub("_", tag)[:_LONGEST_TAG]
-        return cls(scheme, host, port, path, _facility(facility), format, tag)
+        return cls(scheme, host, port, path, _facility(facility), format, tag, tls)
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.scheme == _TLS
 
     def __str__(self) -> str:
         place = self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
@@ -65,7 +89,10 @@ class Target:
             local = moment.astimezone()
             where = f"{hostname} " if self.format else ""
             head = f"<{priority}>{local:%b} {local.day:2} {local:%H:%M:%S} {where}{self.tag}[{pid}]: "
-        return head.encode() + line + b"\n"
+        message = head.encode() + line + b"\n"
+        if self.secure and self.format.startswith("rfc5424"):
+            return b"%d %b" % (len(message), message)  # RFC 5425, 4.3
+        return message
 
 
 def _address(text: str) -> tuple[str, str, int, str]:
@@ -74,8 +101,6 @@ def _address(text: str) -> tuple[str, str, int, str]:
     scheme, separator, rest = text.partition("://")
     if not separator or not rest:
         raise InvalidArgument(f"syslog-address should be in form proto://address, got {text[:120]}")
-    if scheme == "tcp+tls":
-        raise InvalidArgument("syslog-address: tcp+tls is not offered; use tcp:// to a relay on this host")
     if scheme not in _SCHEMES:
         raise InvalidArgument(f"unsupported scheme: '{scheme[:40]}' (known: {', '.join(_SCHEMES)})")
     if scheme.startswith("unix"):

@@ -2,23 +2,22 @@
 
 import contextlib
 import os
-import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from urllib.parse import quote_plus
 
 from wherry.core.logs.log import Log, LogEntry, LogFactory
+from wherry.core.logs.options import TAG_FIELD
 from wherry.core.tasks.fifos import LEDGER
 from wherry.engine.attach import AttachOptions
 from wherry.engine.containers.folders import container_folder, io_folder, log_name
+from wherry.engine.patterns import search
 from wherry.engine.record import Record
 from wherry.engine.times import rfc3339_fixed
 from wherry.errors import Unimplemented
 
 Batch = list[tuple[str, bytes]]
 """Streams' names and bytes, a line each."""
-
-_FIELD: Final = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,9 @@ class Logbook:
     async def _log(self, record: Record, *, strict: bool = False, ledger: str = "") -> Log:
         config = record.host_config["LogConfig"]
         options = {**config["Config"], "tag": _tag(record)} if config["Type"] == "syslog" else config["Config"]
-        return await self._logs.open(config["Type"], options, self._file(record), strict=strict, ledger=ledger)
+        attributes = _attributes(record) if config["Config"] else {}
+        path = self._file(record)
+        return await self._logs.open(config["Type"], options, path, strict=strict, ledger=ledger, attributes=attributes)
 
     async def read(self, record: Record, query: LogQuery) -> AsyncIterator[Batch]:
         """``await`` it, then iterate: what is there without waiting comes together.
@@ -104,7 +105,7 @@ async def _rendered(
     batches: AsyncIterator[Sequence[LogEntry]], record: Record, query: LogQuery, owned: Log | None
 ) -> AsyncIterator[Batch]:
     wanted = {name for name, asked in (("stdout", query.stdout), ("stderr", query.stderr)) if asked}
-    details = _details(record) + b" " if query.details else b""
+    details = _details(_attributes(record)) + b" " if query.details else b""
     try:
         async for entries in batches:
             found = entries if len(wanted) == 2 else [entry for entry in entries if entry.stream in wanted]
@@ -136,17 +137,25 @@ def _tag(record: Record) -> str:
         "Name": record.name,
         "ImageID": record.image_id.removeprefix("sha256:")[:12],
         "ImageFullID": record.image_id,
-        "ImageName": record.image_name,
+        "ImageName": record.config["Image"],
         "DaemonName": "docker",
     }
     template = record.host_config["LogConfig"]["Config"].get("tag") or "{{.ID}}"
-    return _FIELD.sub(lambda found: fields.get(found[1], ""), template)
+    return TAG_FIELD.sub(lambda found: fields[found[1]], template)
 
 
-def _details(record: Record) -> bytes:
-    """The labels and variables that ``--log-opt labels=`` and ``env=`` name, as ``a=b,c=d``; "" if there are none."""
+def _attributes(record: Record) -> dict[str, str]:
+    """What goes with each line: the labels and variables that ``--log-opt labels=`` and ``env=`` name, or patterns in
+    ``labels-regex`` and ``env-regex``, and the tag if one was asked for."""
     options = record.host_config["LogConfig"]["Config"]
-    variables = dict(word.partition("=")[::2] for word in record.config["Env"])
-    found = {key: record.labels[key] for key in options.get("labels", "").split(",") if key in record.labels}
-    found |= {key: variables[key] for key in options.get("env", "").split(",") if key in variables}
-    return ",".join(f"{key}={value}" for key, value in sorted(found.items())).encode()
+    variables = dict(word.partition("=")[::2] for word in record.config["Env"] or ())
+    found: dict[str, str] = {}
+    for kind, values in (("labels", record.labels), ("env", variables)):
+        names, pattern = options.get(kind, "").split(","), options.get(f"{kind}-regex", "")
+        found |= {key: value for key, value in values.items() if key in names or (pattern and search(pattern, key))}
+    return {**found, "tag": _tag(record)} if options.get("tag") else found
+
+
+def _details(attributes: Mapping[str, str]) -> bytes:
+    """``a=b,c=d``, encoded as in a URL's query, as docker has it."""
+    return ",".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(attributes.items())).encode()
