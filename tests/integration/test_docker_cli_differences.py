@@ -4,6 +4,7 @@ to both: a table of command lines, as cli_commands.py's. Commands that are there
 import json
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,44 @@ def test_documents_have_the_fields_that_dockers_have(docker: Docker, made: None,
     assert not {"Healthcheck", "Shell", "StopSignal", "StopTimeout", "ExposedPorts", "NetworkDisabled"} & config.keys()
     assert (config["Volumes"], network["HairpinMode"], network["SecondaryIPAddresses"]) == (None, False, None)
     assert json.loads(docker("network", "inspect", "fixed"))[0]["IPAM"]["Options"] == {}
+
+
+# A container's life and what goes with it, as dockerd tells it, in order; but a commit lets it go on at once.
+TOLD = """
+network create; volume create; container create; network connect; volume mount; container start; container pause;
+container unpause; image tag; container commit; container kill; container kill; container die; network disconnect;
+volume unmount; container stop; network connect; volume mount; container start; network connect; network disconnect;
+container kill; container die; network disconnect; volume unmount; container destroy; network disconnect; image save; image untag;
+image delete; container prune; network destroy; network destroy; network prune; image prune; volume destroy; volume prune; builder prune
+"""
+
+
+def test_the_stream_of_events_is_dockers(docker: Docker, made: None, tmp_path: Path) -> None:
+    since = f"{time.time():.9f}"
+    docker("network", "create", "seen")
+    docker("run", "-d", "--name", "told", "-l", "a=b", "--network", "seen", "-v", "kept:/v", "box", "sleep", "600")
+    docker("commit", "-m", "why", "told", "copied")
+    docker("stop", "-t", "0", "told")
+    docker("network", "connect", "auto", "done")  # it does not run: its start would tell
+    docker("start", "told")
+    docker("network", "connect", "auto", "told")
+    docker("network", "disconnect", "auto", "told")
+    docker("rm", "-f", "told")
+    docker("network", "disconnect", "auto", "done")
+    docker("save", "-o", tmp_path / "saved", "copied")
+    docker("rmi", "copied")
+    docker("container", "prune", "-f", "--filter", "label=none")
+    docker("network", "prune", "-f", "--filter", "label!=kept")
+    docker("image", "prune", "-f")
+    docker("volume", "prune", "-af")
+    docker("builder", "prune", "-f")
+    until = f"{time.time():.9f}"
+    lines = docker("events", "--since", since, "--until", until, "--format", "json").splitlines()
+    events = [json.loads(line) for line in lines]
+    wanted = TOLD.replace("\n", " ").split(";")
+    told = [f"{event['Type']} {event['Action']}" for event in events]
+    assert "; ".join(told) == "; ".join(name.strip() for name in wanted)
+    by_name = {name: event["Actor"]["Attributes"] for name, event in zip(told, events, strict=True)}
+    assert by_name["network connect"].keys() == {"container", "name", "type"}
+    assert {"comment": "why", "imageRef": "copied:latest", "a": "b"}.items() <= by_name["container commit"].items()
+    assert by_name["container prune"] == {"reclaimed": "0"}

@@ -162,7 +162,9 @@ class Builds:
         dropped = before - {kept.key for kept in await asyncio.to_thread(self._cache.kept)}
         mounts = await asyncio.to_thread(self._cache_mounts.clear) if not until else 0
         deleted = sorted(key[:CACHE_ID] for key in dropped)
-        return {"CachesDeleted": deleted or None, "SpaceReclaimed": mounts + await self._images.collect()}
+        reclaimed = mounts + await self._images.collect()
+        self._images.pruned("builder", reclaimed)
+        return {"CachesDeleted": deleted or None, "SpaceReclaimed": reclaimed}
 
 
 class _Mailbox:

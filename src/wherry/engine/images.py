@@ -288,7 +288,13 @@ class Images:
             if entry.id in used or (only_dangling and entry.names) or not wanted.takes(entry, variant):
                 continue
             deleted += await self._take_away(entry, Removal(entry.names))
-        return {"ImagesDeleted": deleted or None, "SpaceReclaimed": await self.collect() if deleted else 0}
+        reclaimed = await self.collect() if deleted else 0
+        self.pruned("image", reclaimed)
+        return {"ImagesDeleted": deleted or None, "SpaceReclaimed": reclaimed}
+
+    def pruned(self, kind: str, reclaimed: int) -> None:
+        """Tell that what was not needed of ``kind`` (image, builder) is gone, ``reclaimed`` bytes of it."""
+        self._events.publish(kind, "prune", "", {"reclaimed": str(reclaimed)})
 
     async def collect(self) -> int:
         """Drop content and snapshots that nothing needs any more."""
@@ -383,6 +389,8 @@ class Images:
                 names.append(found.name)
         content, targets = self._services.content, [target for target, _ in wanted.values()]
         await asyncio.to_thread(image_archive.verify, targets, content)
+        for target in targets:
+            self._tell("save", str(target.digest), str(target.digest))
         return InThreads(image_archive.save(list(wanted.values()), content))
 
     async def _users(self) -> Sequence[tuple[str, User]]:

@@ -106,7 +106,8 @@ class Makings:
             )
             layers = (*base.manifest.layers, packed.descriptor)
             target = await self._store(image, layers, reference, base.manifest.annotations)
-        self._containers.tell(record, "commit", comment=naming.comment, imageID=str(target.digest))
+        named = {"imageRef": reference.familiar()} if reference is not None else {}
+        self._containers.tell(record, "commit", comment=naming.comment, imageID=str(target.digest), **named)
         return {"Id": str(target.digest)}
 
     async def _base(self, record: Record) -> Variant:
@@ -128,6 +129,7 @@ class Makings:
             task = live.task if pause and live.record.state.status == "running" else None
             if task is not None:
                 await task.pause()
+                self._containers.tell(live.record, "pause")
             try:
                 normal = Normal(root=False)
                 return await asyncio.to_thread(
@@ -136,6 +138,7 @@ class Makings:
             finally:
                 if task is not None:
                     await task.resume()
+                    self._containers.tell(live.record, "unpause")
 
     async def import_archive(
         self, chunks: AsyncIterator[bytes], naming: Naming, platform: str | None

@@ -142,7 +142,7 @@ async def test_connect_and_disconnect(world: World) -> None:
         with pytest.raises(NotFound):
             await networks.disconnect("back", "nobody", force=False)
         assert [event for event, _, more in world.events.events if more.get("type") == "bridge"] == [
-            "create", "create", "connect", "disconnect"
+            "create", "create", "connect", "connect", "disconnect"
         ]  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """What containers tell the event stream, in docker's words and with docker's attributes."""
 
+from collections.abc import Iterable
+
+from wherry.core.networks.network import Network
 from wherry.engine.record import Record
 from wherry.engine.services import Publisher
 
@@ -15,6 +18,12 @@ class Announcer:
         """``more`` are the attributes beside the container's image, name and labels."""
         attributes = {**record.labels, "image": record.image, "name": record.name, **more}
         self._events.publish("container", action, record.id, attributes)
+
+    def networks(self, record: Record, networks: Iterable[Network], action: str) -> None:
+        """That the container came into its networks or has left them: ``connect``, ``disconnect``."""
+        for network in networks:
+            attributes = {"container": record.id, "name": network.name, "type": network.driver}
+            self._events.publish("network", action, network.id, attributes)
 
     def volumes(self, record: Record, action: str) -> None:
         """That the container's volumes are mounted or no longer are: ``mount``, ``unmount``."""

@@ -88,6 +88,7 @@ class Containers:
         self.services = services
         self.background = background
         self.tell = Announcer(events)
+        self._events = events
         self.registry = Registry(services.containers, services.transactions, background)
         self._views = ModuleViews()
         self._looked: dict[str, tuple[Record, _OnDisk]] = {}
@@ -250,6 +251,7 @@ class Containers:
                 continue
             deleted.append(live.record.id)
             reclaimed += size
+        self._events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
         return {"ContainersDeleted": deleted, "SpaceReclaimed": reclaimed}
 
     async def list(

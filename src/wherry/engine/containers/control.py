@@ -97,7 +97,10 @@ class Control:
         """Stop it if it runs, then start it."""
         with live.kept(), contextlib.suppress(NotModified):
             await self.stop(live, ref, timeout, signal)
-        await self._supervisor.start(live, ref)
+        try:
+            await self._supervisor.start(live, ref)
+        except WherryError as error:
+            raise type(error)(f"Cannot restart container {ref}: {error}") from error
         self._tell(live.record, "restart")
 
     async def pause(self, live: Live) -> None:

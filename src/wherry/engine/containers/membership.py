@@ -35,7 +35,7 @@ class Membership:
         if container in self._registry:
             await self._registry.get(container).settled()
 
-    async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> str:
+    async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> tuple[str, bool]:
         """See `Members.connect`."""
         live = self._registry.get(ref)
         async with live.lock:
@@ -51,7 +51,7 @@ class Membership:
             except BaseException:
                 await self._sandboxes.disconnect(joined, network)
                 raise
-        return record.id
+            return record.id, live.running
 
     async def disconnect(self, ref: str, network: Network, *, force: bool) -> str:
         """See `Members.disconnect`."""

@@ -142,6 +142,7 @@ class Supervisor:
             run.failed()
             await self._sandboxes.close(record.id)
             raise
+        self._tell.networks(live.record, self._sandboxes.joined(live.record), "connect")
         self._tell.volumes(live.record, "mount")
         self._tell(live.record, "start")
 
@@ -270,10 +271,11 @@ class Supervisor:
         run = live.run
         live.task = live.run = None
         live.ended.set()
-        self._tell.volumes(record, "unmount")
         if ended.usage:
             self._tell.fuel += int(ended.usage.get("fuel", 0))
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
+        self._tell.networks(live.record, self._sandboxes.joined(live.record), "disconnect")
+        self._tell.volumes(record, "unmount")
         if not again:
             try:
                 # Clients take the answer to wait for the end of output, too.

@@ -31,8 +31,8 @@ class Members(Protocol):
     async def settled(self, container: str) -> None:
         """Wait until what is being done to the container with this full id is done."""
 
-    async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> str:
-        """Put a container into a network, now and whenever it runs; returns its full id. NotFound: no such container;
+    async def connect(self, ref: str, network: Network, wanted: Mapping[str, Any]) -> tuple[str, bool]:
+        """Put a container into a network, now and whenever it runs; returns its full id, and whether it runs. NotFound;
         PermissionDenied: it is in it already, or may be in no other than its own; and what the network says."""
 
     async def disconnect(self, ref: str, network: Network, *, force: bool) -> str:
@@ -130,6 +130,7 @@ class Networks:
                 # Somebody was faster, or connected to it meanwhile.
                 continue
             deleted.append(network.name)
+        self._events.publish("network", "prune", "", {"reclaimed": "0"})
         return {"NetworksDeleted": deleted}
 
     async def connect(self, ref: str, container: str, wanted: Any) -> None:
@@ -138,7 +139,9 @@ class Networks:
         entry = settings(wanted)
         check(network.name, entry)
         check_address(network, entry)
-        self._tell(network, "connect", container=await self._members.connect(container, network, entry))
+        found, runs = await self._members.connect(container, network, entry)
+        if runs:  # of one that doesn't, its start tells
+            self._tell(network, "connect", container=found)
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
         """See `Members.disconnect`."""

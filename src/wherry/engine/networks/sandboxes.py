@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any, Final
@@ -27,7 +27,7 @@ from wherry.engine.services import EngineServices
 from wherry.engine.spec.network import Joint
 from wherry.engine.spec.wasm import http
 from wherry.engine.states import RUNNING
-from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, Unimplemented, WherryError
+from wherry.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, WherryError
 from wherry.wire.dns import resolv_conf_servers
 
 log = logging.getLogger(__name__)
@@ -191,6 +191,12 @@ class Sandboxes:
             wanted_address6=asked.get("IPv6Address", ""),
             wanted_mac=wanted.get("MacAddress", ""),
         )
+
+    def joined(self, record: Record) -> Iterator[Network]:
+        """The networks that a container's settings name, as far as they are there."""
+        for name in record.networks:
+            with contextlib.suppress(NotFound):
+                yield self._registry.get(name)
 
     async def established(self, network: Network) -> Network:
         """The network, there on the host."""
