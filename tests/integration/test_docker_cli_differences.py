@@ -60,6 +60,17 @@ SAID = {
 }
 
 
+def test_a_container_whose_images_name_went_elsewhere_is_shown_with_its_id(docker: Docker, made: None) -> None:
+    docker("tag", "box", "named")
+    container = docker("create", "named")
+    shown = ("ps", "-a", "--filter", f"id={container}", "--format", "{{.Image}}")
+    assert docker(*shown) == "named"
+    docker("tag", docker("commit", container), "named")
+    assert docker(*shown) == docker("inspect", "-f", "{{.Image}}", container).removeprefix("sha256:")[:12]
+    docker("rm", container)
+    docker("rmi", "named")
+
+
 @pytest.fixture(scope="module")
 def made(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
     docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path_factory.mktemp("box")))
@@ -96,13 +107,22 @@ def test_documents_have_the_fields_that_dockers_have(docker: Docker, made: None,
     assert json.loads(docker("network", "inspect", "fixed"))[0]["IPAM"]["Options"] == {}
 
 
+def test_who_waits_hears_of_each_end_though_it_starts_again(docker: Docker, made: None) -> None:
+    policy = ("--name", "stubborn", "--network", "none", "--restart", "always")
+    ended = docker.run("run", *policy, "box", "sh", "-c", "echo once; sleep 1; exit 3")
+    assert (ended.returncode, ended.stdout) == (3, "once\n")
+    assert docker("wait", "stubborn") == "3"
+    docker("rm", "-f", "stubborn")
+
+
 # A container's life and what goes with it, as dockerd tells it, in order; but a commit lets it go on at once.
 TOLD = """
 network create; volume create; container create; network connect; volume mount; container start; container pause;
 container unpause; image tag; container commit; container kill; container kill; container die; network disconnect;
 volume unmount; container stop; network connect; volume mount; container start; network connect; network disconnect;
-container kill; container die; network disconnect; volume unmount; container destroy; network disconnect; image save; image untag;
-image delete; container prune; network destroy; network destroy; network prune; image prune; volume destroy; volume prune; builder prune
+container kill; container die; network disconnect; volume unmount; container destroy; network disconnect; image save;
+image untag; image delete; container prune; network destroy; network destroy; network prune; image prune;
+volume destroy; volume prune; builder prune
 """
 
 

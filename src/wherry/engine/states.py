@@ -65,7 +65,7 @@ _REFUSAL_OF: Final[dict[Event, str]] = {
 }
 
 RUNNING: Final[frozenset[Status]] = frozenset({"running", "paused", "restarting"})
-"""Statuses that docker counts as running: a wait for ``not-running`` goes on in them."""
+"""Statuses that docker counts as running: a wait for ``not-running`` that begins in them waits for the next end."""
 
 
 def after(status: Status, event: Event, ref: str) -> Status:

@@ -6,7 +6,7 @@ no container half started.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -276,15 +276,34 @@ class Containers:
         if wanted.keys() & {"publish", "expose"}:
             found = [record for record in found if selection.ports_chosen(self.sandboxes.ports(record), wanted)]
         now = self.services.clock()
+        shown = found[: limit or None]
+        gone = await asyncio.to_thread(self._renamed, {(record.image_name, record.image_id) for record in shown})
         rows = [
-            views.summary(record, now, self.sandboxes.settings(record), self.sandboxes.ports(record))
-            for record in found[: limit or None]
+            views.summary(
+                record,
+                now,
+                self.sandboxes.settings(record),
+                self.sandboxes.ports(record),
+                renamed=(record.image_name, record.image_id) in gone,
+            )
+            for record in shown
         ]
         if size:
             images: dict[str, int] = {}
             for record, row in zip(found, rows, strict=False):
                 row["SizeRw"], row["SizeRootFs"] = await self._sizes(record, images)
         return rows
+
+    def _renamed(self, images: Set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these images, by name and id, that have the name no more. Blocks."""
+
+        def has(name: str, image_id: str) -> bool:
+            try:
+                return name == image_id or str(self.services.images.get(name).target.digest) == image_id
+            except NotFound:
+                return False
+
+        return {image for image in images if image[0] and not has(*image)}
 
     def _created(self, wanted: Filters, key: str) -> int | None:
         values = wanted.get(key)

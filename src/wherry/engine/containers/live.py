@@ -31,7 +31,7 @@ class Waiters:
         return future
 
     def exited(self, code: int) -> None:
-        """The container has ended and is not restarted."""
+        """The container has ended; as with docker it does not matter whether it will be started again."""
         self._resolve(("not-running", "next-exit"), {"StatusCode": code})
 
     def removed(self, code: int, error: str = "") -> None:

@@ -276,15 +276,14 @@ class Supervisor:
         self._tell(live.record, "die", exitCode=str(ended.code), execDuration=str(_seconds(record, finished)))
         self._tell.networks(live.record, self._sandboxes.joined(live.record), "disconnect")
         self._tell.volumes(record, "unmount")
-        if not again:
-            try:
-                # Clients take the answer to wait for the end of output, too.
-                if run is not None and not await run.streams.output.heard(_HEARD_SOON):
-                    live.farewell = self._background.spawn(self._bid_farewell(live, run))
-            finally:
-                if live.farewell is None:
-                    live.told()
-            await _turns()  # and who waits is answered before anything is written
+        try:
+            # Clients take the answer to wait for the end of output, too.
+            if run is not None and not await run.streams.output.heard(_HEARD_SOON):
+                live.farewell = self._background.spawn(self._bid_farewell(live, run))
+        finally:
+            if live.farewell is None:
+                live.told()
+        await _turns()  # and who waits is answered before anything is written
         if record.auto_remove and not again and not live.keep:
             self._registry.save_soon(live, live.record)
         else:

@@ -126,12 +126,12 @@ def _graph_data(layers: Sequence[str]) -> Json:
     return {"UpperDir": layers[0], **({"LowerDir": ":".join(layers[1:])} if layers[1:] else {})}
 
 
-def summary(record: Record, now: int, network: Json, ports: Sequence[Json]) -> Json:
-    """One entry of `docker ps`; ``network`` are its NetworkSettings."""
+def summary(record: Record, now: int, network: Json, ports: Sequence[Json], *, renamed: bool = False) -> Json:
+    """One entry of `docker ps`; ``network`` are its NetworkSettings; ``renamed``: its image's name is another's now."""
     return {
         "Id": record.id,
         "Names": [f"/{record.name}"],
-        "Image": record.image,
+        "Image": record.image_id if renamed else record.image,
         "ImageID": record.image_id,
         "Command": _command(record.args),
         "Created": record.created // 1_000_000_000,
