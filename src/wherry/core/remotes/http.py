@@ -150,6 +150,29 @@ class Client:
         return found
 
 
+class _Tries:
+    """The attempts at one request: so many, with pauses between them. After the last, what failed is raised."""
+
+    def __init__(self, most: int, timing: Timing) -> None:
+        self._most = most
+        self._timing = timing
+        self._failed = 0
+
+    async def again(self, failure: WherryError, retry_after: str = "") -> None:
+        """One failed; return when it is time for the next. A certificate that is wrong stays wrong."""
+        self._failed += 1
+        if self._failed >= self._most or isinstance(failure, FailedPrecondition):
+            raise failure from None
+        now, jitter = self._timing.now(), self._timing.jitter()
+        await self._timing.sleep(backoff.delay(self._failed, retry_after, now, jitter))
+
+    async def refused(self, failure: WherryError, response: aiohttp.ClientResponse) -> None:
+        """The same of one that was answered."""
+        if response.status not in backoff.RETRIED:
+            raise failure
+        await self.again(failure, response.headers.get("Retry-After", ""))
+
+
 class Origin:
     """One endpoint as one user sees it."""
 
@@ -202,33 +225,24 @@ class Origin:
     async def _answered(self, request: Request) -> aiohttp.ClientResponse:
         url = await self._url(request)
         what = f'{request.method.capitalize()} "{url}"'
-        attempt, refused = 0, False
+        tries, refused = _Tries(request.attempts, self._timing), False
         while True:
-            attempt += 1
-            retry_after = ""
             try:
                 response = await self._once(request, url)
             except BROKEN as error:
                 if self._believed:
                     await self._doubt()
                     url = await self._url(request)
-                    attempt -= 1
-                    continue
-                failure: WherryError = broken(error, what)
-                if attempt >= request.attempts or isinstance(failure, FailedPrecondition):
-                    raise failure from None
+                else:
+                    await tries.again(broken(error, what))
+                continue
+            if response.status in request.expected:
+                return response
+            failure = await self._refused(response, request, what)
+            if response.status == 401 and not refused and self._challenged(response):
+                refused = True  # once: what is refused with what we have, stays refused
             else:
-                if response.status in request.expected:
-                    return response
-                retry_after = response.headers.get("Retry-After", "")
-                failure = await self._refused(response, request, what)
-                if response.status == 401 and not refused and self._challenged(response):
-                    refused = True  # once: what is refused with what we have, stays refused
-                    attempt -= 1
-                    continue
-                if response.status not in backoff.RETRIED or attempt >= request.attempts:
-                    raise failure
-            await self._timing.sleep(backoff.delay(attempt, retry_after, self._timing.now(), self._timing.jitter()))
+                await tries.refused(failure, response)
 
     async def _url(self, request: Request) -> str:
         base = await self.base()
@@ -276,28 +290,22 @@ class Origin:
         headers = {"Authorization": asked.authorization} if asked.authorization else {}
         method = "GET" if asked.form is None else "POST"
         what = f'{method.capitalize()} "{asked.url.partition("?")[0][:200]}"'
-        for attempt in range(1, backoff.ATTEMPTS + 1):
+        tries = _Tries(backoff.ATTEMPTS, self._timing)
+        while True:
             try:
                 more = {} if asked.form is None else {"data": dict(asked.form)}
                 response = await self._client.send(method, _checked_url(asked.url), headers, **more)
                 async with response:
                     body = await limited(response, _TOKEN_LIMIT)
             except BROKEN as error:
-                failure: WherryError = broken(error, what)
-                retry_after = ""
-                if isinstance(failure, FailedPrecondition):
-                    raise failure from None
-            else:
-                if response.status == 200:
-                    return body
-                failure, retry_after = refusal(response.status, body, what), response.headers.get("Retry-After", "")
-                if response.status in (400, 401, 403):
-                    raise Unauthenticated(str(failure))
-                if response.status not in backoff.RETRIED:
-                    raise failure
-            if attempt < backoff.ATTEMPTS:
-                await self._timing.sleep(backoff.delay(attempt, retry_after, self._timing.now(), self._timing.jitter()))
-        raise failure
+                await tries.again(broken(error, what))
+                continue
+            if response.status == 200:
+                return body
+            failure = refusal(response.status, body, what)
+            if response.status in (400, 401, 403):
+                raise Unauthenticated(str(failure))
+            await tries.refused(failure, response)
 
     def _plain_is_fine(self, base: str, url: str) -> bool:
         return not base.startswith("https://") or is_insecure(urlsplit(url).netloc, self._client.config)
