@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks import proc
 from benchmarks.engine_api import EngineApi
-from benchmarks.engines import dockerd, rootfs, wherryd
+from benchmarks.engines import both, rootfs
 from benchmarks.figures import Bound, Row, Samples, turns
 from benchmarks.programs import Programs
 from wherry.errors import FailedPrecondition, Internal
@@ -47,12 +47,7 @@ class CommandsPart:
         place = os.path.join(folder, _PART)
         os.makedirs(place)
         self._environ = environ
-        self._engines: dict[str, EngineApi] = {}
-        with contextlib.suppress(FailedPrecondition):
-            self._engines["dockerd"] = stack.enter_context(dockerd(place, environ, programs))
-        self._no_docker = "" if self._engines else "no dockerd here"
-        engine = stack.enter_context(wherryd(place, environ, apart=True))
-        self._engines["wherryd"] = engine.api
+        engine, self._engines, self._no_docker = stack.enter_context(both(place, environ, programs))
         engine.build("hello", programs.hello)
         for api in self._engines.values():
             api.import_image("pour", rootfs(programs.pour), "/hello")

@@ -100,6 +100,21 @@ def dockerd(
         yield api
 
 
+@contextlib.contextmanager
+def both(
+    folder: str, environ: Mapping[str, str], programs: Programs
+) -> Iterator[tuple["Wherryd", Mapping[str, EngineApi], str]]:
+    """A wherryd apart and, where one comes up, a dockerd: the first, what to ask of each by name, and why there is only
+    one, if there is."""
+    with contextlib.ExitStack() as stack:
+        engines: dict[str, EngineApi] = {}
+        with contextlib.suppress(FailedPrecondition):
+            engines["dockerd"] = stack.enter_context(dockerd(folder, environ, programs))
+        why = "" if engines else "no dockerd here"
+        engine = stack.enter_context(wherryd(folder, environ, apart=True))
+        yield engine, {**engines, "wherryd": engine.api}, why
+
+
 def _path(environ: Mapping[str, str]) -> str:
     return environ.get("PATH", "") + ":/usr/sbin:/sbin"
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from benchmarks import proc
 from benchmarks.engine_api import EngineApi
-from benchmarks.engines import dockerd, rootfs, wherryd
+from benchmarks.engines import both, rootfs
 from benchmarks.figures import Bound, Row, Samples, turns
 from benchmarks.programs import Programs
-from wherry.errors import FailedPrecondition, Internal
+from wherry.errors import Internal
 from wherry.linux import links, netns
 from wherry.wire.stdcopy import Decoder
 
@@ -39,12 +39,7 @@ class FlowPart:
     ) -> None:
         place = os.path.join(folder, _PART)
         os.makedirs(place)
-        self._engines: dict[str, EngineApi] = {}
-        with contextlib.suppress(FailedPrecondition):
-            self._engines["dockerd"] = stack.enter_context(dockerd(place, environ, programs))
-        self._no_docker = "" if self._engines else "no dockerd here"
-        self._engine = stack.enter_context(wherryd(place, environ, apart=True))
-        self._engines["wherryd"] = self._engine.api
+        self._engine, self._engines, self._no_docker = stack.enter_context(both(place, environ, programs))
         self._servers = {}
         for name, api in self._engines.items():
             api.import_image("pour", rootfs(programs.pour), "/hello")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.engine_api import EngineApi
-from benchmarks.engines import dockerd, rootfs, wherryd
+from benchmarks.engines import both, rootfs
 from benchmarks.figures import Bound, Row, Samples, turns
 from benchmarks.programs import Programs
 from tests.linux_images import compiler_context
-from wherry.errors import FailedPrecondition, Internal
+from wherry.errors import Internal
 
 _PART: Final = "linux"
 _QUIET: Final = 0.05
@@ -39,13 +39,7 @@ class LinuxPart:
     ) -> None:
         place = os.path.join(folder, _PART)
         os.makedirs(place)
-        self._no_docker = ""
-        self._engines: dict[str, EngineApi] = {}
-        with contextlib.suppress(FailedPrecondition):
-            self._engines["dockerd"] = stack.enter_context(dockerd(place, environ, programs))
-        self._no_docker = "" if self._engines else "no dockerd here"
-        engine = stack.enter_context(wherryd(place, environ, apart=True))
-        self._engines["wherryd"] = engine.api
+        engine, self._engines, self._no_docker = stack.enter_context(both(place, environ, programs))
         engine.build("wasm", programs.hello)
         engine.api.import_image("hello", rootfs(programs.native), "/hello")
         base = _archive(compiler_context(Path(place) / "base") / "rootfs")
