@@ -181,3 +181,12 @@ def test_what_has_been_kept_for_long_goes(tmp_path: Path, folders: FifoFolders, 
     assert os.listdir(tmp_path / "spares") == []
     assert not spares.trim(-1)
     assert not spares.take(str(tmp_path / "io/d"))
+
+
+def test_one_that_somebody_removed_is_not_kept_in_vain(tmp_path: Path, folders: FifoFolders, spares: Spares) -> None:
+    folders.retire(folders.make(str(tmp_path / "io/a")))()
+    (gone,) = (tmp_path / "spares").iterdir()
+    gone.rename(tmp_path / "elsewhere")
+    assert spares.has_any()
+    assert not spares.take(str(tmp_path / "io/b"))
+    assert not spares.has_any()

@@ -21,6 +21,7 @@ from wherry.core.faults import translating
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots import trees
 from wherry.core.snapshots.snapshotter import Kind, SnapshotInfo, Usage
+from wherry.core.spares import Kept
 from wherry.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from wherry.oci.mount import Mount
 
@@ -100,10 +101,10 @@ class FolderSnapshotter:
         self._arrangement = arrangement
         self._clock = clock
         self._gone: deque[str] = deque()
-        self._spares: deque[tuple[float, str]] = deque()
+        self._spares = Kept(_SPARES, _REST, trees.remove_tree)
         self._committed: dict[str, tuple[int, list[str]]] = {}  # every container asks for its image's chain
         self._removals = 0
-        self._guard = threading.RLock()
+        self._guard = threading.Lock()
         database.migrate("snapshots", SCHEMA)
         with translating(f"open the snapshots at {root}"):
             os.makedirs(root, mode=0o711, exist_ok=True)
@@ -153,7 +154,7 @@ class FolderSnapshotter:
         parent_id, parents = self._ancestors(parent)
         number = next(self._numbers)
         folder = self.folder(number)
-        spare = kind == "active" and self._take_spare(folder)
+        spare = kind == "active" and self._spares.take(folder)
         with translating(f"make snapshot {key}"):
             if not spare:
                 os.mkdir(folder, 0o700 if kind == "view" else 0o711)
@@ -307,40 +308,16 @@ class FolderSnapshotter:
         """Most containers write nothing. A folder that can be used again is kept for a snapshot to come, which gives it
         a number of its own: where many files came and went, a filesystem takes long to make one."""
         with translating(f"remove snapshot {key}"):
-            if len(self._spares) < _SPARES and self._arrangement.renew(folder):
-                with self._guard:
-                    self._spares.append((time.monotonic(), folder))
-            else:
+            if not (self._arrangement.renew(folder) and self._spares.keep(folder)):
                 trees.remove_tree(folder)
 
     def trim(self, seconds: float) -> bool:
         """See `Snapshotter.trim`."""
-        until = time.monotonic() - seconds
-        with self._guard:
-            old = [folder for kept, folder in self._spares if kept < until]
-            for _ in old:
-                self._spares.popleft()  # they lie in the order in which they came
-        for folder in old:
-            with translating(f"remove {folder}"):
-                trees.remove_tree(folder)
-        return bool(self._spares)
+        return self._spares.trim(seconds)
 
     def has_spare(self) -> bool:
         """See `Snapshotter.has_spare`."""
-        with self._guard:  # one that was in use a moment ago may be mounted still
-            return bool(self._spares) and self._spares[0][0] + _REST <= time.monotonic()
-
-    def _take_spare(self, folder: str) -> bool:
-        """Whether ``folder`` is there now."""
-        with self._guard:
-            if not self.has_spare():
-                return False
-            spare = self._spares.popleft()[1]
-        try:
-            os.rename(spare, folder)
-        except OSError:
-            return False
-        return True
+        return self._spares.has_any()
 
     def _let_go(self, key: str, place: str, gone: str) -> None:
         """Only the name changes while the database is locked; the files go afterwards."""
