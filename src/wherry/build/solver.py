@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
 
 from wherry.build import context
 from wherry.build.entry import compiled, decided
@@ -14,14 +13,12 @@ from wherry.build.request import BuildRequest, BuildResult, BuildServices
 from wherry.build.session import Session, epoch_of
 from wherry.build.spool import Spool
 from wherry.build.walk import Walk
-from wherry.core.leases.store import Lease
+from wherry.core.leases.leased import leased
 from wherry.core.threads import blocking
 from wherry.dockerfile.faults import one_line
-from wherry.errors import InvalidArgument, NotFound, Unimplemented
+from wherry.errors import InvalidArgument, Unimplemented
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
-
-_LEASE_SECONDS: Final = 24 * 3600.0
 
 
 async def build(request: BuildRequest, services: BuildServices, progress: Callable[[BuildEvent], None]) -> BuildResult:
@@ -90,20 +87,10 @@ async def _workplace(services: BuildServices) -> AsyncIterator[tuple[Spool, str]
     """A spool and a lease, both gone at the end, however it comes."""
     name = services.new_id()
     spool = Spool(services.temporary, name, services.largest)
-    now = services.clock()
-    lease = Lease(f"build-{name}", now, now + _LEASE_SECONDS)
-    try:
-        # Within the block: a cancel that arrives while they are made is told when they have been.
-        await blocking(services.leases.create, lease)
-        await blocking(spool.open)
-        yield spool, lease.id
-    finally:
-        await blocking(_clear, services, spool, lease)
-
-
-def _clear(services: BuildServices, spool: Spool, lease: Lease) -> None:
-    spool.close()
-    try:
-        services.leases.delete(lease.id)
-    except NotFound:
-        pass
+    async with leased(services.leases, f"build-{name}", services.clock()) as lease:
+        try:
+            # Within the block: a cancel that arrives while it is made is told when it has been.
+            await blocking(spool.open)
+            yield spool, lease
+        finally:
+            await blocking(spool.close)

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 
 from wherry.core.diff.unpack import unpack
 from wherry.core.faults import translating
-from wherry.core.leases.store import Lease
+from wherry.core.leases.leased import leased
+from wherry.core.threads import blocking
 from wherry.engine import image_archive, image_views
 from wherry.engine.events import Events
 from wherry.engine.filters import boolean, checked
@@ -47,7 +48,6 @@ _KEPT_RUNNABLE = 512
 _MAGIC = b"\0asm"
 _BEGINNING = 64 << 10
 _PIECE = 1 << 20
-_LEASE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,22 +325,15 @@ class Images:
         InvalidArgument: it is none. NotFound: the platform is not in it; an image that is for another one alone is
         loaded all the same.
         """
-        leases, now = self._services.leases, self._services.clock() / 1e9
-        lease = Lease(f"load-{self._services.new_id()}", now, now + _LEASE_SECONDS)
-        file = await asyncio.to_thread(temporary_file, self._services.config)
-        try:
+        services = self._services
+        with await asyncio.to_thread(temporary_file, services.config) as file:
             await receive(file, chunks, "the image archive")
-            await asyncio.to_thread(leases.create, lease)
-            try:
-                loaded = await asyncio.to_thread(self._read_archive, file, lease.id, platform)
+            async with leased(services.leases, f"load-{services.new_id()}", services.clock() / 1e9) as lease:
+                loaded = await blocking(self._read_archive, file, lease, platform)
                 for image in loaded:
                     await self._take_in(image)
                 if platform is not None:
                     await self._check_loaded(loaded, platform)
-            finally:
-                await asyncio.to_thread(leases.delete, lease.id)
-        finally:
-            file.close()
         for image in loaded:
             progress = partial(tell, short(image.target.digest)) if tell is not None else None
             await self.warm(str(image.target.digest), str(platform or ""), progress)

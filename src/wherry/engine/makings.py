@@ -1,7 +1,8 @@
 """Images made without a build: of a container's files (`docker commit`), of an archive of files (`docker import`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -12,7 +13,8 @@ from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.entries import Entry
 from wherry.core.diff.pack import LayerWriter, Normal, Packed, pack_snapshot
 from wherry.core.diff.tar_reader import TarReader
-from wherry.core.leases.store import Lease
+from wherry.core.leases.leased import leased
+from wherry.core.threads import blocking
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.live import Live
 from wherry.engine.events import Events
@@ -31,7 +33,6 @@ from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 
 Json = dict[str, Any]
-_LEASE_SECONDS = 24 * 3600.0
 # What of a container's configuration an image has too.
 _KEPT = (
     "User",
@@ -83,9 +84,6 @@ class Makings:
         Returns ``{"Id"}``. NotFound: the container, or the image it was made from; Conflict: files changed meanwhile.
         """
         live = self._containers.registry.get(ref)
-        return await self._commit(live, naming, body, pause=pause)
-
-    async def _commit(self, live: Live, naming: Naming, body: Mapping[str, Any], *, pause: bool) -> Json:
         reference, record = naming.reference(), live.record
         base = await self._base(record)
         own = {key: (body.get(key) or record.config.get(key)) for key in _KEPT}
@@ -132,7 +130,7 @@ class Makings:
                 self._containers.tell(live.record, "pause")
             try:
                 normal = Normal(root=False)
-                return await asyncio.to_thread(
+                return await blocking(
                     pack_snapshot, services.snapshots, live.record.id, services.content, normal=normal
                 )
             finally:
@@ -142,18 +140,17 @@ class Makings:
 
     async def import_archive(
         self, chunks: AsyncIterator[bytes], naming: Naming, platform: str | None
-    ) -> AsyncIterator[Json]:
+    ) -> AsyncGenerator[Json, None]:
         """An archive of a root filesystem, compressed or not, as an image of one layer. The lines that `docker import`
         prints. InvalidArgument: it is no archive, or the platform or a change is wrong."""
         reference = naming.reference()
         default = self._services.config.default_platform
         wanted = (Platform.parse(platform, default) if platform else default).normalized()
         config = changed(RunConfig(), naming.changes, wasm=wanted.is_wasm)
-        file = await asyncio.to_thread(temporary_file, self._services.config)
-        try:
+        with await asyncio.to_thread(temporary_file, self._services.config) as file:
             await receive(file, chunks, "the archive")
             async with self._leased("import"):
-                packed = await asyncio.to_thread(self._pack_archive, file)
+                packed = await blocking(self._pack_archive, file)
                 created = rfc3339(self._services.clock())
                 comment = naming.comment or "Imported from -"
                 image = ImageConfig(
@@ -166,10 +163,8 @@ class Makings:
                     history=(History(created=created, comment=comment),),
                 )
                 target = await self._store(image, (packed.descriptor,), reference)
-        finally:
-            file.close()
         self._events.publish("image", "import", str(target.digest), {"name": str(target.digest)})
-        return _lines([{"status": str(target.digest)}])
+        yield {"status": str(target.digest)}
 
     def _pack_archive(self, file: BinaryIO) -> Packed:
         """Written anew rather than kept as it came: so it is known to be whole, and equal files make equal layers."""
@@ -186,8 +181,9 @@ class Makings:
                 raise InvalidArgument("the archive is empty: a root filesystem is wanted")
             return writer.commit()
 
-    def _leased(self, what: str) -> "_Leased":
-        return _Leased(self._services, f"{what}-{self._services.new_id()}")
+    def _leased(self, what: str) -> AbstractAsyncContextManager[str]:
+        services = self._services
+        return leased(services.leases, f"{what}-{services.new_id()}", services.clock() / 1e9)
 
     async def _store(
         self,
@@ -216,22 +212,6 @@ class Makings:
         return target
 
 
-class _Leased:
-    """``async with`` it: the collector spares what is written meanwhile."""
-
-    def __init__(self, services: EngineServices, lease_id: str) -> None:
-        self._leases = services.leases
-        self._clock: Callable[[], int] = services.clock
-        self._id = lease_id
-
-    async def __aenter__(self) -> None:
-        now = self._clock() / 1e9
-        await asyncio.to_thread(self._leases.create, Lease(self._id, now, now + _LEASE_SECONDS))
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._leases.delete, self._id)
-
-
 def _whole(entry: Entry, stretches: Iterator[bytes]) -> Iterator[bytes]:
     """A sparse file's bytes, its holes filled."""
     position, ready = 0, b""
@@ -251,8 +231,3 @@ def _zeros(count: int) -> Iterator[bytes]:
     while count > 0:
         yield bytes(min(count, 1 << 18))
         count -= 1 << 18
-
-
-async def _lines(documents: Iterable[Json]) -> AsyncIterator[Json]:
-    for document in documents:
-        yield document

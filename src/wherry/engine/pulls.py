@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 
 from wherry.core.content.store import Ingest
 from wherry.core.diff.unpack import Step, steps, unpack_step
-from wherry.core.leases.store import Lease, ResourceKind
+from wherry.core.leases.leased import leased
+from wherry.core.leases.store import ResourceKind
 from wherry.core.remotes import transfer
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Repository
 from wherry.core.threads import blocking
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 DOWNLOADS = 3
 """Layers fetched at a time, by all pulls together, as docker has it."""
-_LEASE_SECONDS = 24 * 3600.0
 _MOST_DEPTH = 3
 _MOST_LAYERS = 1000
 
@@ -148,24 +148,19 @@ class Pulls:
     @asynccontextmanager
     async def _leased(self) -> AsyncIterator[str]:
         """A lease for what comes in; when that fails, what came is collected at once."""
-        leases, now = self._services.leases, self._services.clock() / 1e9
-        lease = Lease(f"pull-{self._services.new_id()}", now, now + _LEASE_SECONDS)
-        done = False
+        services = self._services
         try:
-            await blocking(leases.create, lease)
-            yield lease.id
-            done = True
-        finally:
-            await asyncio.shield(self._release(lease.id, collect=not done))
+            async with leased(services.leases, f"pull-{services.new_id()}", services.clock() / 1e9) as lease:
+                yield lease
+        except BaseException:  # also cancelled
+            await asyncio.shield(self._collect())
+            raise
 
-    async def _release(self, lease: str, *, collect: bool) -> None:
-        with contextlib.suppress(NotFound):
-            await asyncio.to_thread(self._services.leases.delete, lease)
-        if collect:
-            try:
-                await self._images.collect()
-            except WherryError as error:
-                log.warning("cannot collect what a failed pull left: %s", error)
+    async def _collect(self) -> None:
+        try:
+            await self._images.collect()
+        except WherryError as error:
+            log.warning("cannot collect what a failed pull left: %s", error)
 
     async def _compile(self, target: Descriptor, platform: Platform | None, report: Report) -> None:
         """So that no start has to. What cannot be compiled, can be pulled all the same."""

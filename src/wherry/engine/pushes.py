@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from wherry.core.leases.store import Lease
+from wherry.core.leases.leased import leased
 from wherry.core.remotes import transfer
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Outcome, Repository
 from wherry.core.threads import blocking
@@ -26,7 +26,6 @@ from wherry.oci.reference import Reference
 Json = dict[str, Any]
 UPLOADS = 5
 """Layers sent at a time, by all pushes together, as docker has it."""
-_LEASE_SECONDS = 24 * 3600.0
 _MOST_DEPTH = 3
 _WORDS: dict[Outcome, str] = {"pushed": "Pushed", "exists": "Layer already exists"}
 
@@ -97,18 +96,14 @@ class Pushes:
     async def _push(
         self, repository: Repository, reference: Reference, target: Descriptor, request: PushRequest, report: Report
     ) -> None:
-        leases, now = self._services.leases, self._services.clock() / 1e9
-        lease = Lease(f"push-{self._services.new_id()}", now, now + _LEASE_SECONDS)
-        await asyncio.to_thread(leases.create, lease)
-        try:
+        services = self._services
+        async with leased(services.leases, f"push-{services.new_id()}", services.clock() / 1e9) as lease:
             # What is pushed may be removed here meanwhile: it stays until it is over there.
-            await asyncio.to_thread(leases.add, lease.id, "content", str(target.digest))
-            target = await self._chosen(reference, target, request, lease.id)
+            await blocking(services.leases.add, lease, "content", str(target.digest))
+            target = await self._chosen(reference, target, request, lease)
             document = await self._document(target)
             await self._tree(_Push(repository, reference, report, await self._neighbours(reference)), document, 0)
             await repository.push_document(document, reference.tag)
-        finally:
-            await asyncio.shield(asyncio.to_thread(leases.delete, lease.id))
         report.status(f"{reference.tag}: digest: {target.digest} size: {target.size}")
         report.aux({"Tag": reference.tag, "Digest": str(target.digest), "Size": target.size})
         self._events.publish("image", "push", reference.familiar(), {"name": reference.familiar_name})

@@ -89,8 +89,7 @@ class Files:
     ) -> None:
         """Unpack an archive into the folder ``path``. ``keep_kinds``: see `Manner`; ``own``: everything becomes the
         container's user's. NotFound; InvalidArgument: it is no folder, it is read-only, or the archive is wrong."""
-        file = await asyncio.to_thread(temporary_file, self._services.config)
-        try:
+        with await asyncio.to_thread(temporary_file, self._services.config) as file:
             await receive(file, chunks, "the archive")
             async with live.lock:
                 if live.gone:
@@ -100,8 +99,6 @@ class Files:
                 with ExitStack() as stack:
                     opened = await self._open_locked(live, stack)
                     await blocking(self._extract, live.record, opened, file, path, ref, keep_kinds, own)
-        finally:
-            file.close()
         self._tell(live.record, "extract-to-dir")
 
     def _extract(

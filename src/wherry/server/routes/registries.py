@@ -60,7 +60,8 @@ class RegistryRoutes:
         if call.query.text("fromSrc") != "-":
             raise Unimplemented("importing from an address is not offered: fetch the archive, and import the file")
         platform = call.query.text("platform") or None
-        return await call.lines(await self._makings.import_archive(chunks(call.request.body), naming(call), platform))
+        told = self._makings.import_archive(chunks(call.request.body), naming(call), platform)
+        return await call.lines(await begun(told))
 
     async def push(self, call: Call) -> Response:
         query = call.query
