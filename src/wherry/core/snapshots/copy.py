@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots.folders import FolderSnapshotter
-from wherry.core.snapshots.snapshotter import Kind
 from wherry.core.snapshots.trees import copy_tree
 from wherry.oci.mount import Mount
 
 
 class CopyArrangement:
-    """A view shows its parent's folder itself: nobody writes to a committed one."""
+    """A folder each, with a copy of the parent's to begin with."""
 
     @property
     def name(self) -> str:
@@ -24,9 +23,7 @@ class CopyArrangement:
     def own(self, folder: str) -> str:
         return f"{folder}/fs"
 
-    def make(self, folder: str, parents: Sequence[str], kind: Kind) -> None:
-        if kind == "view":
-            return
+    def make(self, folder: str, parents: Sequence[str]) -> None:
         if parents:
             copy_tree(f"{parents[0]}/fs", f"{folder}/fs", own=os.geteuid() == 0)
         else:
@@ -39,11 +36,11 @@ class CopyArrangement:
     def fit(self, folder: str, parents: Sequence[str]) -> None:
         raise AssertionError("nothing is renewed")
 
-    def layers(self, chain: Sequence[str], kind: Kind) -> Sequence[str]:
-        return [f"{chain[1] if kind == 'view' else chain[0]}/fs"]
+    def layers(self, chain: Sequence[str]) -> Sequence[str]:
+        return [f"{chain[0]}/fs"]
 
-    def mounts(self, chain: Sequence[str], kind: Kind) -> Sequence[Mount]:
-        return [Mount("bind", self.layers(chain, kind)[0], ("rbind", "ro" if kind == "view" else "rw"))]
+    def mounts(self, chain: Sequence[str]) -> Sequence[Mount]:
+        return [Mount("bind", f"{chain[0]}/fs", ("rbind", "rw"))]
 
 
 class CopySnapshotter(FolderSnapshotter):

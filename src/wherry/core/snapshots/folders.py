@@ -7,13 +7,12 @@ its name and removed at the next start.
 
 import contextlib
 import itertools
-import json
 import os
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -39,6 +38,7 @@ SCHEMA = (
     ) STRICT;
     CREATE INDEX snapshots_by_parent ON snapshots (parent)
     """,
+    "ALTER TABLE snapshots DROP COLUMN labels",
 )
 
 
@@ -53,7 +53,7 @@ class Arrangement(Protocol):
     @property
     def name(self) -> str: ...
 
-    def make(self, folder: str, parents: Sequence[str], kind: Kind) -> None:
+    def make(self, folder: str, parents: Sequence[str]) -> None:
         """Fill the new, empty ``folder``."""
 
     def renew(self, folder: str) -> bool:
@@ -63,9 +63,9 @@ class Arrangement(Protocol):
     def fit(self, folder: str, parents: Sequence[str]) -> None:
         """What remains to be done of `make` with a folder that was renewed."""
 
-    def mounts(self, chain: Sequence[str], kind: Kind) -> Sequence[Mount]: ...
+    def mounts(self, chain: Sequence[str]) -> Sequence[Mount]: ...
 
-    def layers(self, chain: Sequence[str], kind: Kind) -> Sequence[str]: ...
+    def layers(self, chain: Sequence[str]) -> Sequence[str]: ...
 
     def own(self, folder: str) -> str:
         """The part of ``folder`` that holds the snapshot's own files."""
@@ -79,11 +79,10 @@ class _Laid:
     number: int
     key: str
     parent: int | None
-    kind: Kind
     mounts: Sequence[Mount]
 
     def keep(self, also: Callable[[], None] | None = None) -> None:
-        self.owner.keep(self, None, also)
+        self.owner.keep(self, also)
 
     def drop(self) -> None:
         trees.remove_tree(self.owner.folder(self.number))
@@ -129,50 +128,38 @@ class FolderSnapshotter:
         """See `Snapshotter.name`."""
         return self._arrangement.name
 
-    def prepare(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> Sequence[Mount]:
+    def prepare(self, key: str, parent: str = "") -> Sequence[Mount]:
         """See `Snapshotter.prepare`."""
-        return self._create(key, parent, "active", labels)
+        laid = self.lay(key, parent)
+        self.keep(laid)
+        return laid.mounts
 
     def lay(self, key: str, parent: str = "") -> _Laid:
         """See `Snapshotter.lay`."""
-        return self._lay(key, parent, "active")
-
-    def view(self, key: str, parent: str, labels: Mapping[str, str] | None = None) -> Sequence[Mount]:
-        """See `Snapshotter.view`."""
-        if not parent:
-            raise InvalidArgument(f"snapshot {key}: a view needs a parent")
-        return self._create(key, parent, "view", labels)
-
-    def _create(self, key: str, parent: str, kind: Kind, labels: Mapping[str, str] | None) -> Sequence[Mount]:
-        laid = self._lay(key, parent, kind)
-        self.keep(laid, labels)
-        return laid.mounts
-
-    def _lay(self, key: str, parent: str, kind: Kind) -> _Laid:
         if not key:
             raise InvalidArgument("a snapshot needs a key")
         parent_id, parents = self._ancestors(parent)
         number = next(self._numbers)
         folder = self.folder(number)
-        spare = kind == "active" and self._spares.take(folder)
+        spare = self._spares.take(folder)
         with translating(f"make snapshot {key}"):
             if not spare:
-                os.mkdir(folder, 0o700 if kind == "view" else 0o711)
+                os.mkdir(folder, 0o711)
         try:
             with translating(f"make snapshot {key}"):
                 if spare:
                     self._arrangement.fit(folder, parents)
                 else:
-                    self._arrangement.make(folder, parents, kind)
+                    self._arrangement.make(folder, parents)
         except BaseException:  # a full disk, an interrupt: the folder has no owner
             trees.remove_tree(folder)
             raise
-        return _Laid(self, number, key, parent_id, kind, self._arrangement.mounts([folder, *parents], kind))
+        return _Laid(self, number, key, parent_id, self._arrangement.mounts([folder, *parents]))
 
-    def keep(self, laid: _Laid, labels: Mapping[str, str] | None, also: Callable[[], None] | None = None) -> None:
+    def keep(self, laid: _Laid, also: Callable[[], None] | None = None) -> None:
         """See `LaidSnapshot.keep`."""
         folder = self.folder(laid.number)
-        values = (laid.number, self.name, laid.key, laid.parent, laid.kind, self._clock(), _labels(labels))
+        values = (laid.number, self.name, laid.key, laid.parent, self._clock())
         try:
             with self._database.write() as connection:
                 self._insert(connection, values)
@@ -234,14 +221,14 @@ class FolderSnapshotter:
         _, kind, chain = self._chain_of(key)
         if kind == "committed":
             raise FailedPrecondition(f"snapshot {key} is committed: prepare another on top of it, or view it")
-        return self._arrangement.mounts(chain, kind)
+        return self._arrangement.mounts(chain)
 
     def layers(self, key: str) -> Sequence[str]:
         """See `Snapshotter.layers`."""
-        _, kind, chain = self._chain_of(key)
-        return self._arrangement.layers(chain, kind)
+        _, _, chain = self._chain_of(key)
+        return self._arrangement.layers(chain)
 
-    def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
+    def commit(self, name: str, key: str) -> None:
         """See `Snapshotter.commit`."""
         if not name:
             raise InvalidArgument("a committed snapshot needs a name")
@@ -252,8 +239,8 @@ class FolderSnapshotter:
             if _find(connection, self.name, name) is not None:
                 raise AlreadyExists(f"snapshot {name} exists already")
             connection.execute(
-                "UPDATE snapshots SET key = ?, kind = 'committed', created = ?, labels = ? WHERE id = ?",
-                (name, self._clock(), _labels(labels), number),
+                "UPDATE snapshots SET key = ?, kind = 'committed', created = ? WHERE id = ?",
+                (name, self._clock(), number),
             )
 
     def replace(self, name: str, key: str) -> None:
@@ -336,7 +323,7 @@ class FolderSnapshotter:
             row = connection.execute(f"{_SELECT} WHERE s.driver = ? AND s.key = ?", (self.name, key)).fetchone()
         if row is None:
             raise NotFound(f"snapshot {key} not found")
-        return _info(row)
+        return SnapshotInfo(*row)
 
     def usage(self, key: str) -> Usage:
         """See `Snapshotter.usage`."""
@@ -347,13 +334,12 @@ class FolderSnapshotter:
         """See `Snapshotter.walk`."""
         with self._database.read() as connection:
             rows = connection.execute(f"{_SELECT} WHERE s.driver = ? ORDER BY s.id", (self.name,)).fetchall()
-        return map(_info, rows)
+        return (SnapshotInfo(*row) for row in rows)
 
 
-_INSERT = "INSERT INTO snapshots (id, driver, key, parent, kind, created, labels) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO snapshots (id, driver, key, parent, kind, created) VALUES (?, ?, ?, ?, 'active', ?)"
 _SELECT = (
-    "SELECT s.key, coalesce(p.key, ''), s.kind, s.created, s.labels "
-    "FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent"
+    "SELECT s.key, coalesce(p.key, ''), s.kind, s.created FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent"
 )
 _CHAIN = """
     WITH RECURSIVE chain(id, parent, depth) AS (
@@ -370,15 +356,6 @@ def _find(connection: sqlite3.Connection, driver: str, key: str) -> tuple[int, K
         "SELECT id, kind FROM snapshots WHERE driver = ? AND key = ?", (driver, key)
     ).fetchone()
     return row
-
-
-def _labels(labels: Mapping[str, str] | None) -> str:
-    return json.dumps(dict(labels or {}), separators=(",", ":"))
-
-
-def _info(row: tuple[str, str, Kind, float, str]) -> SnapshotInfo:
-    key, parent, kind, created, labels = row
-    return SnapshotInfo(key, parent, kind, created, json.loads(labels))
 
 
 def _nothing() -> None:

@@ -11,7 +11,6 @@ from typing import Final
 
 from wherry.core.metadata.database import Database
 from wherry.core.snapshots.folders import FolderSnapshotter
-from wherry.core.snapshots.snapshotter import Kind
 from wherry.errors import FailedPrecondition
 from wherry.oci.mount import Mount
 
@@ -31,9 +30,7 @@ class OverlayArrangement:
     def own(self, folder: str) -> str:
         return f"{folder}/fs"
 
-    def make(self, folder: str, parents: Sequence[str], kind: Kind) -> None:
-        if kind == "view":
-            return
+    def make(self, folder: str, parents: Sequence[str]) -> None:
         os.mkdir(f"{folder}/fs", 0o755)
         os.mkdir(f"{folder}/work", 0o711)
         self._take_after(folder, parents)
@@ -67,15 +64,13 @@ class OverlayArrangement:
         self._take_after(folder, parents)
         os.utime(f"{folder}/fs")
 
-    def layers(self, chain: Sequence[str], kind: Kind) -> Sequence[str]:
-        return [f"{folder}/fs" for folder in (chain[1:] if kind == "view" else chain)]
+    def layers(self, chain: Sequence[str]) -> Sequence[str]:
+        return [f"{folder}/fs" for folder in chain]
 
-    def mounts(self, chain: Sequence[str], kind: Kind) -> Sequence[Mount]:
-        folders = self.layers(chain, kind)
+    def mounts(self, chain: Sequence[str]) -> Sequence[Mount]:
+        folders = self.layers(chain)
         if len(folders) == 1:  # overlayfs wants two at least
-            return [Mount("bind", folders[0], ("rbind", "ro" if kind == "view" else "rw"))]
-        if kind == "view":
-            return [Mount("overlay", "overlay", (*self._options, f"lowerdir={':'.join(folders)}"))]
+            return [Mount("bind", folders[0], ("rbind", "rw"))]
         upper = (f"workdir={chain[0]}/work", f"upperdir={folders[0]}")
         return [Mount("overlay", "overlay", (*self._options, *upper, f"lowerdir={':'.join(folders[1:])}"))]
 

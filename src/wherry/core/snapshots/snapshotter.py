@@ -1,12 +1,12 @@
 """The snapshotter's contract: unpacked chains of layers, as containerd has it. Drivers lie beside this file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from wherry.oci.mount import Mount
 
-Kind = Literal["active", "committed", "view"]
+Kind = Literal["active", "committed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,6 @@ class SnapshotInfo:
     parent: str
     kind: Kind
     created: float
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class LaidSnapshot(Protocol):
 
 
 class Snapshotter(Protocol):
-    """Active snapshots are written, then committed under a name; views are read-only. All calls block; thread-safe.
+    """Active snapshots are written, then committed under a name. All calls block; thread-safe.
 
     Life: ``prepare(key, parent)`` -> mounts -> written through them -> ``commit(name, key)`` (key is gone, name is
     committed, immutable, and may be a parent) or ``remove(key)``. A process killed at any point leaves either the old
@@ -56,7 +55,7 @@ class Snapshotter(Protocol):
     def name(self) -> str:
         """The driver's name as shown by `docker info`: ``overlay``, ``copy``."""
 
-    def prepare(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> Sequence[Mount]:
+    def prepare(self, key: str, parent: str = "") -> Sequence[Mount]:
         """A writable snapshot on top of a committed ``parent`` ("" is empty). AlreadyExists; NotFound: the parent."""
 
     def lay(self, key: str, parent: str = "") -> LaidSnapshot:
@@ -66,16 +65,13 @@ class Snapshotter(Protocol):
     def has_spare(self) -> bool:
         """Whether `lay` finds a folder that another had, and so waits for no disk. Does not block."""
 
-    def view(self, key: str, parent: str, labels: Mapping[str, str] | None = None) -> Sequence[Mount]:
-        """A read-only snapshot of ``parent``. AlreadyExists; NotFound."""
-
     def mounts(self, key: str) -> Sequence[Mount]:
-        """The mounts of an active snapshot or view. NotFound; FailedPrecondition if it is committed."""
+        """The mounts of an active snapshot. NotFound; FailedPrecondition if it is committed."""
 
     def layers(self, key: str) -> Sequence[str]:
         """Host folders that stacked make the snapshot, topmost first; whiteouts as overlayfs has them. NotFound."""
 
-    def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
+    def commit(self, name: str, key: str) -> None:
         """Freeze active ``key`` as committed ``name``. AlreadyExists (key stays as it was); NotFound."""
 
     def replace(self, name: str, key: str) -> None:
