@@ -162,7 +162,6 @@ class Images:
     async def list(
         self,
         *,
-        all: bool = False,  # noqa: A002 - the API's own word; there are no intermediate images to be shown
         filters: Filters | None = None,
         manifests: bool = False,
     ) -> Jsons:
@@ -236,9 +235,7 @@ class Images:
         await self.catalog.name(str(named), target)
         self._tell("tag", str(target.digest), named.familiar())
 
-    async def remove(
-        self, ref: str, *, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
-    ) -> Jsons:
+    async def remove(self, ref: str, *, force: bool = False, platforms: Sequence[Platform] = ()) -> Jsons:
         """Take names away, and the image with its last one. ``[{"Untagged"} | {"Deleted"}]``. ``platforms`` must be all
         that it has. NotFound; Conflict; Unimplemented: to keep some of its platforms."""
         found = await self.catalog.find(ref)

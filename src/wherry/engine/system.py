@@ -7,6 +7,7 @@ import asyncio
 from typing import Any
 
 import wherry
+from wherry.core.logs.options import DRIVERS
 from wherry.core.remotes.hosts import RegistryConfig
 from wherry.core.remotes.proxies import shown
 from wherry.engine import machine
@@ -15,6 +16,7 @@ from wherry.engine.disk import build_cache, rooms, union
 from wherry.engine.events import Events
 from wherry.engine.image_pieces import ImagePieces
 from wherry.engine.images import Images
+from wherry.engine.runtimes import WHERRY
 from wherry.engine.services import EngineServices
 
 Json = dict[str, Any]
@@ -97,7 +99,7 @@ class System:
             "NoProxy": now.registries.proxies.no,
             "LoggingDriver": now.log_driver,
             "Runtimes": {name: {"runtimeType": name, "status": {}} for name in known},
-            "DefaultRuntime": "io.containerd.wherry.v1",
+            "DefaultRuntime": WHERRY,
             "Debug": now.debug,
             "Labels": list(now.labels),
             "ServerVersion": wherry.__version__,
@@ -107,7 +109,7 @@ class System:
                 "Volume": ["local"],
                 "Network": sorted({*self._services.network_drivers, "host", "null"}),
                 "Authorization": None,
-                "Log": ["json-file", "local", "none", "syslog"],
+                "Log": list(DRIVERS),
             },
         }
 
@@ -115,16 +117,12 @@ class System:
         """The body of GET /system/df; ``types`` limits what is looked at, none is everything."""
         wanted = types or _DISK_TYPES
         usage: Json = {"LayersSize": 0, "Images": None, "Containers": None, "Volumes": None, "BuildCache": None}
-        layers = await self._images.layers()
-        cached = self._services.build_cache
-        kept = await asyncio.to_thread(cached.kept) if cached is not None else ()
-        cache = build_cache(kept, layers.values())
         if "image" in wanted:
             pieces = await self._pieces.all()
             room = rooms(pieces)
             usage["Images"] = [
                 {**image, "Size": room[image["Id"]].size, "SharedSize": room[image["Id"]].shared}
-                for image in await self._images.list(all=True)
+                for image in await self._images.list()
                 if image["Id"] in room
             ]
             usage["LayersSize"] = union(pieces)
@@ -133,7 +131,9 @@ class System:
         if "volume" in wanted:
             usage["Volumes"] = await self._containers.volumes.usage()
         if "build-cache" in wanted:
-            usage["BuildCache"] = cache
+            cached = self._services.build_cache
+            kept = await asyncio.to_thread(cached.kept) if cached is not None else ()
+            usage["BuildCache"] = build_cache(kept, (await self._images.layers()).values())
         return usage
 
 
@@ -185,7 +185,6 @@ def _capabilities(facts: machine.Facts) -> Json:
         "NGoroutines": facts.threads,
         "IndexServerAddress": "https://index.docker.io/v1/",
         "GenericResources": None,
-        "Labels": [],
         "Isolation": "",
         "InitBinary": "",
         "ContainerdCommit": {"ID": ""},

@@ -11,6 +11,7 @@ from wherry.server.request import Incoming
 
 JSON_LIMIT = 4 << 20
 """Bytes. The largest honest bodies are container configurations: some tens of kilobytes."""
+_TOO_LARGE = f"request body too large: at most {JSON_LIMIT >> 20} MiB of JSON are taken"
 STALL_TIMEOUT = 30.0
 """Seconds without a byte of a JSON body."""
 WHOLE_TIMEOUT = 120.0
@@ -19,10 +20,10 @@ STREAM_STALL_TIMEOUT = 600.0
 """Seconds without a byte of a streamed one: somebody may be typing the tar."""
 
 
-async def read_body(body: Incoming, limit: int = JSON_LIMIT) -> bytes:
+async def read_body(body: Incoming) -> bytes:
     """The whole body. TooLarge before anything is kept, if its length says so; TooSlow; InvalidArgument: cut short."""
-    if (body.length or 0) > limit:
-        raise _too_large(limit)
+    if (body.length or 0) > JSON_LIMIT:
+        raise TooLarge(_TOO_LARGE)
     parts = [body.take()]
     if body.done:
         return parts[0]  # it came with the head, as a short one does
@@ -31,16 +32,12 @@ async def read_body(body: Incoming, limit: int = JSON_LIMIT) -> bytes:
         async with asyncio.timeout(WHOLE_TIMEOUT):
             async for part in chunks(body, STALL_TIMEOUT):
                 size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
+                if size > JSON_LIMIT:
+                    raise TooLarge(_TOO_LARGE)
                 parts.append(part)
     except TimeoutError:
         raise TooSlow(f"the request's body was not whole after {WHOLE_TIMEOUT:g} seconds") from None
     return b"".join(parts)
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"request body too large: at most {limit >> 20} MiB of JSON are taken")
 
 
 async def read_json(incoming: Incoming) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Writing files so that a crash leaves the old or the new one, whole. Shared by the stores that live on disk."""
 
+import contextlib
 import os
 
 from wherry.core.faults import translating
@@ -17,7 +18,7 @@ def sync_folder(path: str) -> None:
 class StagedFile:
     """A file's next content, on disk beside it; `publish` puts it in place, `drop` forgets it."""
 
-    def __init__(self, path: str, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    def __init__(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Not ``durable``: a power cut may take it, so it is for what can be made again.
 
         ResourceExhausted when the disk is full; nothing is left then.
@@ -26,9 +27,9 @@ class StagedFile:
         self._durable = durable
         self._next = path + ".next"
         with translating(f"write {path}"):
-            handle = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            handle = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             try:
-                _write_all(handle, data)
+                write_all(handle, data)
                 if durable:
                     os.fsync(handle)
             except OSError:
@@ -44,18 +45,17 @@ class StagedFile:
                 sync_folder(os.path.dirname(self._path))
 
     def drop(self) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(self._next)
-        except FileNotFoundError:
-            pass
 
 
-def replace_file(path: str, data: bytes, mode: int = 0o644) -> None:
+def replace_file(path: str, data: bytes) -> None:
     """Write ``data`` as the whole of ``path``: temporary file, fsync, rename, fsync of the folder."""
-    StagedFile(path, data, mode).publish()
+    StagedFile(path, data).publish()
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def write_all(handle: int, data: bytes | memoryview) -> None:
+    """Write all of it to an open file. OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
+from wherry.core.content.files import write_all
 from wherry.core.diff.compression import decompressed, reading
 from wherry.core.diff.entries import OPAQUE_WHITEOUT, WHITEOUT_PREFIX, Entry
 from wherry.core.diff.limits import LIMITS, Bounds, Limits
@@ -448,12 +449,7 @@ def _allowed(entry: Entry) -> dict[str, bytes]:
 def _write(handle: int, data: bytes) -> None:
     written = os.write(handle, data)
     if written < len(data):
-        _write_all(handle, memoryview(data)[written:])
-
-
-def _write_all(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
+        write_all(handle, memoryview(data)[written:])
 
 
 def _write_sparse(handle: int, chunks: Iterator[bytes], entry: Entry) -> None:
@@ -463,7 +459,7 @@ def _write_sparse(handle: int, chunks: Iterator[bytes], entry: Entry) -> None:
         left = length
         while left:
             ready = ready or memoryview(next(chunks))
-            _write_all(handle, ready[:left])
+            write_all(handle, ready[:left])
             ready, left = ready[left:], left - min(left, len(ready))
     os.ftruncate(handle, entry.size)
 

@@ -17,8 +17,6 @@ BACKLOG: Final = 4096
 HISTORY_SIZE: Final = 1 << 20
 BACKLOG_SIZE: Final = 16 << 20
 """The same by their size, in characters: a container's labels are in each of its events, and may have megabytes."""
-
-
 _FIXED: Final = 200
 
 
@@ -109,10 +107,6 @@ class Subscription(AsyncIterator[Event | Missed]):
     async def aclose(self) -> None:
         """Hear no more; a reader that waits comes to the end."""
         self._bus.forget(self)
-        self.end()
-
-    def end(self) -> None:
-        """For the bus: nothing more will come."""
         self._closed = True
         self._wake()
 
@@ -128,7 +122,6 @@ class EventBus:
         self._history = Queue(history, HISTORY_SIZE)
         self._backlog = backlog
         self._subscriptions: list[Subscription] = []
-        self._closed = False
 
     def publish(self, event: Event) -> None:
         size = event.size
@@ -139,28 +132,13 @@ class EventBus:
     def subscribe(self, since_ns: int | None = None) -> Subscription:
         """Events from now on; before them, those that are kept from ``since_ns`` (nanoseconds since the epoch) on."""
         subscription = Subscription(self, self._backlog)
-        if since_ns is not None:
-            for event in self.history(since_ns):
+        for event in self._history if since_ns is not None else ():
+            if event.time_ns >= (since_ns or 0):
                 subscription.put(event, event.size)
-        if self._closed:
-            subscription.end()
-        else:
-            self._subscriptions.append(subscription)
+        self._subscriptions.append(subscription)
         return subscription
-
-    def history(self, since_ns: int = 0, until_ns: int | None = None) -> list[Event]:
-        """Events kept whose time lies in [since_ns, until_ns], oldest first."""
-        end = until_ns if until_ns is not None else max((event.time_ns for event in self._history), default=0)
-        return [event for event in self._history if since_ns <= event.time_ns <= end]
 
     def forget(self, subscription: Subscription) -> None:
         """For subscriptions. Unknown ones are no error."""
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
-
-    def close(self) -> None:
-        """End all subscriptions, once they have read what they hold."""
-        self._closed = True
-        for subscription in self._subscriptions:
-            subscription.end()
-        self._subscriptions.clear()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-ResourceKind = Literal["content", "snapshot", "compiled"]
+ResourceKind = Literal["content", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The drivers of logs by name."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from wherry.core.logs import options as known
 from wherry.core.logs.file_log import FileLog
@@ -13,10 +12,7 @@ from wherry.core.logs.sending import SyslogLog
 
 
 class LogDrivers:
-    """json-file, local, syslog and none. ``clock`` gives nanoseconds since the epoch."""
-
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
-        self._clock = clock
+    """json-file, local, syslog and none."""
 
     def check(self, driver: str, options: Mapping[str, str]) -> None:
         """InvalidArgument: no such driver, or options that it does not have."""
@@ -37,14 +33,15 @@ class LogDrivers:
         if driver == known.NONE:
             return NoLog()
         if driver == known.LOCAL:
-            return self._local(path, known.parse_local(options), ledger)
+            return _local(path, known.parse_local(options), ledger)
         if driver == known.SYSLOG:
             kept = known.parse_cache(options)
-            log = SyslogLog(known.parse_syslog(options), NoLog() if kept is None else self._local(path, kept, ledger))
+            log = SyslogLog(known.parse_syslog(options), NoLog() if kept is None else _local(path, kept, ledger))
             if strict:
                 await log.connect()
             return log
-        return FileLog(path, known.parse_json_file(options), self._clock, json_lines(attributes or {}), ledger)
+        return FileLog(path, known.parse_json_file(options), format=json_lines(attributes or {}), ledger=ledger)
 
-    def _local(self, path: str, options: FileOptions, ledger: str) -> FileLog:
-        return FileLog(path, options, self._clock, LOCAL_LINES, ledger)
+
+def _local(path: str, options: FileOptions, ledger: str) -> FileLog:
+    return FileLog(path, options, format=LOCAL_LINES, ledger=ledger)

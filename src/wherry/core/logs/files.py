@@ -3,6 +3,7 @@
 Appending, rotating, and reading backwards and forwards across them. Knows lines, not their meaning.
 """
 
+import contextlib
 import gzip
 import io
 import os
@@ -248,10 +249,12 @@ class LogFiles:
         last = self._options.max_files - 1
         try:
             for suffix in ("", ".gz"):
-                _unlink(self._name(last) + suffix)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._name(last) + suffix)
             for number in range(last - 1, -1, -1):
                 for suffix in ("", ".gz") if number else ("",):
-                    _rename(self._name(number) + suffix, self._name(number + 1) + suffix)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(self._name(number) + suffix, self._name(number + 1) + suffix)
             if self._options.compress:
                 _compress(self._name(1))
         except OSError as error:
@@ -330,17 +333,3 @@ def _compress(path: str) -> None:
         shutil.copyfileobj(source, target, 1 << 20)
     os.rename(temporary, path + ".gz")
     os.unlink(path)
-
-
-def _rename(old: str, new: str) -> None:
-    try:
-        os.rename(old, new)
-    except FileNotFoundError:
-        return
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

@@ -8,6 +8,7 @@ Source: passt(1); tried with Debian 12's 0.0~git20230309.
 """
 
 import asyncio
+import contextlib
 import os
 import select
 import shutil
@@ -232,10 +233,8 @@ def _read(path: str) -> str:
 
 def _remove(*paths: str) -> None:
     for path in paths:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
 
 
 def _last_words(log: str) -> str:

@@ -311,11 +311,9 @@ class FolderSnapshotter:
         with self._guard:
             self._removals += 1
             self._committed.pop(key, None)
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.rename(place, gone)
             self._gone.append(gone)
-        except FileNotFoundError:
-            pass
 
     def stat(self, key: str) -> SnapshotInfo:
         """See `Snapshotter.stat`."""

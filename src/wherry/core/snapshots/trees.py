@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 
+from wherry.core.content.files import write_all
 from wherry.core.snapshots.snapshotter import Usage
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -96,9 +97,7 @@ def copy_data(source: int, target: int, size: int) -> None:
                 if not data:
                     break
                 start += len(data)
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(target, view) :]
+                write_all(target, data)
         os.ftruncate(target, size)
 
 

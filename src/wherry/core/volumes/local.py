@@ -5,6 +5,7 @@ after it: what a killed process leaves is finished at the next start. Removal ma
 folder's name away in one rename; so a folder with a volume's name is data that somebody may want, always.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -149,10 +150,8 @@ class LocalVolumeStore:
         gone = os.path.join(self._root, f"{_GONE}{name}")
         with translating(f"remove volume {name}"), self._removal:
             trees.remove_tree(gone)
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.rename(os.path.join(self._root, name), gone)
-            except FileNotFoundError:
-                pass
             with self._database.write() as connection:
                 connection.execute("DELETE FROM volumes WHERE name = ?", (name,))
             trees.remove_tree(gone)

@@ -43,9 +43,8 @@ class ImageRoutes:
         )
 
     async def list(self, call: Call) -> Response:
-        found = await self._images.list(
-            all=call.query.flag("all"), filters=call.query.filters(), manifests=call.query.flag("manifests")
-        )
+        """``all`` changes nothing: there are no intermediate images."""
+        found = await self._images.list(filters=call.query.filters(), manifests=call.query.flag("manifests"))
         return answer([_as_of(call.version, image) for image in found])
 
     async def inspect(self, call: Call) -> Response:
@@ -62,12 +61,12 @@ class ImageRoutes:
         return done(201)
 
     async def remove(self, call: Call) -> Response:
+        """``noprune`` changes nothing: there are no untagged parents."""
         query = call.query
         return answer(
             await self._images.remove(
                 call["name"],
                 force=query.flag("force"),
-                prune=not query.flag("noprune"),
                 platforms=[parsed(text) for text in query.texts("platforms")],
             )
         )
