@@ -27,6 +27,7 @@ from wherry.daemon.passed import notify, passed
 from wherry.daemon.reload import Reloader
 from wherry.daemon.tls import server_context
 from wherry.engine.engine import Engine
+from wherry.engine.progress import innermost
 from wherry.errors import InvalidArgument, WherryError
 from wherry.linux import memory
 from wherry.server.api import application
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known, unknown = group.split(WherryError)
         if known is None or unknown is not None:
             raise
-        return _complain(_first(known), 1)
+        return _complain(innermost(known), 1)
     return 0
 
 
@@ -153,13 +154,6 @@ def _log_to_stderr(level: str, *, to_journal: bool) -> None:
 def _complain(error: BaseException, code: int) -> int:
     sys.stderr.write(f"{ERROR if is_journal(os.environ) else ''}wherryd: {error}\n")
     return code
-
-
-def _first(group: BaseExceptionGroup[WherryError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

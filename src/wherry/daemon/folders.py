@@ -120,8 +120,8 @@ def close(listeners: Sequence[Listener]) -> None:
             pass  # gone already, or its folder is no longer ours: nothing is left to be tidied
 
 
-def _answers(path: str) -> bool:
-    """Whether somebody accepts connections at ``path``."""
+def answers(path: str) -> bool:
+    """Whether somebody accepts connections at ``path``; also if that cannot be said."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
@@ -152,7 +152,7 @@ def _listen_unix(address: UnixAddress, uid: int, group: int, *, given: bool) -> 
     else:
         if not stat.S_ISSOCK(found.st_mode):
             raise FailedPrecondition(f"cannot listen on {address}: {path} exists and is no socket")
-        if _answers(path):
+        if answers(path):
             raise Conflict(f"cannot listen on {address}: another engine answers there")
         _unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

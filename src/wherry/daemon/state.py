@@ -8,10 +8,9 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import stat
 
-from wherry.daemon.folders import make_parent, private_folder
+from wherry.daemon.folders import answers, make_parent, private_folder
 from wherry.linux import links, netns
 
 _ROOT = "root"
@@ -76,7 +75,7 @@ def _is_state(path: str) -> bool:
 def _dead(path: str, now: float) -> bool:
     if now - os.lstat(path).st_mtime < _QUIET:
         return False
-    return not any(_answers(found) for found, kind in _entries(path) if kind == stat.S_IFSOCK)
+    return not any(answers(found) for found, kind in _entries(path) if kind == stat.S_IFSOCK)
 
 
 def _bury(path: str) -> None:
@@ -111,32 +110,17 @@ def _orphaned(path: str) -> bool:
     if not os.path.islink(link) or os.path.exists(link):
         return False
     records = [found for found, _ in _entries(path) if os.path.basename(found) == _RECORD]
-    return not any(_answers(_shim(record)) for record in records)
+    return not any(answers(address) for address in map(_shim, records) if address)
 
 
 def _shim(record: str) -> str:
-    """The address in a bundle's record; "" is none, a record that cannot be read raises OSError."""
+    """The path of the socket in a bundle's record; "" is none. OSError: the record cannot be read."""
     with open(record, "rb") as file:
         try:
             document = json.load(file)
         except ValueError as error:
             raise OSError(f"{record}: {error}") from error
-    return str(document.get("address", "")) if isinstance(document, dict) else ""
-
-
-def _answers(path: str) -> bool:
-    """Whether somebody accepts connections there; also if that cannot be said."""
-    if not path:
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path.removeprefix("unix://"))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True
-        return True
+    return str(document.get("address", "")).removeprefix("unix://") if isinstance(document, dict) else ""
 
 
 def _entries(path: str) -> list[tuple[str, int]]:
