@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,9 @@ class FakeImages:
             return self.images[ref]
         except KeyError:
             raise NotFound(f"No such image: {ref}:latest") from None
+
+    async def family(self, refs: Sequence[str]) -> Set[str]:
+        return {self.images[name].id for ref in refs if (name := ref.removesuffix(":latest")) in self.images}
 
 
 class Recorder:

@@ -4,6 +4,8 @@ to both: a table of command lines, as cli_commands.py's. Commands that are there
 import json
 import re
 import shlex
+import subprocess
+import tarfile
 import time
 from pathlib import Path
 
@@ -69,6 +71,7 @@ def test_a_container_whose_images_name_went_elsewhere_is_shown_with_its_id(docke
     assert docker(*shown) == docker("inspect", "-f", "{{.Image}}", container).removeprefix("sha256:")[:12]
     docker("rm", container)
     docker("rmi", "named")
+    docker("image", "prune", "-f")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,30 @@ def test_documents_have_the_fields_that_dockers_have(docker: Docker, made: None,
     assert not {"Healthcheck", "Shell", "StopSignal", "StopTimeout", "ExposedPorts", "NetworkDisabled"} & config.keys()
     assert (config["Volumes"], network["HairpinMode"], network["SecondaryIPAddresses"]) == (None, False, None)
     assert json.loads(docker("network", "inspect", "fixed"))[0]["IPAM"]["Options"] == {}
+
+
+def test_cp_of_all_that_a_running_container_has(docker: Docker, made: None) -> None:
+    """Not of what the kernel makes up in /proc and /sys: that broke the archive off."""
+    archive = docker.popen("cp", "up:/", "-", stdout=subprocess.PIPE)
+    with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
+        names = tar.getnames()
+    assert archive.wait(30) == 0
+    archive.stdout.close()
+    tops = {"etc/passwd", "bin/busybox", "proc", "sys", "dev"}
+    assert tops <= {name.removeprefix("/") for name in names}
+    assert not [name for name in names if name.removeprefix("/").startswith(("proc/", "sys/", "dev/"))]
+
+
+def test_ancestors_are_known_by_their_layers(docker: Docker, made: None) -> None:
+    docker("tag", "box", "elder")
+    child = docker("create", docker("commit", "up"))
+    found = docker("ps", "-aq", "--no-trunc", "--filter", "ancestor=elder").splitlines()
+    assert child in found
+    image = docker("inspect", "-f", "{{.Image}}", child)
+    assert docker("ps", "-aq", "--no-trunc", "--filter", f"ancestor={image}") == child
+    assert docker("ps", "-aq", "--filter", "ancestor=unknown") == ""
+    docker("rm", child)
+    docker("rmi", "elder", image)
 
 
 def test_who_waits_hears_of_each_end_though_it_starts_again(docker: Docker, made: None) -> None:

@@ -4,10 +4,21 @@ How images are found lies in image_catalog.py, what they look like in image_view
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +40,7 @@ from wherry.engine.progress import Report, short, streamed
 from wherry.engine.record import Record, from_container
 from wherry.engine.services import EngineServices, RunnableImage
 from wherry.engine.transfer import InThreads, receive, temporary_file
-from wherry.errors import InvalidArgument, NotFound, Unimplemented, WherryError
+from wherry.errors import Conflict, InvalidArgument, NotFound, Unimplemented, WherryError
 from wherry.linux import stacked
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -95,6 +106,20 @@ class Images:
             if len(self._runnable) > _KEPT_RUNNABLE:
                 self._runnable.popitem(last=False)
         return replace(ready, name=found.name or found.entry.id)
+
+    async def family(self, refs: Sequence[str]) -> Set[str]:
+        """See `RunnableImages`."""
+        found: set[str] = set()
+        for ref in refs:
+            with contextlib.suppress(NotFound, InvalidArgument, Conflict):
+                found.add((await self.catalog.find(ref)).entry.id)
+        known = await self._described() if found else ()
+        chains = [variant.config.diff_ids for entry, variant in known if entry.id in found]
+        return found | {
+            entry.id
+            for entry, variant in known
+            if any(chain and variant.config.diff_ids[: len(chain)] == chain for chain in chains)
+        }
 
     async def warm(self, ref: str, platform: str = "", progress: Callable[[str], None] | None = None) -> None:
         """Unpack an image and compile its entry, so that its first container starts like any other. Best effort."""

@@ -4,7 +4,7 @@
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
@@ -127,6 +127,9 @@ class RunnableImages(Protocol):
         """Find the image by name, id or unique id prefix, choose the manifest that fits ``platform`` (the image's only
         one when it is None), unpack what is not yet unpacked. NotFound: ``No such image: x:latest``; InvalidArgument:
         the reference or the platform is nonsense; NotFound also when no manifest fits the platform."""
+
+    async def family(self, refs: Sequence[str]) -> Set[str]:
+        """The ids of these images, and of those whose layers begin with all of one's; unknown ones have none."""
 
 
 class Publisher(Protocol):

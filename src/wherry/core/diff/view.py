@@ -7,7 +7,7 @@ a hostile container changes meanwhile leads nowhere but to other files of its ow
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -55,10 +55,14 @@ class _Folder:
 
 class View:
     """``layers`` are host folders, topmost first, with overlayfs's whiteouts if there are several; ``mounts`` are host
-    folders or files, by the place at which they cover what the layers have. A context manager. Blocks."""
+    folders or files, by the place at which they cover what the layers have. What is in the folders ``hollow`` is passed
+    over by a walk that begins above them. A context manager. Blocks."""
 
-    def __init__(self, layers: Sequence[str], mounts: Mapping[Place, str] | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[str], mounts: Mapping[Place, str] | None = None, *, hollow: Collection[Place] = ()
+    ) -> None:
         self._layers = layers
+        self._hollow = hollow
         self._mounts = dict(mounts or {})
         self._top: list[int] = []
 
@@ -202,7 +206,7 @@ class View:
                     path = os.path.join(shown, child)
                     for entry, data in self._entry(folder, child, path, links):
                         yield entry, data
-                        if entry.kind == "directory":
+                        if entry.kind == "directory" and (*place, child) not in self._hollow:
                             below.append(((*place, child), path))
             pending += reversed(below)
 

@@ -89,6 +89,7 @@ class Containers:
         self.background = background
         self.tell = Announcer(events)
         self._events = events
+        self._images = images
         self.registry = Registry(services.containers, services.transactions, background)
         self._views = ModuleViews()
         self._looked: dict[str, tuple[Record, _OnDisk]] = {}
@@ -266,6 +267,8 @@ class Containers:
         wanted = selection.check(filters)
         if "network" in wanted:
             wanted["network"] = self.network_registry.named(wanted["network"])
+        if "ancestor" in wanted:
+            wanted["ancestor"] = tuple(await self._images.family(wanted["ancestor"]))
         around = selection.Surroundings(self._created(wanted, "before"), self._created(wanted, "since"))
         everything = all or limit or wanted.keys() & {"status", "exited", "before", "since"}
         found = [

@@ -130,7 +130,7 @@ class Files:
             root = await blocking(_open_root, live.task.pid, stack)
             if root and (await live.task.state()).status in ("running", "paused"):
                 # It lives, so that root was its own.
-                view = stack.enter_context(View([root]))
+                view = stack.enter_context(View([root], hollow=_KERNELS))
                 return _Opened(view, Target(root + "/.", own=os.geteuid() == 0))
             if not root and self._services.snapshots.name != "copy":
                 raise FailedPrecondition(
@@ -153,6 +153,10 @@ class Files:
                 places[_mounted(view, replace(target, mounts=places), point)] = point.source
         folders = {place: source for place, source in places.items() if os.path.isdir(source)}
         return _Opened(view, replace(target, mounts=folders))
+
+
+_KERNELS: Final = frozenset({(b"dev",), (b"proc",), (b"sys",)})
+"""What the kernel makes up in a container that runs. Much of it has no end; it can be asked for by name."""
 
 
 def _open_root(pid: int, stack: ExitStack) -> str:

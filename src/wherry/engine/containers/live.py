@@ -74,6 +74,8 @@ class Live:
 
     def process(self) -> Task:
         """The task. Conflict: the container does not run."""
+        if self.record.state.status == "restarting":
+            raise Conflict(f"container {self.record.id} is restarting, wait until the container is running")
         if self.task is None or self.record.state.status not in ("running", "paused"):
             raise Conflict(f"container {self.record.id} is not running")
         return self.task

@@ -16,8 +16,7 @@ Wanted = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a filter may ask beside the container: when the containers named by before and since were created, and
-    the image names (and ids) that `ancestor` stands for."""
+    """What a filter may ask beside the container: when the containers named by before and since were created."""
 
     before: int | None = None
     since: int | None = None
@@ -25,14 +24,6 @@ class Surroundings:
 
 def _name(record: Record, wanted: Sequence[str]) -> bool:
     return any(search(pattern, record.name) or search(pattern, f"/{record.name}") for pattern in wanted)
-
-
-def _ancestor(record: Record, wanted: Sequence[str]) -> bool:
-    names = {record.image, record.image_name, record.image_id, record.image_id.removeprefix("sha256:")}
-    short = {name.rpartition("/")[2] for name in names}
-    tagless = {name.rpartition(":")[0] for name in short if name.endswith(":latest")}
-    known = names | short | tagless
-    return any(item in known or (len(item) >= 4 and record.image_id.startswith(f"sha256:{item}")) for item in wanted)
 
 
 def _volume(record: Record, wanted: Sequence[str]) -> bool:
@@ -68,7 +59,7 @@ TESTS: Final[dict[str, Callable[[Record, Sequence[str]], bool]]] = {
     "label!": lambda record, wanted: not any(filters.labels_match((item,), record.labels) for item in wanted),
     "status": lambda record, wanted: record.state.status in wanted,
     "exited": lambda record, wanted: bool(record.state.finished_at) and str(record.state.exit_code) in wanted,
-    "ancestor": _ancestor,
+    "ancestor": lambda record, wanted: record.image_id in wanted,
     "volume": _volume,
     "network": _network,
     "health": lambda record, wanted: status_of(record) in wanted,
