@@ -5,12 +5,11 @@ Source: RFC 9112, sections 6 and 9.3.
 
 import time
 from collections.abc import Mapping
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
 from wherry.server.request import Request
-from wherry.wire.http1 import chunk, last_chunk
+from wherry.wire.http1 import chunk, http_date, last_chunk
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS: Final = frozenset({204, 304})
@@ -26,7 +25,7 @@ class Clock:
     def __call__(self) -> str:
         now = int(time.time())
         if now != self._second:
-            self._second, self._text = now, formatdate(now, usegmt=True)
+            self._second, self._text = now, http_date(time.gmtime(now))
         return self._text
 
 
