@@ -63,11 +63,11 @@ _MODULE_PATIENCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _OnDisk:
-    """What `inspect` reads of a container: its layers, its own files for names, its module's places ``inside`` and on
-    the host ("" if there is none), and what is told of it, where that is known already."""
+    """What `inspect` tells of a container until it changes, which nobody else changes: its own ``document``, its
+    module's places ``inside`` and on the host ("" if there is none), and the ``view`` of it, where that is known
+    already."""
 
-    layers: Sequence[str]
-    files: Mapping[str, str]
+    document: Json
     inside: str
     module: str
     view: Json | None
@@ -339,15 +339,7 @@ class Containers:
         live = self.registry.get(ref)
         record = live.record
         there = await self._looked_at(live)
-        document = views.inspect(
-            record,
-            log_path=self._logbook.path(record),
-            exec_ids=sorted(live.exec_ids),
-            driver=self.services.snapshots.name,
-            layers=there.layers,
-            network=self.sandboxes.settings(record),
-            files=there.files,
-        )
+        document = views.inspect(there.document, sorted(live.exec_ids), self.sandboxes.settings(record))
         if record.kind == "wasm":
             document["Wasm"] = {"Module": await self._module(record, there), "Usage": await self._usage(live)}
         if size:
@@ -379,7 +371,14 @@ class Containers:
                 inside, path = find_module(record, layers)
                 known = self.services.compiler.known(path, fuel=has_fuel(record))
                 view = None if known is None else self._views.view(inside, known)
-        return _OnDisk(layers, self.sandboxes.files(record), inside, path, view)
+        document = views.lasting(
+            record,
+            log_path=self._logbook.path(record),
+            driver=self.services.snapshots.name,
+            layers=layers,
+            files=self.sandboxes.files(record),
+        )
+        return _OnDisk(document, inside, path, view)
 
     async def _module(self, record: Record, found: "_OnDisk") -> Json:
         """What its module is; {} when that cannot be told, or not soon, because it is still being compiled."""

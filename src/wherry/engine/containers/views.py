@@ -17,18 +17,14 @@ from wherry.engine.times import human_duration, rfc3339
 Json = dict[str, Any]
 
 
-def inspect(
-    record: Record,
-    *,
-    log_path: str,
-    exec_ids: Sequence[str],
-    driver: str,
-    layers: Sequence[str],
-    network: Json,
-    files: Mapping[str, str],
-) -> Json:
-    """The whole of a container; ``layers`` are the host folders of its rootfs, topmost first; ``network`` its
-    NetworkSettings and ``files`` the host's paths of what it has as its own in /etc."""
+def inspect(document: Json, exec_ids: Sequence[str], network: Json) -> Json:
+    """The whole of a container: what is `lasting` of it, its processes beside the first, and its NetworkSettings."""
+    return {**document, "ExecIDs": list(exec_ids) or None, "NetworkSettings": network}
+
+
+def lasting(record: Record, *, log_path: str, driver: str, layers: Sequence[str], files: Mapping[str, str]) -> Json:
+    """What is told of a container by its record; ``layers`` are the host folders of its rootfs, topmost first, and
+    ``files`` the host's paths of what it has as its own in /etc. What others change has its place in it."""
     args = record.args
     return {
         "Id": record.id,
@@ -49,12 +45,12 @@ def inspect(
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": security(record.host_config["SecurityOpt"] or ()).apparmor,
-        "ExecIDs": list(exec_ids) or None,
+        "ExecIDs": None,
         "HostConfig": _host_config(record),
         "GraphDriver": {"Name": driver, "Data": _graph_data(layers)},
         "Mounts": _mounts(record),
         "Config": _config(record),
-        "NetworkSettings": network,
+        "NetworkSettings": {},
     }
 
 
