@@ -62,12 +62,18 @@ class Control:
         if live.record.state.status == "restarting":
             await self._supervisor.give_up_restart(live)
             return
+        gone = Conflict(f"cannot kill container: {ref}: container {live.record.id} is not running")
         if live.record.state.status not in ("running", "paused"):
-            raise Conflict(f"cannot kill container: {ref}: container {live.record.id} is not running")
-        if number in (signals.KILL, signals.TERM, _stop_signal(live, None)):
-            await self._forbid_restart(live, ref)
-        if not await self._signal(live, number):
-            raise Conflict(f"cannot kill container: {ref}: container {live.record.id} is not running")
+            raise gone
+        ends = number in (signals.KILL, signals.TERM, _stop_signal(live, None))
+        if ends:
+            try:
+                await self._forbid_restart(live, ref)
+            except NotModified:
+                raise gone from None
+        # One that ended just now, and will not be restarted, is as it was asked to be.
+        if not await self._signal(live, number) and not ends:
+            raise gone
         if number == signals.KILL:
             await self._expect_end(live)
 
