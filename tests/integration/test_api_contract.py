@@ -7,6 +7,7 @@ import http.client
 import json
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,5 +185,8 @@ def test_a_whole_life_is_documented(base: str, fresh_boat: str) -> None:
     ask("GET", "/volumes/{name}", name="sea")
     ask("DELETE", "/volumes/{name}", status=204, name="sea")
     ask("GET", "/networks/{ref}", ref="none")
-    ask("GET", "/events", since="0", until="1")
+    assert ask("GET", "/events", since="0", until="1") is None
+    happened = ask("GET", "/events", since="0", until=str(int(time.time())), filters='{"type": ["container"]}')
+    assert happened["Type"] == "container"
+    assert "cannot be after" in ask("GET", "/events", since="5", until="3", status=400)["message"]
     ask("POST", "/containers/prune")

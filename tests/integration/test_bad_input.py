@@ -244,7 +244,11 @@ def ask(daemon: Daemon, method: str, path: str, body: bytes, field: str = "messa
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "words"), REQUESTS, ids=range(len(REQUESTS)))
-def test_requests(docker: Docker, method: str, path: str, body: bytes, status: int, words: str) -> None:
+def test_requests(
+    docker: Docker, guest_context: Path, method: str, path: str, body: bytes, status: int, words: str
+) -> None:
+    if body.startswith(wanted()[:-1]):
+        docker("build", "-q", "-t", "guest", guest_context)
     found, message = ask(docker.daemon, method, path, body)
     assert found == status, message
     assert words in message
@@ -259,6 +263,21 @@ def test_an_entry_that_no_file_system_has(docker: Docker, guest_context: Path) -
     assert (status, message[:10]) == (404, 'exec: "xxx')
     assert docker("inspect", "-f", "{{.State.ExitCode}}", "long") == "127"
     docker("rm", "long")
+
+
+@pytest.mark.parametrize(("version", "found"), [("v1.40", 1), ("v1.41", 2)])
+def test_the_old_name_filter_of_images(docker: Docker, guest_context: Path, version: str, found: int) -> None:
+    docker("build", "-q", "-t", "guest", guest_context)
+    docker("commit", "--change", "LABEL a=b", docker("create", "--name", "two", "guest"), "second")
+    with connect(docker.daemon) as line:
+        line.sendall(f"GET /{version}/images/json?filter=second HTTP/1.0\r\nHost: d\r\n\r\n".encode())
+        with line.makefile("rb") as file:
+            content = file.read().partition(b"\r\n\r\n")[2]
+    names = [image["RepoTags"][0] for image in json.loads(content)]
+    assert len(names) == found
+    assert "second:latest" in names
+    docker("rm", "two")
+    docker("rmi", "second")
 
 
 HALVES = [

@@ -99,6 +99,11 @@ def answer_of(port: int, context: ssl.SSLContext) -> bytes:
         return b""
 
 
+def test_who_was_told_nothing_of_tls_is_told_now(fresh_docker: Docker, port: int) -> None:
+    said = fresh_docker.fails("-H", f"tcp://127.0.0.1:{port}", "ps")
+    assert said == "Error response from daemon: Client sent an HTTP request to an HTTPS server."
+
+
 def test_who_shows_no_certificate_gets_nothing(
     fresh_daemon: Daemon, port: int, authority: Authority, tmp_path: Path
 ) -> None:
@@ -109,7 +114,7 @@ def test_who_shows_no_certificate_gets_nothing(
     assert answer_of(port, context) == b""
     context.load_cert_chain(authority["client.crt"], authority["client.key"])
     assert answer_of(port, context).startswith(b"HTTP/1.1 200")
-    for nonsense in (b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n", os.urandom(4096), b"\x16\x03\x01\xff\xff"):
+    for nonsense in (b"\0" + os.urandom(4096), b"\x16\x03\x01\xff\xff"):
         with socket.create_connection(("127.0.0.1", port), timeout=15) as raw:
             raw.sendall(nonsense)
             raw.shutdown(socket.SHUT_WR)

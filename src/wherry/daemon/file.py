@@ -83,7 +83,9 @@ def settings(data: bytes, path: str) -> dict[str, Any]:
     except InvalidArgument as error:
         raise InvalidArgument(f"the configuration file {path} is wrong: {error}") from None
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        if "digits" in reason:  # int()'s words are for programmers
+            reason = "a number has too many digits"
         raise InvalidArgument(f"the configuration file {path} is no JSON: {reason}") from None
     if not isinstance(document, dict):
         raise InvalidArgument(f"the configuration file {path} is wrong: it must be a JSON object")

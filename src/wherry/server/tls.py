@@ -5,6 +5,7 @@ says that and then waits for output. Here each direction ends by itself, as over
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -18,6 +19,12 @@ HANDSHAKE_TIMEOUT = 10.0
 """Seconds."""
 _PIECE = 64 * 1024
 _BACKLOG = 1024
+
+_NO_TLS = (
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"Client sent an HTTP request to an HTTPS server.\n"
+)
+"""What clients that were given no certificates show to their users; Go's servers say it so."""
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +64,13 @@ class TlsFront:
             ours, servers = socket.socketpair()
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, servers)
             await _carry(client, *await asyncio.open_unix_connection(sock=ours))
-        except (ssl.SSLError, TimeoutError) as error:
-            log.debug("a TLS connection was refused: %s", getattr(error, "reason", None) or error)
+        except ssl.SSLError as error:
+            if error.reason == "HTTP_REQUEST":
+                with contextlib.suppress(OSError):
+                    await client.say(_NO_TLS)
+            log.debug("a TLS connection was refused: %s", error.reason or error)
+        except TimeoutError as error:
+            log.debug("a TLS connection was refused: %s", error)
         except OSError as error:
             log.debug("a TLS connection broke: %s", error)
         finally:
@@ -132,6 +144,11 @@ class _Tls:
         except ssl.SSLError:
             pass  # it waits for the client to say the same, which we do not
         await self._flush()
+
+    async def say(self, plain: bytes) -> None:
+        """Send that as it is, to one who does not speak TLS. OSError: it is gone."""
+        self._writer.write(plain)
+        await self._writer.drain()
 
     def close(self) -> None:
         """Idempotent."""

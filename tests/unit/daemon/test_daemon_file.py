@@ -83,6 +83,7 @@ def test_flags_and_environment_win_but_do_not_contradict(tmp_path):
         (b"\xff\xfe\xfa", "is no JSON"),
         ("[]", "must be a JSON object"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"max-layer-entries":' + "9" * 5000 + "}", "is no JSON: a number has too many digits"),
         (b" " * (file.LIMIT + 1), "too large: it may have 1 MiB"),
         (json.dumps({f"k{number}": 1 for number in range(1000)}), "unknown key 'k0'"),
     ],

@@ -134,7 +134,7 @@ _CONTAINERS: Final = {
 _NAMING: Final = {**dict.fromkeys(("repo", "tag", "comment", "message", "author"), TEXT), "changes": listed(TEXT)}
 _IMAGES: Final = {
     ("GET", "/images/json"): Operation(
-        "List images", _several("ImageSummary"), {"all": FLAG, "manifests": FLAG, **_FILTERS}
+        "List images", _several("ImageSummary"), {"all": FLAG, "manifests": FLAG, "filter": TEXT, **_FILTERS}
     ),
     ("POST", "/images/load"): Operation(
         "Load an archive", _LINES, {"quiet": FLAG, "platform": TEXT}, body=BINARY, body_type=_TAR, errors=(404,)

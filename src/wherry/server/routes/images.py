@@ -16,6 +16,8 @@ from wherry.server.routes.archives import send
 from wherry.server.versions import ApiVersion
 
 _DROPPED_VIRTUAL_SIZE = ApiVersion(1, 44)
+_WITHOUT_FILTER = ApiVersion(1, 41)
+"""Before it ``filter=NAME`` was another word for the filter ``reference``."""
 
 
 class ImageRoutes:
@@ -44,7 +46,11 @@ class ImageRoutes:
 
     async def list(self, call: Call) -> Response:
         """``all`` changes nothing: there are no intermediate images."""
-        found = await self._images.list(filters=call.query.filters(), manifests=call.query.flag("manifests"))
+        query = call.query
+        filters = dict(query.filters())
+        if call.version < _WITHOUT_FILTER and (reference := query.text("filter")):
+            filters["reference"] = [*filters.get("reference", ()), reference]
+        found = await self._images.list(filters=filters, manifests=query.flag("manifests"))
         return answer([_as_of(call.version, image) for image in found])
 
     async def inspect(self, call: Call) -> Response:

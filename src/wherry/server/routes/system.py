@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from wherry.engine.check import Checks
 from wherry.engine.events import Events
 from wherry.engine.system import System
+from wherry.errors import InvalidArgument
 from wherry.server.call import HEADERS, ApiRoute, Call, answer
 from wherry.server.credentials import several
 from wherry.server.heed import watched, worked
+from wherry.server.query import Query
 from wherry.server.response import PlainResponse, Response
 from wherry.server.router import Kind, Route
 
@@ -54,12 +56,19 @@ class SystemRoutes:
 
     async def events(self, call: Call) -> Response:
         query = call.query
-        happening = self._events.subscribe(
-            since=query.nanoseconds("since"), until=query.nanoseconds("until"), filters=query.filters()
-        )
+        since, until = _moment(query, "since"), _moment(query, "until")
+        if since and until and since > until:
+            first, last = query.text("since"), query.text("until")
+            raise InvalidArgument(f"`since` time ({first}) cannot be after `until` time ({last})")
+        happening = self._events.subscribe(since=since, until=until, filters=query.filters())
         return await call.lines(watched(call.request.connection, happening))
 
     async def check(self, call: Call) -> Response:
         logins = several(call.request.header("x-registry-config"))
         faults = self._checks.run(repair=call.query.flag("repair"), logins=logins)
         return await call.lines(worked(call.request.connection, faults))
+
+
+def _moment(query: Query, name: str) -> int:
+    """Nanoseconds since the epoch, 0 if none is named: 1970's beginning is one as any other."""
+    return query.nanoseconds(name) or int(bool(query.text(name)))
