@@ -20,7 +20,7 @@ from wherry.engine.image_catalog import UNTAGGED
 from wherry.engine.refetch import Refetch
 from wherry.engine.services import EngineServices
 from wherry.errors import DataLoss, NotFound, WherryError
-from wherry.oci import artifact, mediatypes
+from wherry.oci import artifact
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
@@ -206,7 +206,7 @@ class _Check:
     async def _layers(self, manifest: Manifest) -> str:
         """Compare the snapshots of an image's layers with what their blobs unpack to; lowest first."""
         config = None
-        if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
+        if artifact.has_config(manifest):
             if not self._blobs[manifest.config.digest].usable:
                 return ""
             config = ImageConfig.parse(await asyncio.to_thread(self._services.content.read, manifest.config))

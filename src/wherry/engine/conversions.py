@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO, Final, Literal
 
-from wherry.core.content.store import ContentStore, Ingest
+from wherry.core.content.store import ContentStore, Ingest, write_blob
 from wherry.core.diff.bare import as_archive
 from wherry.core.diff.compression import GzipWriter
 from wherry.engine.images import Module
@@ -88,7 +88,5 @@ def _copy(source: "BinaryIO | as_archive", write: Callable[[bytes], None]) -> No
 def _store(media_type: str, data: bytes, content: ContentStore, hold: Hold) -> Descriptor:
     descriptor = Descriptor.of(media_type, data)
     hold(descriptor.digest)
-    with content.ingest(expected=descriptor.digest) as ingest:
-        ingest.write(data)
-        ingest.commit()
+    write_blob(content, data, expected=descriptor.digest)
     return descriptor

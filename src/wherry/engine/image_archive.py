@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
-from wherry.core.content.store import ContentStore
+from wherry.core.content.store import ContentStore, write_blob
 from wherry.errors import DataLoss, InvalidArgument, NotFound
 from wherry.oci import layout, mediatypes
 from wherry.oci.descriptor import Descriptor
@@ -171,9 +171,7 @@ class _Reader:
     def _store(self, media_type: str, data: bytes) -> Descriptor:
         descriptor = Descriptor.of(media_type, data)
         self._hold(descriptor.digest)
-        with self._content.ingest(expected=descriptor.digest) as ingest:
-            ingest.write(data)
-            ingest.commit()
+        write_blob(self._content, data, expected=descriptor.digest)
         return descriptor
 
     def _store_layer(self, name: str) -> Descriptor:

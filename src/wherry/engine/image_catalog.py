@@ -14,8 +14,7 @@ from typing import TypeVar
 from wherry.core.content.store import ContentStore
 from wherry.core.images.store import Image, ImageStore
 from wherry.errors import Conflict, InvalidArgument, NotFound
-from wherry.oci import mediatypes
-from wherry.oci.artifact import WASM, completed
+from wherry.oci.artifact import WASM, read_config
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.image import ImageConfig
@@ -236,10 +235,7 @@ class Catalog:
         return found
 
     def _read_variant(self, descriptor: Descriptor, manifest: Manifest) -> Variant:
-        config = None
-        if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
-            config = ImageConfig.parse(self._content.read(manifest.config))
-        full = completed(manifest, config)
+        full = read_config(manifest, self._content.read)
         platform = full.platform if full.os and full.architecture else descriptor.platform
         size = descriptor.size + sum(child.size for child in manifest.children)
         return Variant(descriptor, manifest, full, platform or WASM, size)

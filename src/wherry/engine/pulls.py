@@ -26,7 +26,7 @@ from wherry.engine.progress import Report, innermost, short, streamed
 from wherry.engine.services import EngineServices
 from wherry.engine.trust import Trust
 from wherry.errors import InvalidArgument, NotFound, PermissionDenied, WherryError
-from wherry.oci import artifact, mediatypes
+from wherry.oci import artifact
 from wherry.oci.artifact import WASM
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.image import ImageConfig
@@ -303,10 +303,7 @@ class _Pull:
 
     async def _config(self, manifest: Manifest) -> ImageConfig:
         self.fetched |= await self._pulls.fetch(self._repository, manifest.config, None)
-        config = None
-        if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
-            config = ImageConfig.parse(await blocking(self._services.content.read, manifest.config))
-        return artifact.completed(manifest, config)
+        return await blocking(artifact.read_config, manifest, self._services.content.read)
 
     def _steps(self, manifest: Manifest, config: ImageConfig) -> list[Step]:
         """What to unpack; nothing of an artifact that cannot be run: it can be kept all the same."""

@@ -8,7 +8,7 @@ from typing import Any
 from wherry.core.remotes.remote import ANONYMOUS, Credentials, Document, Repository
 from wherry.engine.services import EngineServices
 from wherry.errors import InvalidArgument, NotFound, PermissionDenied
-from wherry.oci import mediatypes
+from wherry.oci.artifact import has_config
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.document import DOCUMENT_LIMIT
 from wherry.oci.image import ImageConfig
@@ -58,7 +58,7 @@ class Registries:
         parsed = parse_manifest(document.data, document.descriptor.media_type)
         if isinstance(parsed, Index):
             return [entry.platform for entry in parsed.manifests if entry.platform is not None]
-        if parsed.config.media_type not in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
+        if not has_config(parsed):
             return []
         config = ImageConfig.parse(await _whole(repository, parsed.config))
         return [config.platform] if config.os and config.architecture else []

@@ -7,6 +7,7 @@ Sources: https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/ ; 
 
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from wherry.errors import InvalidArgument, Unimplemented
@@ -35,6 +36,16 @@ def is_image(manifest: Manifest) -> bool:
 def is_spin(manifest: Manifest) -> bool:
     """Whether it is an application of Spin."""
     return manifest.config.media_type == mediatypes.SPIN_CONFIG
+
+
+def has_config(manifest: Manifest) -> bool:
+    """Whether its configuration can be read as an image's: that of other artifacts may be anything."""
+    return manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS
+
+
+def read_config(manifest: Manifest, read: Callable[[Descriptor], bytes]) -> ImageConfig:
+    """The configuration to run by; ``read`` gives a blob. InvalidArgument."""
+    return completed(manifest, ImageConfig.parse(read(manifest.config)) if has_config(manifest) else None)
 
 
 def completed(manifest: Manifest, config: ImageConfig | None) -> ImageConfig:

@@ -17,10 +17,9 @@ from wherry.core.leases.store import LeaseStore
 from wherry.core.snapshots.snapshotter import SnapshotInfo, Snapshotter
 from wherry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from wherry.oci import mediatypes
-from wherry.oci.artifact import completed
+from wherry.oci.artifact import read_config
 from wherry.oci.digest import Digest
 from wherry.oci.document import DOCUMENT_LIMIT
-from wherry.oci.image import ImageConfig
 from wherry.oci.manifest import Index, Manifest, parse
 
 _CLOCK_SLACK = 2.0  # seconds by which a file's time may lag behind the clock that leases are dated by
@@ -126,10 +125,8 @@ class Collector:
 
     def _chain(self, manifest: Manifest) -> list[str]:
         try:
-            config = None
-            if manifest.config.media_type in mediatypes.IMAGE_CONFIGS | mediatypes.WASM_CONFIGS:
-                config = ImageConfig.parse(self._stores.content.read(manifest.config))
-            return [step.chain for step in steps(manifest, completed(manifest, config))]
+            config = read_config(manifest, self._stores.content.read)
+            return [step.chain for step in steps(manifest, config)]
         except (InvalidArgument, NotFound, DataLoss, Unimplemented):
             return []
 
