@@ -307,7 +307,9 @@ def test_system(client: sdk.DockerClient, image: str) -> None:
     assert client.ping() is True
     assert client.version()["ApiVersion"] == client.api.version()["ApiVersion"]
     assert client.df()["Images"]
-    assert client.info()["Images"] >= 2
+    info = client.info()
+    assert info["Images"] >= 2
+    assert {"bridge", "host", "null"} <= set(info["Plugins"]["Network"])
     made = client.containers.create(image)
     assert made.id in client.containers.prune()["ContainersDeleted"]
     with pytest.raises(APIError, match="swarm"):

@@ -20,6 +20,7 @@ from wherry.oci.reference import DEFAULT_DOMAIN, Reference
 HUB = "https://index.docker.io/v1/"
 _TOKEN_USER = "<token>"
 _HELPER_TIMEOUT = 60
+"""Seconds: a credential helper may ask its user for a password."""
 _FIELDS = ("username", "password", "identitytoken", "registrytoken")
 Json = dict[str, Any]
 

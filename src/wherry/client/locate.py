@@ -15,9 +15,10 @@ from wherry.client.address import Address
 from wherry.client.connection import dial
 from wherry.errors import PermissionDenied, Unavailable
 
-# Seconds: opening the databases of a big root takes a while on a slow disk, nothing else does.
 START_DEADLINE = 20.0
+"""Seconds: opening the databases of a big root takes a while on a slow disk, nothing else does."""
 _POLL = 0.01
+"""Seconds between two tries to reach an engine that is starting."""
 
 
 class Place(NamedTuple):

@@ -8,7 +8,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final
 
 from wherry.core.diff.unpack import Step, beside, is_unpacked, steps
@@ -193,15 +192,13 @@ class _Check:
                 problem = await blocking(self._verify, info.digest)
                 stays = await asyncio.to_thread(self._is_here, info.digest)
                 if problem and stays:
-                    repaired = self._refetch is not None and await self._drop(info.digest)
-                    yield Fault("content", str(info.digest), f"{problem} (no image has it)", _MEND, repaired)
+                    # At most the build cache has it: a step that misses it is run again.
+                    if self._refetch is not None:
+                        await asyncio.to_thread(self._services.content.delete, info.digest)
+                    damaged = f"{problem} (no image has it)"
+                    yield Fault("content", str(info.digest), damaged, _MEND, self._refetch is not None)
                 self.counts["Blobs"] += 1
         self.counts["Blobs"] += len(self._blobs)
-
-    async def _drop(self, digest: Digest) -> bool:
-        """A damaged blob that at most the build cache has: a step that misses it is run again."""
-        await asyncio.to_thread(self._services.content.delete, digest)
-        return True
 
     async def _layers(self, manifest: Manifest) -> str:
         """Compare the snapshots of an image's layers with what their blobs unpack to; lowest first."""
@@ -316,7 +313,7 @@ class _Check:
         self.counts["Compiled"] = count
         for each in damaged:
             if self._refetch is not None:
-                await asyncio.to_thread(partial(kept.drop, each.file))
+                await asyncio.to_thread(kept.drop, each.file)
             yield Fault("compiled", each.file, each.fault, _MEND, self._refetch is not None)
 
 

@@ -32,6 +32,7 @@ _LONGEST_LOOK = 1.0
 _LONGEST_READ = 0.25
 """The same, for output before it counts as heard all the same."""
 _TCP_PAUSE = 0.01
+"""Seconds in which a client on this machine has read the head, where it cannot be told whether it has."""
 LOOK = 5.0
 """Seconds between two looks at whether a client that sends no more is there still."""
 

@@ -31,6 +31,7 @@ ADDRESS: Final = "10.0.2.100"
 _TUN: Final = "/dev/net/tun"
 _OTHERWISE: Final = "or use --network host or --network none"
 _PATIENCE: Final = 2.0
+"""Seconds that pasta has to end at each signal."""
 _LONGEST: Final = 300
 
 

@@ -55,10 +55,13 @@ T = TypeVar("T")
 __all__ = ["Containers", "LogQuery"]
 
 _STATS_INTERVAL = 1.0
+"""Seconds between two samples of `stats`."""
 _CLOSE_PATIENCE = 5.0
+"""Seconds that writing down what is known of containers may take when the engine stops."""
 _LOOKED_AT = 64
 """Containers of which it is remembered what the disk told of them."""
 _MODULE_PATIENCE = 2.0
+"""Seconds that inspect waits for a module to be compiled; without it, it tells nothing of the module."""
 
 
 @dataclass(frozen=True, slots=True)

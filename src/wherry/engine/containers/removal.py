@@ -102,15 +102,13 @@ class Removal:
         return remove_files
 
     def _erase(self, record: Record) -> None:
-        """Of a container whose files others may keep busy: the record goes last, since as long as it is there, the rest
-        can be found and removed. That it is being removed is written down together with the end of its snapshot, before
-        which nothing of it is gone."""
-        config = self._services.config
+        """Of a Linux container, whose files others may keep busy: the record goes last, since as long as it is there,
+        the rest can be found and removed. That it is being removed is written down together with the end of its
+        snapshot, before which nothing of it is gone."""
         try:
             self._services.snapshots.remove(record.id, also=lambda: self._registry.store(record))
         except NotFound:
             self._registry.store(record)
-        if record.kind == "linux":
-            sweep(cgroup_of(record, config))
+        sweep(cgroup_of(record, self._services.config))
         self._folders.remove(record.id)
         self._registry.erase(record.id)

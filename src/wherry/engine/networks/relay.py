@@ -17,8 +17,10 @@ _MOST_CLIENTS: Final = 1024
 _SILENT: Final = 90.0
 """Seconds after which a UDP client is forgotten, as docker's proxy has it."""
 _PATIENCE: Final = 10.0
+"""Seconds that a container has to accept a connection."""
 _BACKLOG: Final = 128
 _AGAIN: Final = 0.1
+"""Seconds until clients are accepted again when there are no descriptors left."""
 
 
 class TcpRelay:
