@@ -1,6 +1,8 @@
 """What the docker CLI prints by this engine and once printed otherwise than by dockerd, the same typed
 to both: a table of command lines, as cli_commands.py's. Commands that are there for every flag are in that one."""
 
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -120,6 +122,28 @@ def test_cp_of_all_that_a_running_container_has(docker: Docker, made: None) -> N
     tops = {"etc/passwd", "bin/busybox", "proc", "sys", "dev"}
     assert tops <= {name.removeprefix("/") for name in names}
     assert not [name for name in names if name.removeprefix("/").startswith(("proc/", "sys/", "dev/"))]
+
+
+def test_dockers_mark_is_there_and_counts_for_nothing(docker: Docker, made: None) -> None:
+    """Programs look for /.dockerenv; it is no change of the container's, and goes into no image."""
+    container = docker("create", "--network", "none", "box", "ls", "/.dockerenv")
+    assert docker("diff", container) == ""
+    assert docker("start", "-a", container) == "/.dockerenv"
+    assert "/.dockerenv" not in docker("diff", container)
+    image = docker("commit", container)
+    archive = docker.popen("save", image, stdout=subprocess.PIPE)
+    layers = []
+    with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
+        for member in tar:
+            data = io.BytesIO(tar.extractfile(member).read() if member.isfile() else b"")
+            with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=data) as layer:
+                layers.append(layer.getnames())
+    assert archive.wait(30) == 0
+    archive.stdout.close()
+    assert len(layers) == 2
+    assert not [name for names in layers for name in names if "dockerenv" in name]
+    docker("rm", container)
+    docker("rmi", image)
 
 
 def test_ancestors_are_known_by_their_layers(docker: Docker, made: None) -> None:

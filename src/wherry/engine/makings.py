@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from wherry.build.changes import changed
 from wherry.build.walk import MOST_LAYERS
@@ -15,6 +15,7 @@ from wherry.core.diff.pack import LayerWriter, Normal, Packed, pack_snapshot
 from wherry.core.diff.tar_reader import TarReader
 from wherry.core.leases.leased import leased
 from wherry.core.threads import blocking
+from wherry.engine.containers.changes import MARK
 from wherry.engine.containers.containers import Containers
 from wherry.engine.containers.live import Live
 from wherry.engine.events import Events
@@ -48,6 +49,8 @@ _KEPT = (
     "Shell",
     "OnBuild",
 )
+
+_MARK: Final = MARK.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class Makings:
             try:
                 normal = Normal(root=False)
                 return await blocking(
-                    pack_snapshot, services.snapshots, live.record.id, services.content, normal=normal
+                    pack_snapshot, services.snapshots, live.record.id, services.content, normal=normal, without=_MARK
                 )
             finally:
                 if task is not None:

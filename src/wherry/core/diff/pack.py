@@ -76,8 +76,11 @@ class LayerWriter:
         self._ingest.__exit__(*_)
 
 
-def pack(upper: str, content: ContentStore, *, base: str = "", normal: Normal | None = None) -> Packed:
-    """Store the changes in folder ``upper``: an overlayfs upper folder, or a whole tree that differs from ``base``.
+def pack(
+    upper: str, content: ContentStore, *, base: str = "", normal: Normal | None = None, without: bytes = b""
+) -> Packed:
+    """Store the changes in folder ``upper``: an overlayfs upper folder, or a whole tree that differs from ``base``; the
+    path ``without`` is left out.
 
     Conflict: a file changed meanwhile; ResourceExhausted: the disk is full; FailedPrecondition: what no layer can say.
     """
@@ -86,16 +89,18 @@ def pack(upper: str, content: ContentStore, *, base: str = "", normal: Normal | 
     entries = changes.of_comparison(root, os.fsencode(base)) if base else changes.of_marks(root)
     with LayerWriter(content) as writer, translating(f"pack {upper}"):
         for entry in entries:
-            if entry.path == b"./" and not normal.root:
+            if (entry.path == b"./" and not normal.root) or entry.path == without:
                 continue
             data = changes.data_of(os.path.join(root, entry.path)) if entry.kind == "file" and entry.size else ()
             writer.add(normal.of(entry), data)
         return writer.commit()
 
 
-def pack_snapshot(snapshots: Snapshotter, key: str, content: ContentStore, *, normal: Normal | None = None) -> Packed:
+def pack_snapshot(
+    snapshots: Snapshotter, key: str, content: ContentStore, *, normal: Normal | None = None, without: bytes = b""
+) -> Packed:
     """Store what snapshot ``key`` changed against its parent. NotFound; else as `pack`."""
     upper, *lowers = snapshots.layers(key)
     parent = snapshots.stat(key).parent
     base = snapshots.layers(parent)[0] if parent and not lowers else ""
-    return pack(upper, content, base=base, normal=normal)
+    return pack(upper, content, base=base, normal=normal, without=without)

@@ -16,6 +16,8 @@ _CHANGED: Final = 0
 _ADDED: Final = 1
 _DELETED: Final = 2
 _FOLDERS: Final = ("/dev", "/proc", "/sys")
+MARK: Final = ".dockerenv"
+"""An empty file that every Linux container has; it is no change, and no part of what is made of the container."""
 
 
 def changes(snapshots: Snapshotter, key: str) -> list[dict[str, Any]]:
@@ -41,6 +43,8 @@ def _forget_places(found: dict[str, int], upper: str) -> None:
     for place in _FOLDERS:
         if found.get(place) == _ADDED and not any(path.startswith(f"{place}/") for path in found):
             del found[place]
+    if found.get(f"/{MARK}") == _ADDED:
+        del found[f"/{MARK}"]
     try:
         etc = os.open(f"{upper}/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -16,6 +16,7 @@ from wherry.engine import names, runtimes, signals
 from wherry.engine.containers import fit
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
+from wherry.engine.containers.changes import MARK
 from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.httpcheck import target_of
 from wherry.engine.containers.launch import Laid, Launcher, Plan, find_module, find_user
@@ -39,6 +40,7 @@ from wherry.engine.spec.wasm import fuel, http, names_modules
 from wherry.engine.volumes import Volumes
 from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.linux.files import open_regular
+from wherry.oci.mount import Mount
 
 T = TypeVar("T")
 
@@ -320,6 +322,8 @@ class Creation:
         fit.check(host)
         _make_binds(record)
         snapshot = snapshots.lay(record.id, image.snapshot)
+        if record.kind == "linux":
+            _mark(snapshot.mounts)
         if record.kind != "wasm" or not module or names_modules(record):
             return _Made(record, snapshot)
         if not self._launcher.is_compiled(module, record):
@@ -383,6 +387,15 @@ def _entry_file(record: Record, layers: Sequence[str]) -> tuple[str, str, bytes]
             return inside, path, file.read(_MAGIC)
     except (NotFound, InvalidArgument, OSError):
         return "", "", b""
+
+
+def _mark(mounts: Sequence[Mount]) -> None:
+    """Lay the empty file by which programs tell that they run in a container of docker's. Blocks, shortly."""
+    options = dict(option.partition("=")[::2] for option in mounts[0].options)
+    # An image may have it, or a link of its name: that stays as it is.
+    with contextlib.suppress(OSError):
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(os.path.join(options.get("upperdir") or mounts[0].source, MARK), flags, 0o755))
 
 
 def _make_binds(record: Record) -> None:
