@@ -228,6 +228,7 @@ class FakeTasks:
         self.behaviours = {"true": true, "sleep": sleep, **behaviours}
         self.tasks: dict[str, FakeTask] = {}
         self.created: list[NewTask] = []
+        self.refused: list[NewTask] = []
         self.staged: set[str] = set()
         self.ignored: set[int] = set()
         self.create_fault: WherryError | None = None
@@ -245,6 +246,7 @@ class FakeTasks:
     async def create(self, new: NewTask) -> FakeTask:
         check_id(new.container_id)
         if self.create_fault is not None:
+            self.refused.append(new)
             raise self.create_fault
         if new.container_id in self.tasks:
             raise AlreadyExists(f"container {new.container_id} has a task already")

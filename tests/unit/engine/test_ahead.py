@@ -79,7 +79,7 @@ async def test_what_goes_wrong_ahead_is_told_by_the_start_alone(world: World, ta
     async with world.engine() as containers:
         tasks.create_fault = Unavailable("not now")
         container = await create(containers)
-        await asyncio.sleep(0.05)
+        await until(lambda: tasks.refused)
         assert (await containers.inspect(container))["State"]["Error"] == ""
         with pytest.raises(Unavailable):
             await containers.start(container)

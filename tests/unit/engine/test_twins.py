@@ -142,8 +142,8 @@ async def test_what_goes_wrong_with_it_is_nobodys_trouble(world: World, tasks: F
     async with world.engine() as containers:
         await create(containers)
         tasks.create_fault = Unavailable("not now")
-        await create(containers)
-        await asyncio.sleep(0.05)
+        second = await create(containers)
+        await until(lambda: {task.container_id for task in tasks.refused} - {second})
         tasks.create_fault = None
         last = await create(containers)
         waiter = await containers.wait(last, "next-exit")
