@@ -125,8 +125,9 @@ def test_checks_go_on_after_the_engine_was_killed(fresh_docker: Any, tmp_path: P
     docker = fresh_docker
     docker("build", "-q", "--platform", "linux/amd64", "-t", "box", busybox_context(tmp_path))
     container = docker("run", "-d", "--network", "none", *QUICK, "--health-cmd", "true", "box", "sleep", "1000")
-    becomes(docker, container, "healthy")
+    before = becomes(docker, container, "healthy")["Log"]
     docker.daemon.kill()
     docker.daemon.start()
-    becomes(docker, container, "healthy")
+    until(lambda: health(docker, container)["Log"][0]["Start"] > before[-1]["Start"], "all its checks are new")
+    assert health(docker, container)["Status"] == "healthy"
     docker("rm", "-f", container)

@@ -82,12 +82,17 @@ class Place:
     """A running server: ``connect`` to it as often as needed."""
 
     path: str
+    server: Server
     clients: list = field(default_factory=list)
 
     async def connect(self) -> Client:
         client = Client(*await asyncio.open_unix_connection(self.path))
         self.clients.append(client)
         return client
+
+    async def stop(self) -> None:
+        """Once more is no fault."""
+        await self.server.__aexit__(None, None, None)
 
     async def ask(self, *args, **more) -> Answer:
         return await (await self.connect()).ask(*args, **more)
@@ -105,13 +110,13 @@ async def serving():
         sock.bind(path)
         server = Server(App(routes), [sock])
         await server.__aenter__()
-        place = Place(path)
-        entered.append((server, place))
+        place = Place(path, server)
+        entered.append(place)
         return place
 
     yield start
-    for server, place in entered:
+    for place in entered:
         for client in place.clients:
             client.writer.close()
-        await server.__aexit__(None, None, None)
+        await place.stop()
     shutil.rmtree(folder)

@@ -8,6 +8,7 @@ import pytest
 
 from wherry.errors import NotFound
 from wherry.server import hijack
+from wherry.server.app import STOP_TIMEOUT
 from wherry.server.call import HEADERS
 from wherry.server.hijack import MULTIPLEXED_STREAM, RAW_STREAM, take_over
 from wherry.server.router import Route
@@ -269,7 +270,10 @@ async def test_stopping_the_server_ends_a_stream_soon(serving):
     await client.send(UPGRADE)
     await client.head()
     assert not session.closed.is_set()
-    # The fixture's end stops the server; the stream must not hold it up.
+    async with asyncio.timeout(STOP_TIMEOUT):
+        await place.stop()
+    assert session.closed.is_set()
+    assert await client.rest() == b""
 
 
 @pytest.mark.parametrize(("request_head", "waits"), [(PLAIN, True), (UPGRADE, False)])
