@@ -260,7 +260,7 @@ def test_an_entry_that_no_file_system_has(docker: Docker, guest_context: Path) -
     body = wanted(Entrypoint=["x" * 100_000])
     assert ask(docker.daemon, "POST", "/v1.43/containers/create?name=long", body, field="Id")[0] == 201
     status, message = ask(docker.daemon, "POST", "/v1.43/containers/long/start", b"")
-    assert (status, message[:10]) == (404, 'exec: "xxx')
+    assert (status, message[:10]) == (400, 'exec: "xxx')
     assert docker("inspect", "-f", "{{.State.ExitCode}}", "long") == "127"
     docker("rm", "long")
 

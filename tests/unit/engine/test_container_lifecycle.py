@@ -293,7 +293,7 @@ async def test_names_are_unique_and_prefixes_must_be(world: World) -> None:
 async def test_a_start_that_fails_is_recorded_and_leaves_nothing(world: World, tasks: FakeTasks) -> None:
     async with world.engine() as containers:
         missing = await create(containers, name="missing", Entrypoint=["/nope.wasm"])
-        with pytest.raises(NotFound, match=r'exec: "/nope.wasm": stat /nope.wasm: no such file or directory'):
+        with pytest.raises(InvalidArgument, match=r'exec: "/nope.wasm": stat /nope.wasm: no such file or directory'):
             await containers.start("missing")
         state = (await containers.inspect("missing"))["State"]
         assert (state["Status"], state["ExitCode"]) == ("created", 127)

@@ -212,5 +212,5 @@ async def test_modules_are_found_by_folder_path_and_volume(world: World) -> None
             assert world.tasks.created[-1].spec["process"]["args"] == [where]  # type: ignore[attr-defined]
         assert world.compiler.asked[-1].endswith("/mine.wasm")
         await containers.create("gone", {"Image": "hello", "Entrypoint": ["gone.wasm"]}, None)
-        with pytest.raises(NotFound, match="executable file not found"):
+        with pytest.raises(InvalidArgument, match="executable file not found"):
             await containers.start("gone")

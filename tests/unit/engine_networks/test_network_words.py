@@ -224,6 +224,19 @@ def test_which_networks_a_container_is_in() -> None:
     assert settings.attachments({"NetworkMode": "default"}, {"default": plain}) == {"bridge": plain}
     assert list(settings.attachments({"NetworkMode": "b"}, {"a": plain, "b": plain})) == ["b", "a"]
     assert settings.attachments({"NetworkMode": "container:x"}, {}) == {}
+    mac = "02:42:00:00:00:01"
+    assert settings.attachments({"NetworkMode": "b"}, {"a": plain}, mac.upper())["b"]["MacAddress"] == mac
+    same = {"b": settings.settings({"MacAddress": mac})}
+    assert settings.attachments({"NetworkMode": "b"}, same, mac) == same
+    for mode, config, wide in (
+        ("b", same, "02:42:00:00:00:02"),
+        ("none", {}, mac),
+        ("host", {}, mac),
+        ("container:x", {}, mac),
+        ("b", {}, "nonsense"),
+    ):
+        with pytest.raises(InvalidArgument, match=r"MAC|mac"):
+            settings.attachments({"NetworkMode": mode}, config, wide)
     assert settings.settings({"IPAMConfig": {"IPv4Address": "10.0.0.1"}})["IPAMConfig"] == {"IPv4Address": "10.0.0.1"}
     for mode, config in (
         ("host", {"a": plain}),

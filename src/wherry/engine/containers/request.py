@@ -22,6 +22,8 @@ from wherry.engine.networks.settings import attachments, endpoints_config
 from wherry.errors import InvalidArgument
 from wherry.oci.image import RunConfig
 
+_OLD: Final[dict[str, tuple[Form, Any]]] = {"MacAddress": (is_text, "")}
+"""What is told of the first network by now."""
 CONFIG: Final[dict[str, tuple[Form, Any]]] = {
     "Hostname": (is_text, ""),
     "Domainname": (is_text, ""),
@@ -80,7 +82,8 @@ def parse(body: Any) -> CreateRequest:
     if host["UTSMode"] == "host" and config["Hostname"]:
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
     check_ports(host, config["ExposedPorts"])
-    networks = attachments(host, endpoints_config(body.get("NetworkingConfig")))
+    mac = checked(body, _OLD, "container configuration")["MacAddress"]
+    networks = attachments(host, endpoints_config(body.get("NetworkingConfig")), mac)
     return CreateRequest(config["Image"], config, host, networks)
 
 

@@ -18,7 +18,7 @@ from wherry.engine.background import Background
 from wherry.engine.containers import health
 from wherry.engine.containers.ahead import Ahead
 from wherry.engine.containers.announce import Announcer
-from wherry.engine.containers.launch import Laid, Launcher, exit_code_of
+from wherry.engine.containers.launch import NOT_FOUND, NOT_RUNNABLE, Laid, Launcher, exit_code_of
 from wherry.engine.containers.live import Live
 from wherry.engine.containers.logbook import Logbook
 from wherry.engine.containers.probes import Probes
@@ -31,7 +31,7 @@ from wherry.engine.restart import BackOff
 from wherry.engine.run import GRACE, Run
 from wherry.engine.states import after
 from wherry.engine.streams import Streams
-from wherry.errors import NotFound, WherryError
+from wherry.errors import InvalidArgument, NotFound, WherryError
 
 _NS: Final = 1_000_000_000
 _KILLED: Final = 137
@@ -92,13 +92,17 @@ class Supervisor:
         return live.run
 
     async def start(self, live: Live, ref: str) -> None:
-        """NotModified: it runs. A failed start is recorded with docker's exit code, then raised."""
+        """NotModified: it runs. InvalidArgument: its command is not there, or cannot be run. A failed start is recorded
+        with docker's exit code, then raised."""
         try:
             async with live.lock:
                 await self._start(live, ref)
-        except WherryError:
+        except WherryError as error:
             if live.record.auto_remove and not live.running and not live.gone:
                 await self._auto_remove(live)
+            if exit_code_of(error) in (NOT_FOUND, NOT_RUNNABLE):
+                # Of a start "not found" says that there is no such container; a wrong command is the request's fault.
+                raise InvalidArgument(str(error)) from error
             raise
 
     async def _start(self, live: Live, ref: str) -> None:

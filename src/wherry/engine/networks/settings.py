@@ -75,8 +75,11 @@ def mode_of(host: Mapping[str, Any]) -> str:
     return BRIDGE if mode in ("", "default") else mode
 
 
-def attachments(host: Mapping[str, Any], config: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The networks a new container is in, that of NetworkMode first, each with its settings.
+def attachments(
+    host: Mapping[str, Any], config: Mapping[str, dict[str, Any]], mac: str = ""
+) -> dict[str, dict[str, Any]]:
+    """The networks a new container is in, that of NetworkMode first, each with its settings. ``mac`` is the address in
+    the first one, said of the container as a whole, as clients did before 1.44.
 
     InvalidArgument and PermissionDenied: what docker refuses too.
     """
@@ -87,8 +90,10 @@ def attachments(host: Mapping[str, Any], config: Mapping[str, dict[str, Any]]) -
             raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
         if named:
             raise InvalidArgument("conflicting options: a container in another one's network can be in no other")
+        if mac:
+            raise InvalidArgument(_NO_MAC)
         return {}
-    first = named.pop(mode, None) or settings({})
+    first = _with_mac(named.pop(mode, {}) or settings({}), mac)
     if mode in (HOST, NONE) and named:
         raise PermissionDenied(
             f"container cannot be connected to multiple networks with one of the networks in {_PRIVATE[mode]} mode"
@@ -101,6 +106,19 @@ def attachments(host: Mapping[str, Any], config: Mapping[str, dict[str, Any]]) -
     return found
 
 
+def _with_mac(first: dict[str, Any], mac: str) -> dict[str, Any]:
+    mac = _mac(mac)
+    if not mac or first["MacAddress"] == mac:
+        return first
+    if first["MacAddress"]:
+        raise InvalidArgument(
+            "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be "
+            "left empty"
+        )
+    return {**first, "MacAddress": mac}
+
+
+_NO_MAC: Final = "conflicting options: mac-address and the network mode"
 _PRIVATE: Final = {HOST: "host", NONE: "private (none)"}
 
 
@@ -112,7 +130,7 @@ def check(name: str, entry: Settings) -> None:
         if entry["IPAMConfig"]:
             raise InvalidArgument("user specified IP address is supported on user defined networks only")
     if name in (HOST, NONE) and entry["MacAddress"]:
-        raise InvalidArgument("conflicting options: mac-address and the network mode")
+        raise InvalidArgument(_NO_MAC)
 
 
 def check_address(network: Network, entry: Settings) -> None:
