@@ -59,6 +59,7 @@ SAID = {
     "inspect -f '{{.NetworkSettings.Networks.fixed.IPAMConfig.IPv4Address}}' done": "^10.213.9.7$",
     "network disconnect -f auto nope": "!endpoint nope not found",
     "info -f '{{.Plugins.Network}}'": r"^\[bridge host null\]$",
+    "info -f '{{eq .OomKillDisable (eq .CgroupVersion \"1\")}}'": "^true$",
     "inspect -f '{{.HostConfig.MemorySwap}} {{.HostConfig.ShmSize}} {{.HostConfig.IpcMode}}' limited": "864 private$",
     "inspect -f '{{.HostConfig.Links}} {{.AppArmorProfile}}' limited": r"^\[/done:/limited/other\] unconfined$",
 }

@@ -177,7 +177,7 @@ def _capabilities(facts: machine.Facts) -> Json:
         "CPUShares": facts.cgroup_cpu,
         "CPUSet": facts.cgroup_cpu,
         "PidsLimit": facts.cgroup_pids,
-        "OomKillDisable": False,
+        "OomKillDisable": facts.cgroup_memory and facts.cgroup_version == "1",
         "IPv4Forwarding": True,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": facts.cgroup_version,
