@@ -1,8 +1,8 @@
 """The daemon's event loop: asyncio's own, but for how work gets to threads and back.
 
-What may wait for a disk is done in threads, some ten times for the first container of a kind, and mostly takes less time
-than asyncio's way there and back. Here a job wakes one thread, the one that rested last, and whatever is done by the time
-the loop looks is brought back together.
+What may wait for a disk is done in threads, some ten times for the first container of a kind, and mostly takes less
+time than asyncio's way there and back. Here a job wakes one thread, the one that rested last, and whatever is done by
+the time the loop looks is brought back together.
 """
 
 import asyncio
