@@ -44,8 +44,10 @@ class TaskStepRunner:
         if step.platform.is_wasm:
             await self._compile(step)
         io = await asyncio.to_thread(make_fifos, os.path.join(self._services.config.state, "io", step.id))
-        readers = {"stdout": FifoReader(io.stdout), "stderr": FifoReader(io.stderr)}
+        readers: dict[str, FifoReader] = {}
         try:
+            readers["stdout"] = FifoReader(io.stdout)
+            readers["stderr"] = FifoReader(io.stderr)
             return await self._run_task(step, io, readers, output)
         finally:
             for reader in readers.values():

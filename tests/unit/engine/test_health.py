@@ -11,11 +11,12 @@ import pytest
 from tests.fakes.engine import World, until
 from tests.fakes.tasks import FakeProcess, FakeTasks
 from tests.unit.engine.test_container_request import record
-from wherry.engine.containers import health, views
+from wherry.core.tasks.fifos import FifoReader
+from wherry.engine.containers import health, probes, views
 from wherry.engine.containers.health import Policy, Result
 from wherry.engine.containers.probes import Probes
 from wherry.engine.containers.request import merged, parse
-from wherry.errors import InvalidArgument
+from wherry.errors import InvalidArgument, Unavailable
 from wherry.oci.image import Healthcheck, RunConfig
 
 SECOND = 1_000_000_000
@@ -183,6 +184,34 @@ def over(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 def config(check: str, **more: Any) -> dict[str, Any]:
     every = {"Interval": 5_000_000, "Timeout": 60 * SECOND, "Retries": 2}
     return {"Image": "hello", "Cmd": ["ready"], "Healthcheck": {"Test": ["CMD", "/hello.wasm", check], **every, **more}}
+
+
+async def test_a_check_that_cannot_be_heard_leaves_nothing(
+    checks: Checks, world: World, tasks: FakeTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[FifoReader] = []
+
+    def full(path: str) -> FifoReader:
+        if path.endswith("stderr"):
+            raise Unavailable("cannot open FIFO: too many open files")
+        opened.append(FifoReader(path))
+        return opened[-1]
+
+    monkeypatch.setattr(probes, "FifoReader", full)
+    async with asyncio.timeout(20), world.engine() as engine:
+        made = (await engine.create("c", config("check"), None))["Id"]
+        await engine.start("c")
+
+        async def failed() -> Any:
+            found = (await engine.inspect("c"))["State"]["Health"]["Log"]
+            return found if len(found) == 4 else None
+
+        for result in await eventually(failed):
+            assert "too many open files" in result["Output"]
+        for reader in opened[:4]:
+            with pytest.raises(Unavailable, match="closed"):
+                await reader.read()
+        assert len(tasks.tasks[made].execs) <= 1  # of the check that is on
 
 
 async def test_a_container_becomes_unhealthy_and_well_again(checks: Checks, over: asyncio.Event, world: World) -> None:

@@ -122,10 +122,12 @@ class Probes:
             await asyncio.to_thread(remove_fifos, io)
 
     async def _carried_out(self, process: Process, io: TaskIO, policy: Policy) -> tuple[int, str]:
-        readers = [FifoReader(path) for path in (io.stdout, io.stderr) if path]
         kept = bytearray()
-        pumps = [asyncio.create_task(_read(reader, kept)) for reader in readers]
+        readers, pumps = list[FifoReader](), list[asyncio.Task[None]]()
         try:
+            for path in (io.stdout, io.stderr):
+                readers.append(FifoReader(path))
+                pumps.append(asyncio.create_task(_read(readers[-1], kept)))
             await process.start()
             code = await self._ended(process, policy)
             await asyncio.wait(pumps, timeout=_GRACE if code != health.TIMED_OUT else 0)
