@@ -31,9 +31,11 @@ _WORDS: Final = {
     403: "not allowed",
     404: "there is none",
     409: "not in its present state",
+    412: "what it needs is not there",
     500: "the runtime, the network's plugins or a registry failed",
     501: "not offered",
     503: "not reachable, or not part of a swarm",
+    507: "the disk is full",
 }
 
 

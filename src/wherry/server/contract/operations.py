@@ -56,9 +56,9 @@ _CONTAINERS: Final = {
         {201: Reply(named("Created"))},
         {"name": TEXT, "platform": TEXT},
         body=CREATE,
-        errors=(404, 409, 501),
+        errors=(404, 409, 501, 507),
     ),
-    ("POST", "/containers/{ref}/start"): _life("Start it", 304, 403, 500, 501, 503),
+    ("POST", "/containers/{ref}/start"): _life("Start it", 304, 403, 412, 500, 501, 503, 507),
     ("POST", "/containers/{ref}/wait"): Operation(
         "Wait for its end", _found("Exit"), {"condition": TEXT}, errors=(404,)
     ),
@@ -67,7 +67,9 @@ _CONTAINERS: Final = {
     ),
     ("GET", "/containers/{ref}/json"): Operation("Look at one", _found("Container"), {"size": FLAG}, errors=(404,)),
     ("POST", "/containers/{ref}/stop"): _life("Stop it", 304, t=WHOLE, signal=TEXT),
-    ("POST", "/containers/{ref}/restart"): _life("Stop and start it", 403, 500, 501, 503, t=WHOLE, signal=TEXT),
+    ("POST", "/containers/{ref}/restart"): _life(
+        "Stop and start it", 403, 412, 500, 501, 503, 507, t=WHOLE, signal=TEXT
+    ),
     ("POST", "/containers/{ref}/kill"): _life("Send it a signal", signal=TEXT),
     ("POST", "/containers/{ref}/pause"): _life("Freeze it"),
     ("POST", "/containers/{ref}/unpause"): _life("Let it go on"),
@@ -114,7 +116,7 @@ _CONTAINERS: Final = {
         ("path",),
         body=BINARY,
         body_type=_TAR,
-        errors=(403, 404, 409),
+        errors=(403, 404, 409, 507),
     ),
     ("GET", "/containers/{ref}/export"): Operation("All its files as a tar", _TAR_OUT, errors=(404, 409)),
     ("POST", "/containers/{ref}/exec"): Operation(
@@ -124,7 +126,7 @@ _CONTAINERS: Final = {
         "Start that process",
         {101: Reply(), 200: _OUTPUT},
         body=optional(Detach=FLAG, Tty=FLAG, ConsoleSize={"type": "array", "items": WHOLE}),
-        errors=(404, 409),
+        errors=(404, 409, 412),
         raw=True,
     ),
     ("POST", "/exec/{id}/resize"): Operation("Resize its terminal", _OK, _SIZE, ("h", "w"), errors=(404, 409)),
@@ -137,7 +139,7 @@ _IMAGES: Final = {
         "List images", _several("ImageSummary"), {"all": FLAG, "manifests": FLAG, "filter": TEXT, **_FILTERS}
     ),
     ("POST", "/images/load"): Operation(
-        "Load an archive", _LINES, {"quiet": FLAG, "platform": TEXT}, body=BINARY, body_type=_TAR, errors=(404,)
+        "Load an archive", _LINES, {"quiet": FLAG, "platform": TEXT}, body=BINARY, body_type=_TAR, errors=(404, 507)
     ),
     ("GET", "/images/get"): Operation(
         "Save images", _TAR_OUT, {"names": listed(TEXT), "platform": TEXT}, ("names",), errors=(404,)
@@ -175,13 +177,13 @@ _IMAGES: Final = {
         {"container": TEXT, "pause": FLAG, **_NAMING},
         ("container",),
         body=OBJECT,
-        errors=(404, 409),
+        errors=(404, 409, 507),
     ),
     ("POST", "/images/create"): Operation(
         "Pull, or import",
         _LINES,
         {**dict.fromkeys(("fromImage", "fromSrc", "platform"), TEXT), **_NAMING},
-        errors=(401, 403, 404, 500, 501, 503),
+        errors=(401, 403, 404, 500, 501, 503, 507),
     ),
     ("GET", "/images/search"): Operation("Not offered", {}, {"term": TEXT}, errors=(501,)),
     ("POST", "/images/{name*}/push"): Operation(
@@ -213,7 +215,7 @@ _BUILD: Final = {
         },
         body=BINARY,
         body_type=_TAR,
-        errors=(401, 403, 404, 409, 500, 501, 503),
+        errors=(401, 403, 404, 409, 500, 501, 503, 507),
     ),
     ("POST", "/build/prune"): Operation("Empty the build cache", _PRUNED, _FILTERS, errors=(501,)),
     ("POST", "/build/cancel"): Operation("Not offered", errors=(501,)),
@@ -224,7 +226,7 @@ _BUILD: Final = {
 _PLACES: Final = {
     ("GET", "/volumes"): Operation("List volumes", _found("Volumes"), _FILTERS),
     ("POST", "/volumes/create"): Operation(
-        "Make a volume", {201: Reply(named("Volume"))}, body=VOLUME, errors=(404, 409, 501, 503)
+        "Make a volume", {201: Reply(named("Volume"))}, body=VOLUME, errors=(404, 409, 501, 503, 507)
     ),
     ("POST", "/volumes/prune"): Operation("Remove those nobody uses", _PRUNED, _FILTERS),
     ("GET", "/volumes/{name}"): Operation("Look at one", _found("Volume"), errors=(404,)),
