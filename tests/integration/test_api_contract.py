@@ -151,15 +151,19 @@ class Talk:
         return found[-1] if found else None
 
 
+def test_a_start_that_the_kernel_refuses_is_documented(base: str, boat: str) -> None:
+    ask = Talk(base)
+    unlimited = {"Ulimits": [{"Name": "nofile", "Soft": 2**62, "Hard": 2**62}], "NetworkMode": "none"}
+    ask("POST", "/containers/create", {"Image": "guest", "HostConfig": unlimited}, status=201, name="needy")
+    ask("POST", "/containers/{ref}/start", status=412, ref="needy")
+    ask("DELETE", "/containers/{ref}", status=204, ref="needy")
+
+
 def test_a_whole_life_is_documented(base: str, fresh_boat: str) -> None:
     ask = Talk(base)
     made = ask("POST", "/containers/create", {"Image": "guest", "Cmd": "hello"}, status=201, name="life")["Id"]
     ask("POST", "/containers/create", {"Image": "guest"}, status=409, name="life")
     ask("POST", "/containers/create", {"Image": "nobody"}, status=404)
-    unlimited = {"Ulimits": [{"Name": "nofile", "Soft": 2**62, "Hard": 2**62}], "NetworkMode": "none"}
-    ask("POST", "/containers/create", {"Image": "guest", "HostConfig": unlimited}, status=201, name="needy")
-    ask("POST", "/containers/{ref}/start", status=412, ref="needy")
-    ask("DELETE", "/containers/{ref}", status=204, ref="needy")
     ask("POST", "/containers/{ref}/start", status=204, ref=made)
     assert ask("POST", "/containers/{ref}/wait", ref="life")["StatusCode"] == 0
     assert ask("GET", "/containers/{ref}/logs", ref=made, stdout="1").endswith(b"hello\n")
