@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wherry.client.locate import locate
 from wherry.core.remotes.proxies import Proxies
 from wherry.daemon.config import TcpAddress, UnixAddress, parse, parse_address
 from wherry.daemon.tls import TlsConfig
@@ -171,3 +172,21 @@ def test_registries():
 def test_registries_that_are_none(arguments):
     with pytest.raises(InvalidArgument, match="invalid"):
         parse(arguments, {}, 0)
+
+
+@pytest.mark.parametrize("uid", [0, 7])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"HOME": ""},
+        {"HOME": "/"},
+        {"HOME": "/home/u/"},
+        {"HOME": "/home/u", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_DATA_HOME": "/d"},
+        {"HOME": "/home/u", "XDG_RUNTIME_DIR": "relative", "XDG_DATA_HOME": "relative"},
+    ],
+)
+def test_clients_look_where_the_engine_is(environ, uid):
+    config, place = parse([], environ, uid), locate(environ, uid)
+    assert str(config.addresses[0]) == str(place.address)
+    assert config.root == place.root
