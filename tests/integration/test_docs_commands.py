@@ -123,7 +123,7 @@ def read_result(folder: Path, number: int) -> Result:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """A new user's, but that zig's C library need not be built again."""
+    """A new user's, but that zig's C library need not be built again, nor what npm has be fetched."""
     home = folder / "home"
     home.mkdir()
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/"), ".cache")
@@ -135,6 +135,7 @@ def environment(folder: Path) -> dict[str, str]:
         "WHERRY_ROOT": str(folder / "root"),
         "WHERRY_HOST": f"unix://{folder}/w.sock",
         "WHERRY_REGISTRIES": f"docker.io={empty_hub()}",
+        "NPM_CONFIG_CACHE": os.environ.get("NPM_CONFIG_CACHE", os.path.join(os.environ.get("HOME", "/"), ".npm")),
         "ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR", os.path.join(cache, "zig")),
     }
 

@@ -113,6 +113,19 @@ def test_the_units_are_such_as_systemd_takes(machine: Machine) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
+def test_the_guides_commands_enable_it(machine: Machine) -> None:
+    guide = (REPOSITORY / "docs/guide.md").read_text(encoding="utf-8").partition("## Under systemd\n")[2]
+    commands = re.findall(r"^    (\w.*)$", guide.partition("\n## ")[0], re.M)
+    assert commands[-1] == "systemctl enable --now wherry.socket"
+    machine("systemctl", "stop", "wherry.service", "wherry.socket")
+    machine("groupdel", "docker")
+    for command in commands:
+        machine(*command.split())
+    wanted = machine("readlink", "/etc/systemd/system/sockets.target.wants/wherry.socket")  # at each boot
+    assert wanted == "/etc/systemd/own/wherry.socket"
+    assert machine.state("wherry.socket") == "active"
+
+
 def test_the_engine_starts_when_somebody_connects(machine: Machine) -> None:
     machine("systemctl", "stop", "wherry.service")
     assert (machine.state("wherry.socket"), machine.state("wherry.service")) == ("active", "inactive")
