@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wherry.core.sweeper import Sweeper
 from wherry.engine import names
@@ -22,7 +22,7 @@ from wherry.engine.containers.creation import Creation
 from wherry.engine.containers.files import Files
 from wherry.engine.containers.folders import Folders
 from wherry.engine.containers.launch import Launcher, find_module
-from wherry.engine.containers.live import Live
+from wherry.engine.containers.live import CONDITIONS, Condition, Live
 from wherry.engine.containers.logbook import Batch, Logbook, LogQuery
 from wherry.engine.containers.membership import Membership
 from wherry.engine.containers.probes import Probes
@@ -400,8 +400,13 @@ class Containers:
         return dict(live.record.state.usage)
 
     async def wait(self, ref: str, condition: str = "not-running") -> Awaitable[Json]:
-        """Registers now; awaiting what it returns gives ``{"StatusCode": n}`` with ``"Error"`` where there is one."""
-        return self.registry.get(ref).wait(condition)
+        """Registers now; awaiting what it returns gives ``{"StatusCode": n}`` with ``"Error"`` where there is one.
+
+        InvalidArgument: there is no such condition.
+        """
+        if condition not in CONDITIONS:
+            raise InvalidArgument(f"invalid condition: {condition[:40]!r} (known: {', '.join(CONDITIONS)})")
+        return self.registry.get(ref).wait(cast("Condition", condition))
 
     async def logs(self, ref: str, query: LogQuery) -> AsyncIterator[Batch]:
         """``await`` it (that raises what is wrong), then iterate: lists of ``("stdout" | "stderr", bytes)``."""

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from wherry.core.tasks.tasks import Task
 from wherry.engine.record import Record
 from wherry.engine.restart import BackOff
 from wherry.engine.run import Run
 from wherry.engine.states import RUNNING
-from wherry.errors import Conflict, InvalidArgument
+from wherry.errors import Conflict
 
 Condition = Literal["not-running", "next-exit", "removed"]
 CONDITIONS: Final = ("not-running", "next-exit", "removed")
@@ -99,11 +99,9 @@ class Live:
         else:
             self.farewell.add_done_callback(lambda _: self.waiters.removed(code, error))
 
-    def wait(self, condition: str) -> Awaitable[Json]:
-        """Registers now. InvalidArgument: there is no such condition."""
-        if condition not in CONDITIONS:
-            raise InvalidArgument(f"invalid condition: {condition[:40]!r} (known: {', '.join(CONDITIONS)})")
-        future = self.waiters.add(cast("Condition", condition))
+    def wait(self, condition: Condition) -> Awaitable[Json]:
+        """Registers now."""
+        future = self.waiters.add(condition)
         if condition == "not-running" and not self.running and not self.leaving:
             future.set_result({"StatusCode": self.record.state.exit_code})
         return future

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 from collections.abc import Sequence
 
-from wherry.engine.attach import AttachOptions
+from wherry.engine.attach import DEFAULT_DETACH_KEYS, AttachOptions
 from wherry.engine.containers.containers import Containers, LogQuery
 from wherry.engine.containers.logbook import Batch
 from wherry.errors import InvalidArgument
@@ -15,7 +15,6 @@ from wherry.server.response import Response
 from wherry.server.router import Kind, Route
 from wherry.wire import stdcopy
 
-_DEFAULT_DETACH = b"\x10\x11"
 _CTRL_KEYS = {chr(code).lower(): bytes([code - 64]) for code in range(ord("A"), ord("Z") + 1)}
 _CTRL_KEYS |= {"@": b"\x00", "[": b"\x1b", "\\": b"\x1c", "]": b"\x1d", "^": b"\x1e", "_": b"\x1f"}
 
@@ -102,7 +101,7 @@ def _tail(text: str) -> int | None:
 def detach_keys(text: str) -> bytes:
     """``ctrl-p,ctrl-q`` as the bytes that a terminal sends; "" is docker's default. InvalidArgument."""
     if not text:
-        return _DEFAULT_DETACH
+        return DEFAULT_DETACH_KEYS
     keys = []
     for key in text.split(","):
         control = key.removeprefix("ctrl-")
