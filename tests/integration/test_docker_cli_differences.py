@@ -19,6 +19,7 @@ from tests.linux_images import busybox_context
 # By the objects made in `made`; "!" before what a failing command says. {id} is any container's full id.
 SAID = {
     "kill -s 99 up": "!the linux daemon does not support signal 99$",
+    "kill -s 0 nope": "!Invalid signal: 0$",
     "pause done": "!container {id} is not running$",
     "pause held": "!container {id} is already paused$",
     "unpause up": "!container {id} is not paused$",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from wherry.core.sweeper import Sweeper
-from wherry.engine import names
+from wherry.engine import names, signals
 from wherry.engine.attach import AttachOptions, AttachSession, attached
 from wherry.engine.background import Background
 from wherry.engine.containers import selection, stats, views
@@ -207,7 +207,8 @@ class Containers:
 
     async def kill(self, ref: str, signal: str | None = None) -> None:
         """Conflict when it does not run; InvalidArgument: no such signal."""
-        await self._control.kill(self.registry.get(ref), ref, signal)
+        number = signals.parse(signal) if signal else signals.KILL  # looked at first, as docker does
+        await self._control.kill(self.registry.get(ref), ref, number)
 
     async def pause(self, ref: str) -> None:
         """Conflict when it does not run, or is paused."""

@@ -55,9 +55,8 @@ class Control:
                 raise NotModified(f"container {ref} is not running")
             await self._registry.save(live, replace(live.record, stopped_by_user=True))
 
-    async def kill(self, live: Live, ref: str, signal: str | None) -> None:
+    async def kill(self, live: Live, ref: str, number: int) -> None:
         """Conflict: it does not run. SIGKILL is waited for."""
-        number = signals.parse(signal) if signal else signals.KILL
         await live.settled()
         if live.record.state.status == "restarting":
             await self._supervisor.give_up_restart(live)
@@ -135,7 +134,7 @@ class Control:
             # It may end by itself meanwhile.
             with contextlib.suppress(Conflict):
                 if live.running:
-                    await self.kill(live, ref, None)
+                    await self.kill(live, ref, signals.KILL)
             if live.running:
                 await self._expect_end(live)
             await self._removal.remove(live, ref, self._supervisor.ahead, volumes=volumes)
