@@ -324,3 +324,16 @@ def test_versions(daemon: Daemon, version: str, image: str) -> None:
         assert client.containers.run(image, "hello", remove=True) == b"hello\n"
     finally:
         client.close()
+
+
+def test_a_mac_address_of_the_container(client: sdk.DockerClient, image: str) -> None:
+    mac = "02:42:ac:11:00:99"
+    made = client.containers.create(image, ["sleep"], mac_address=mac, network_mode="bridge")
+    try:
+        found = made.attrs
+        assert found["Config"]["MacAddress"] == mac
+        assert found["HostConfig"]["NetworkMode"] == "bridge"
+    finally:
+        made.remove()
+    with pytest.raises(sdk.errors.APIError, match="mac-address and the network mode"):
+        client.containers.create(image, ["sleep"], mac_address=mac, network_mode="none")

@@ -67,7 +67,10 @@ def _host_config(record: Record) -> Json:
 
 def _config(record: Record) -> Json:
     told = {key: value for key, value in record.config.items() if value or key not in _UNSAID_CONFIG}
-    return {**told, "Volumes": record.config["Volumes"] or None, "Image": record.image}
+    # The first network's, if it was asked for: old clients look for it here.
+    first: Mapping[str, Any] = next(iter(record.networks.values()), {})
+    mac = {"MacAddress": first["MacAddress"]} if first.get("MacAddress") else {}
+    return {**told, "Volumes": record.config["Volumes"] or None, "Image": record.image, **mac}
 
 
 # What docker's documents leave out when it is empty.
