@@ -12,7 +12,10 @@ MOST_LINES = 600
 MOST_STATEMENTS = 40
 # A program's entry reads the environment and hands on what it found; nobody else looks.
 MAY_READ_ENVIRONMENT = ("cli/", "daemon/__main__.py", "shim/__main__.py")
-FLOORS = "errors record suppress oci wire dockerfile linux wasm core build engine client server cli daemon shim".split()
+FLOORS = [
+    *("booleans", "errors", "record", "suppress"),
+    *"oci wire dockerfile linux wasm core build engine client server cli daemon shim".split(),
+]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import click
 
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+from wherry.booleans import BOOLEANS
+
 Callback = Callable[..., Any]
 
 
@@ -43,10 +43,10 @@ def _unfold_flags(ctx: click.Context, args: Sequence[str], options: Mapping[str,
         name, separator, value = arg.partition("=")
         option = options.get(name)
         if separator and option is not None and option.is_flag:
-            if value not in _TRUE | _FALSE:
+            if value not in BOOLEANS:
                 raise click.UsageError(f'invalid argument "{value}" for "{name}" flag: use true or false', ctx)
             # Off is what is not said, or for a flag that is on by itself its other name.
-            unfolded += [name] if value in _TRUE else option.secondary_opts[:1]
+            unfolded += [name] if BOOLEANS[value] else option.secondary_opts[:1]
             continue
         unfolded.append(arg)
         if _wants_next(arg, options):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from wherry.booleans import BOOLEANS
 from wherry.dockerfile.faults import did_you_mean, one_line, quoted
 from wherry.errors import InvalidArgument
 
@@ -66,10 +67,9 @@ _ACCESS: Final = {"readonly": True, "ro": True, "readwrite": False, "rw": False}
 
 
 def _boolean(key: str, value: str) -> bool:
-    known = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
-    if value.lower() not in known:
+    if value not in BOOLEANS:
         raise InvalidArgument(f"invalid value for {key}: {one_line(value)}")
-    return known[value.lower()]
+    return BOOLEANS[value]
 
 
 def _number(key: str, value: str, base: int = 10) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from wherry.booleans import BOOLEANS
 from wherry.errors import InvalidArgument
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -43,8 +44,7 @@ def labels_match(wanted: Sequence[str], labels: Mapping[str, str]) -> bool:
 
 def boolean(key: str, values: Sequence[str]) -> bool:
     """InvalidArgument: not one of docker's words for true and false, or both."""
-    words = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
-    found = {words.get(value.lower()) for value in values}
+    found = {BOOLEANS.get(value) for value in values}
     if len(found) != 1 or None in found:
         raise InvalidArgument(f"invalid filter '{key}={','.join(values)}': true or false is wanted")
     return bool(found.pop())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from wherry.booleans import BOOLEANS
 from wherry.core.logs.syslog import Target, Tls
 from wherry.errors import InvalidArgument
 
@@ -30,10 +31,6 @@ _LOCAL_DEFAULTS = {"max-size": "20m", "max-file": "5", "compress": "true"}
 _CACHE: Final = "cache-"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 _TAG_FIELDS: Final = ("DaemonName", "FullID", "ID", "ImageFullID", "ImageID", "ImageName", "Name")
 TAG_FIELD: Final = re.compile(rf"{{{{-?\s*\.({'|'.join(_TAG_FIELDS)})\s*-?}}}}")
@@ -159,6 +156,6 @@ def _integer(text: str) -> int:
 
 
 def _boolean(text: str, name: str) -> bool:
-    if text not in _BOOLEANS:
+    if text not in BOOLEANS:
         raise InvalidArgument(f'{name}: strconv.ParseBool: parsing "{text[:80]}": invalid syntax')
-    return _BOOLEANS[text]
+    return BOOLEANS[text]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, TypeVar
 
+from wherry.booleans import BOOLEANS
 from wherry.core.networks.network import Network
 from wherry.engine.document import Form, checked, is_flag, is_object, is_objects, is_text, is_text_map
 from wherry.errors import Conflict, InvalidArgument, PermissionDenied, Unimplemented
@@ -49,7 +50,6 @@ _SPAN: Final[dict[str, tuple[Form, Any]]] = {
 _LONGEST: Final = 255
 _LONGEST_LINK: Final = 15
 _PREFIX: Final = "com.docker.network."
-_WORDS: Final = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,9 @@ def _with_options(network: Network, options: Mapping[str, str]) -> Network:
             raise InvalidArgument(f"invalid MTU {mtu[:20]!r}: a number of bytes from 68 to 65535")
         changes["mtu"] = int(mtu)
     if masquerade := options.get(f"{_PREFIX}bridge.enable_ip_masquerade", ""):
-        if masquerade.lower() not in _WORDS:
+        if masquerade not in BOOLEANS:
             raise InvalidArgument(f"invalid enable_ip_masquerade {masquerade[:20]!r}: true or false")
-        changes["masquerade"] = _WORDS[masquerade.lower()]
+        changes["masquerade"] = BOOLEANS[masquerade]
     if address := options.get(f"{_PREFIX}bridge.host_binding_ipv4", ""):
         changes["host_address"] = str(_read(IPv4Address, address, "address"))
     return replace(network, **changes)

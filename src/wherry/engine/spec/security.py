@@ -3,16 +3,15 @@
 Source: https://docs.docker.com/reference/cli/docker/container/run/#security-opt; the messages are moby's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from wherry.booleans import BOOLEANS
 from wherry.errors import InvalidArgument
 
 UNCONFINED: Final = "unconfined"
 _BUILT_IN: Final = ("", "builtin", "default")
-_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,19 @@ def security(options: Sequence[str]) -> Security:
             raise InvalidArgument(f'invalid --security-opt 1: "{option[:200]}"')
         if key not in _KNOWN:
             raise InvalidArgument(f'invalid --security-opt 2: "{option[:200]}"')
-        if key in _FLAGS and value not in _TRUE | _FALSE:
+        if key in _FLAGS and value not in BOOLEANS:
             raise InvalidArgument(f'invalid --security-opt 2: "{option[:200]}"')
         found[key] = value
     return Security(
-        no_new_privileges=found.get("no-new-privileges") in _TRUE,
+        no_new_privileges=_is_on(found, "no-new-privileges"),
         seccomp="" if found.get("seccomp", "") in _BUILT_IN else found["seccomp"],
         apparmor=found.get("apparmor", ""),
-        writable_cgroups=found.get("writable-cgroups") in _TRUE,
+        writable_cgroups=_is_on(found, "writable-cgroups"),
     )
+
+
+def _is_on(found: Mapping[str, str], flag: str) -> bool:
+    return BOOLEANS.get(found.get(flag, ""), False)
 
 
 _FLAGS: Final = frozenset({"no-new-privileges", "writable-cgroups"})
