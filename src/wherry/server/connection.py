@@ -21,6 +21,7 @@ from wherry.errors import InvalidArgument
 from wherry.server.request import Incoming, Request
 from wherry.server.response import Hijacked, Response
 from wherry.wire.http1 import CONTINUE, BadRequest, HeadReader, RequestHead, answer_head, find_end, http_date
+from wherry.wire.memo import remembering
 
 HEAD_TIMEOUT = 30.0
 """Seconds that a request's head may take."""
@@ -158,7 +159,7 @@ class Connection(asyncio.Protocol):
         data = data.lstrip(b"\r\n")
         try:
             end = find_end(data, LONGEST_TARGET, LONGEST_HEADER)
-            head = self._connections.heads.read(data[:end]) if end else None
+            head = self._connections.read_head(data[:end]) if end else None
         except BadRequest as error:
             self._refuse(error)
             return
@@ -261,7 +262,7 @@ class Connections:
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.heads = HeadReader(LONGEST_TARGET)
+        self.read_head = remembering(HeadReader(LONGEST_TARGET).read)
         self.stopping = False
         self._open: set[Connection] = set()
         self._loop = asyncio.get_running_loop()
