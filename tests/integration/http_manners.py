@@ -93,14 +93,19 @@ async def early_ends_leave_nothing(handler: Handler, slow: str, then: str = "/")
 
 
 async def what_was_begun_is_finished(handler: Handler, six: bytes) -> None:
-    """Though SIGTERM came; ``six`` is how the answer to six bytes for /count ends."""
+    """Though SIGTERM came, and who was there already and asks now is answered. ``six`` is how the answer to six bytes
+    for /count ends."""
     async with asyncio.timeout(DEADLINE):
         reader, writer = await asyncio.open_connection("127.0.0.1", handler.port)
         _, idle = await asyncio.open_connection("127.0.0.1", handler.port)
         writer.write(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
+        late_reader, late = await asyncio.open_connection("127.0.0.1", handler.port)
         await handler.task.kill(15)
         await settled(lambda: not _listens(handler.port), "it takes no more")
+        late.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")  # whose client saw nothing of the stop
+        assert (await late_reader.read()).startswith(b"HTTP/1.1 200 ")
+        late.close()
         writer.write(b"abcdef")
         assert (await reader.read()).endswith(six)
         assert (await handler.task.wait()).code == 0

@@ -36,6 +36,10 @@ _LINGER = 2.0
 """Seconds in which a refused client may read why."""
 
 
+_LATE = 1.0
+"""Seconds from a connection's beginning in which its first request comes in time, though the server stops."""
+
+
 class Times(Record):
     """Seconds: for a request's head to come; for a connection to stay without any request."""
 
@@ -444,17 +448,20 @@ class Server:
                 self._name(connection, connection.since)
                 first = bytes(connection.buffer[:200]).split(b"\r\n")[0].decode("latin-1")
                 self._refuse(connection, 408, "the request did not come in time", first)
-        elif waited > self._times.idle or self._draining:
+        elif waited > (_LATE if self._draining else self._times.idle):
             self._close(connection)
 
     def _drain(self) -> None:
-        """Take nothing new; what idles goes."""
+        """Take nothing new, but who waits at the door; what idles goes, and later those who have not asked yet: what
+        they ask may be on its way."""
         if self._draining:
+            if self._accepting:
+                self._accept()
             for relay in self._relayed.values():
                 relay.drain()
             self._accept_more(False)
             self._listener.close()
-            for connection in [connection for connection in self._connections.values() if connection.idle]:
+            for connection in [found for found in self._connections.values() if found.idle and found.head is not None]:
                 self._close(connection)
 
 
